@@ -1,0 +1,60 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Pretraining: Barlow Twins
+#
+# A backbone that learns without labels: the embeddings of two augmented views of an image shall
+# agree in each dimension, and different dimensions shall not repeat each other. In the profile
+# `smoke` it learns from the embedded set *source* (in place of ImageNet), with real data from the
+# training images of Pets or PathMNIST. The study takes published weights and does without it.
+#
+# ## Recipe
+
+# %% tags=["parameters"]
+seed = 0  # of weights, order, augmentation
+results = "results/paper"  # folder of this profile's records
+data_dir = "data"  # folder of the data sets and published weights
+data_source = "official"  # or "synthetic": the embedded set *source*
+dataset = "pets"  # or "pathmnist": whose training images to learn from
+image_size = 224  # pixels
+network = "resnet50"
+initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
+stand_in_weights = {}  # checkpoints taken in place of published weights, by name
+batch_norm = "train"  # or "frozen"
+epochs = 100
+batch_size = 256
+lr = 1e-3  # of AdamW
+weight_decay = 1e-6  # of AdamW
+projector = [8192, 8192, 8192]  # widths of its layers
+off_diagonal_weight = 0.0051  # lambda of the loss
+
+# %%
+from helpers import experiment as ex, report, runs
+
+run = runs.begin("pretrain_barlow_twins", globals())
+
+# %%
+dataset = "source" if data_source == "synthetic" else dataset
+data = ex.load_data(dataset, data_source, data_dir, image_size)
+model = ex.make_model(network, initialisation, stand_in_weights, data, data_dir, batch_norm, seed)
+
+# %%
+loss = {"projector": projector, "off_diagonal_weight": off_diagonal_weight}
+rates = {"lr": lr, "weight_decay": weight_decay}
+training = ex.fit_barlow_twins(
+    model, data, **loss, epochs=epochs, batch_size=batch_size, **rates, seed=seed
+)
+report.plot_history(training.history)
+
+# %%
+run.finish(data, model, training).history.tail(1)

@@ -1,0 +1,59 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Pretraining: supervised
+#
+# A classifier of other images, whose backbone the pretrained arms can start from: in the profile
+# `smoke` of the embedded set *source* (in place of ImageNet), with real data of the training images
+# of Pets or PathMNIST themselves. The study takes published weights and does without this notebook.
+#
+# ## Recipe
+
+# %% tags=["parameters"]
+seed = 0  # of weights, order, augmentation
+results = "results/paper"  # folder of this profile's records
+data_dir = "data"  # folder of the data sets and published weights
+data_source = "official"  # or "synthetic": the embedded set *source*
+dataset = "pets"  # or "pathmnist": whose training images to learn from
+image_size = 224  # pixels
+network = "resnet50"
+initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
+stand_in_weights = {}  # checkpoints taken in place of published weights, by name
+batch_norm = "train"  # or "frozen"
+epochs = 100
+batch_size = 256
+backbone_lr = 1e-3  # of AdamW
+head_lr = 1e-3  # of AdamW
+weight_decay = 1e-6  # of AdamW
+mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha); 0: no MixUp
+augment_probability = 0.4  # of each: horizontal flip, vertical flip, rotation
+rotation_degrees = 20  # by U(-20, 20)
+
+# %%
+from helpers import experiment as ex, report, runs
+
+run = runs.begin("pretrain_supervised", globals())
+
+# %%
+dataset = "source" if data_source == "synthetic" else dataset
+data = ex.load_data(dataset, data_source, data_dir, image_size)
+model = ex.make_model(network, initialisation, stand_in_weights, data, data_dir, batch_norm, seed)
+
+# %%
+augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
+lrs = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
+training = ex.fit(model, data, augmentation, epochs, batch_size, **lrs, seed=seed)
+report.plot_history(training.history)
+
+# %%
+run.finish(data, model, training).history.tail(1)

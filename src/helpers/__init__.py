@@ -1,0 +1,10 @@
+"""What the notebooks and the pages of the report call: metrics, experiment, runs, report."""
+
+from pathlib import Path
+
+#: The repository; relative paths in parameters are taken from here.
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class InputError(ValueError):
+    """Bad input: one line that names the culprit and the mend. The command line exits with 2."""

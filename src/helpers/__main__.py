@@ -1,0 +1,82 @@
+"""The command line: ``python -m helpers run`` and ``python -m helpers status``."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from helpers import InputError
+from helpers.runs.batch import BatchError, run_batch
+from helpers.runs.parameters import parse_overrides, parse_seeds
+from helpers.runs.plan import plan
+
+app = typer.Typer(
+    help="Make the runs of the report, and see which are there.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Profile = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
+Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
+Only = Annotated[str, typer.Option(help="Pattern of experiment names, such as 'pathmnist_*'.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("-p", help="A parameter in place of the profile's: name=value.")
+]
+
+
+@app.command()
+def run(
+    profile: Profile = "smoke",
+    seeds: Seeds = "0-2",
+    only: Only = "*",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at a time; by default one a core, with a GPU one."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler that makes the runs.")
+    ] = None,
+    p: Overrides = None,
+) -> None:
+    """Make the runs that are missing; exit code 0 only if all asked-for runs are there."""
+    asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
+    run_batch(asked, jobs, scheduler)
+    print(f"{len(asked)} of {len(asked)} runs are there")
+
+
+@app.command()
+def status(
+    profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
+) -> None:
+    """Tell which runs are done, missing or failed."""
+    counts = dict.fromkeys(("done", "missing", "failed"), 0)
+    for job in plan(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
+        try:
+            why = "" if (done := job.is_done()) else job.failure()
+        except InputError as error:
+            done, why = False, str(error)
+        state = "done" if done else "failed" if why else "missing"
+        counts[state] += 1
+        print(f"{job.name:<32} {state:<8} {why}".rstrip())
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+def main() -> int:
+    """Run the command line; return 0, 1 for failed runs, 2 for bad input, 130 for Ctrl-C."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BatchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

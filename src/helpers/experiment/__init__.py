@@ -1,0 +1,20 @@
+"""One run: data, network, training, corruption, predictions. Knows no notebooks and no results."""
+
+from .augmentation import Augmentation
+from .corruptions import CORRUPTIONS
+from .data import load_data
+from .evaluation import evaluate, make_examples
+from .models import make_model
+from .pretraining import fit_barlow_twins
+from .training import fit
+
+__all__ = [
+    "CORRUPTIONS",
+    "Augmentation",
+    "evaluate",
+    "fit",
+    "fit_barlow_twins",
+    "load_data",
+    "make_examples",
+    "make_model",
+]

@@ -1,0 +1,56 @@
+"""Corruptions of 8-bit images: brightness and Gaussian blur, as torchvision does them."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from helpers import InputError
+
+#: Side of the blur kernel in pixels, fixed in the paper.
+BLUR_KERNEL = 5
+
+
+def brightness(images: Tensor, factor: float) -> Tensor:
+    """Multiply every channel by a factor and clip: uint8 (N, 3, H, W) to the same.
+
+    Equal to ``torchvision.transforms.functional.adjust_brightness`` on PIL images, bit by bit.
+    """
+    return functional.adjust_brightness(images, factor)
+
+
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur with a 5x5 Gaussian of a standard deviation in pixels: uint8 (N, 3, H, W) to the same.
+
+    Equal to ``torchvision.transforms.functional.gaussian_blur`` on PIL images, but for one grey
+    level in about 1 pixel of 100,000 (the same sum, rounded in another order).
+    """
+    return functional.gaussian_blur(images, [BLUR_KERNEL, BLUR_KERNEL], [sigma, sigma])
+
+
+#: What the parameter ``corruptions`` can name.
+CORRUPTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "brightness": brightness,
+    "blur": blur,
+}
+
+
+def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, float | None]]:
+    """Return the conditions of an evaluation: clean first, then each corruption and strength.
+
+    Raises
+    ------
+    InputError : naming a corruption that does not exist
+    """
+    for name in corruptions:
+        if name not in CORRUPTIONS:
+            raise InputError(
+                f"corruptions: there is no {name!r}; there are {', '.join(CORRUPTIONS)}"
+            )
+    shifts = [(name, strength) for name, values in corruptions.items() for strength in values]
+    return [("clean", None), *shifts]
+
+
+def corrupt(images: Tensor, name: str, strength: float | None) -> Tensor:
+    """Return uint8 (N, 3, H, W) images under one condition of `list_conditions`."""
+    return images if name == "clean" else CORRUPTIONS[name](images, strength)

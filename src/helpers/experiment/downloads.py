@@ -1,0 +1,59 @@
+"""Files from elsewhere: fetched once, verified, and whole or not at all."""
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+from helpers import ROOT, InputError
+
+
+@contextlib.contextmanager
+def fetching(target: Path, advice: str) -> Iterator[Path | None]:
+    """Give a temporary folder to download into, or None where the target is there already.
+
+    What the body leaves in the folder under the target's name is renamed to the target when the
+    body ends well. A lock makes a second process wait instead of downloading the same.
+
+    Parameters
+    ----------
+    target : file or folder that shall be there
+    advice : what a user without network puts where, for the error
+
+    Raises
+    ------
+    InputError : where the download fails, with the advice
+    """
+    if target.exists():
+        yield None
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if target.exists():
+                yield None
+                return
+            folder = Path(tempfile.mkdtemp(prefix=".download-", dir=target.parent))
+            try:
+                yield folder
+                (folder / target.name).rename(target)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong checksum, Runtime
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot get {target} ({reason}); {advice}") from None
+
+
+def from_root(path: str | Path) -> Path:
+    """Return a path, a relative one taken from the repository."""
+    return ROOT / Path(path).expanduser()
+
+
+def digest_file(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

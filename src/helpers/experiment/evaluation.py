@@ -1,0 +1,127 @@
+"""Predictions of a network on a test set, clean and under every corruption."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from helpers import metrics
+
+from .corruptions import corrupt, list_conditions
+from .data import Data
+from .device import autocast
+from .models import Classifier
+
+#: Images a batch; with nine conditions one batch is nine forward passes.
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits of all test images under all conditions.
+
+    Attributes
+    ----------
+    conditions : P pairs of a corruption and its strength, the clean test set first
+    logits : float16 (P, N, C); every score is computed from these, as they are stored
+    labels : int64 (N,)
+    seconds : duration
+    """
+
+    conditions: list[tuple[str, float | None]]
+    logits: np.ndarray
+    labels: np.ndarray
+    seconds: float
+
+    def scores(self) -> pd.DataFrame:
+        """Return a row a condition: corruption, strength, and the scores as fractions."""
+        rows = [
+            {
+                "corruption": corruption,
+                "strength": strength,
+                "accuracy": metrics.accuracy(logits, self.labels),
+                "rms_calibration_error": metrics.rms_calibration_error(logits, self.labels),
+            }
+            for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True)
+        ]
+        return pd.DataFrame(rows).astype({"strength": float})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what the record stores."""
+        return {"logits": self.logits, "labels": self.labels} | _name(self.conditions)
+
+
+@torch.inference_mode()
+def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]]) -> Evaluation:
+    """Return the logits of the test set, clean and under each corruption and strength.
+
+    Corruption acts on the 8-bit images on the device; each batch is uploaded once for all its
+    conditions.
+
+    Parameters
+    ----------
+    model : network on its device
+    data : its test split is used
+    corruptions : names of `CORRUPTIONS`, each with its strengths
+
+    Raises
+    ------
+    InputError : naming a corruption that does not exist
+    """
+    started = time.perf_counter()
+    conditions = list_conditions(corruptions)
+    model.eval()
+    batches = []
+    progress = tqdm(data.test.images.split(BATCH_SIZE), desc="evaluate", unit="batch", leave=False)
+    with autocast(model.device):
+        for images in progress:
+            images = images.to(model.device)
+            logits = [model(corrupt(images, *condition)) for condition in conditions]
+            batches.append(torch.stack(logits).half())
+    logits = torch.cat(batches, dim=1).cpu().numpy()
+    labels = data.test.labels.numpy()
+    return Evaluation(conditions, logits, labels, time.perf_counter() - started)
+
+
+def make_examples(
+    data: Data, corruptions: dict[str, list[float]], count: int = 4
+) -> dict[str, np.ndarray]:
+    """Return images for the report's galleries.
+
+    Returns
+    -------
+    images : uint8 (P, k, 3, H, W), the first test image of k classes under every condition
+    labels : int64 (k,)
+    corruption, strength : str (P,) and float64 (P,), the conditions
+    mixup : uint8 (3, 3, H, W), two training images of different classes and, at lambda = 0.5,
+        their mix
+    mixup_labels : int64 (2,)
+    """
+    present = data.test.labels.unique()
+    classes = present[np.linspace(0, len(present) - 1, min(count, len(present))).astype(int)]
+    chosen = [int((data.test.labels == label).nonzero()[0]) for label in classes]
+    images = data.test.images[chosen]
+    conditions = list_conditions(corruptions)
+    corrupted = [corrupt(images, *condition) for condition in conditions]
+    train = data.train
+    other = int((train.labels != train.labels[0]).nonzero()[0])
+    first, second = train.images[0], train.images[other]
+    mixed = (0.5 * first + 0.5 * second).to(torch.uint8)
+    return {
+        "images": torch.stack(corrupted).numpy(),
+        "labels": data.test.labels[chosen].numpy(),
+        "mixup": torch.stack([first, second, mixed]).numpy(),
+        "mixup_labels": train.labels[[0, other]].numpy(),
+    } | _name(conditions)
+
+
+def _name(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
+    """Return the conditions as arrays of P names and P strengths, NaN for clean."""
+    corruption, strength = zip(*conditions, strict=True)
+    return {
+        "corruption": np.array(corruption),
+        "strength": np.array(strength, dtype=np.float64),
+    }

@@ -1,0 +1,149 @@
+"""PathMNIST and Oxford-IIIT Pets, from medmnist and torchvision."""
+
+import hashlib
+import os
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torchvision.datasets.utils import download_url
+from torchvision.transforms.v2 import functional
+from tqdm import tqdm
+
+from helpers import InputError
+
+from .downloads import digest_file, fetching, from_root
+
+Splits = dict[str, tuple[np.ndarray, np.ndarray]]
+
+#: Pets ships no validation split: this part of trainval, stratified, by this seed. The split is
+#: part of the data set: all runs share it, so that they differ in nothing but their seed.
+VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
+
+#: SHA-256 of the published split: "<image> <class>" a line, sorted (3,680 and 3,669 images).
+PETS_OFFICIAL = {
+    "trainval": "bf3a54d2c1b0a83c9e9c9b4386ee170dc1d9c0a61c92bc239aa66624bd10b144",
+    "test": "2f09789a8092d711b032af9cadf3e595063b2650aa90ef2714a3fa784d49c005",
+}
+
+
+def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
+    """Return PathMNIST in its published splits, its class names, and True (it is the official).
+
+    Parameters
+    ----------
+    data_dir : holds ``pathmnist.npz`` (28 px) or ``pathmnist_<size>.npz``, or gets it
+    image_size : 28, 64, 128 or 224 pixels
+
+    Raises
+    ------
+    InputError : for another size, or a file that is missing, damaged or not the published one
+
+    Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
+    """
+    import medmnist  # here: it takes a second, and the stand-ins do without it
+
+    info = medmnist.INFO["pathmnist"]
+    sizes = medmnist.PathMNIST.available_sizes
+    if image_size not in sizes:
+        raise InputError(f"image_size: PathMNIST has {sizes} pixels, not {image_size}")
+    suffix = "" if image_size == 28 else f"_{image_size}"
+    url, md5 = info[f"url{suffix}"], info[f"MD5{suffix}"]
+    path = from_root(data_dir) / f"pathmnist{suffix}.npz"
+    with fetching(path, f"put {path.name} from {url} (MD5 {md5}) there") as folder:
+        if folder:
+            download_url(url, folder, path.name, md5)
+    if digest_file(path, "md5") != md5:
+        raise InputError(
+            f"{path} is not PathMNIST as published (its MD5 is not {md5}), perhaps cut short;"
+            " delete it, and it will be downloaded again"
+        )
+    splits = {}
+    for name, split in {"train": "train", "validation": "val", "test": "test"}.items():
+        try:
+            part = medmnist.PathMNIST(split, root=path.parent, size=image_size)
+        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} cannot be read ({error}); delete it") from None
+        images = np.ascontiguousarray(part.imgs.transpose(0, 3, 1, 2))
+        splits[name] = images, part.labels[:, 0].astype(np.int64)
+    return splits, list(info["label"].values()), True
+
+
+def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
+    """Return Oxford-IIIT Pets at one size, its breeds, and whether it is the published split.
+
+    The images are resized to ``image_size`` on the shorter side and cropped to the centre
+    square, once; the result is cached in ``<data_dir>/cache``. The validation split is a
+    stratified fifth of trainval.
+
+    Parameters
+    ----------
+    data_dir : holds ``oxford-iiit-pet/images`` and ``.../annotations``, or gets them
+    image_size : side in pixels
+
+    Raises
+    ------
+    InputError : for an image that is missing or cannot be decoded, a download that fails
+
+    Source: Parkhi et al. (2012), Cats and Dogs, through torchvision.datasets.OxfordIIITPet.
+    """
+    from sklearn.model_selection import train_test_split
+    from torchvision.datasets import OxfordIIITPet
+
+    root = from_root(data_dir)
+    folder = root / "oxford-iiit-pet"
+    advice = f"unpack images.tar.gz and annotations.tar.gz of Oxford-IIIT Pets into {folder}"
+    with fetching(folder, advice) as temporary:
+        if temporary:
+            OxfordIIITPet(temporary, "trainval", download=True)
+    try:
+        parts = {split: OxfordIIITPet(root, split) for split in ("trainval", "test")}
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(f"{folder} is not whole ({error}); {advice}") from None
+    official = True
+    arrays = {}
+    for split, part in parts.items():
+        listed = zip(part._images, part._labels, strict=True)
+        pairs = [f"{path.stem} {label}" for path, label in listed]
+        digest = hashlib.sha256("\n".join(sorted(pairs)).encode()).hexdigest()
+        official &= digest == PETS_OFFICIAL[split]
+        cache = root / "cache" / f"pets-{split}-{image_size}-{digest[:16]}.npy"
+        arrays[split] = _decode(part._images, image_size, cache), np.array(part._labels)
+    images, labels = arrays["trainval"]
+    train, validation = train_test_split(
+        np.arange(len(labels)),
+        test_size=VALIDATION_FRACTION,
+        random_state=VALIDATION_SEED,
+        stratify=labels,
+    )
+    splits = {
+        "train": (images[train], labels[train]),
+        "validation": (images[validation], labels[validation]),
+        "test": arrays["test"],
+    }
+    return splits, parts["test"].classes, official
+
+
+def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
+    """Return the images uint8 (N, 3, size, size), from the cache or decoded into it."""
+    if not cache.exists():
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            decoded = pool.map(lambda path: _decode_one(path, size), paths)
+            progress = tqdm(decoded, "decode images", len(paths), leave=False, unit="image")
+            images = np.stack(list(progress))
+        with fetching(cache, f"make {cache.parent} writable") as folder:
+            if folder:
+                np.save(folder / cache.name, images)
+    return np.load(cache, mmap_mode="c")
+
+
+def _decode_one(path: Path, size: int) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            square = functional.center_crop(functional.resize(image.convert("RGB"), size), size)
+    except (OSError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be decoded ({reason}); replace the file") from None
+    return np.asarray(square).transpose(2, 0, 1)

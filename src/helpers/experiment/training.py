@@ -1,0 +1,191 @@
+"""Training of a classifier by the paper's protocol."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from .augmentation import Augmentation, mixup
+from .data import Data, Split
+from .device import autocast
+from .models import Classifier
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training was.
+
+    Attributes
+    ----------
+    history : a row an epoch: epoch, losses in nats, accuracies as fractions
+    best_epoch : the epoch whose weights were kept
+    seconds : duration
+    """
+
+    history: pd.DataFrame
+    best_epoch: int
+    seconds: float
+
+
+class Progress:
+    """A progress bar over all images of all epochs, and a check that the loss stays finite."""
+
+    def __init__(self, images: int, epochs: int, description: str):
+        self.bar = tqdm(
+            total=images * epochs, desc=description, unit="image", mininterval=1, smoothing=0.1
+        )
+
+    def finish_epoch(self, epoch: int, losses: Tensor, **scores: float) -> dict:
+        """Close an epoch: the one place where the host waits for the device.
+
+        Raises
+        ------
+        FloatingPointError : naming the epoch and the step whose loss is not finite
+        """
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            raise FloatingPointError(
+                f"the loss is {losses[bad[0, 0]]:.0f} in epoch {epoch}, step {int(bad[0, 0]) + 1};"
+                " lower the learning rate"
+            )
+        self.bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
+        return {"epoch": epoch} | scores
+
+
+def iterate_batches(
+    count: int, batch_size: int, generator: torch.Generator, progress: Progress
+) -> Iterator[Tensor]:
+    """Yield the indices of each batch of one epoch in a fresh random order, on the device.
+
+    The last batch may be smaller; one of a single image is left out, since batch norm is not
+    defined on it.
+    """
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    for index in order.split(batch_size):
+        if len(index) > 1:
+            yield index
+        progress.bar.update(len(index))
+
+
+def fit(
+    model: Classifier,
+    data: Data,
+    augmentation: Augmentation,
+    epochs: int,
+    batch_size: int,
+    backbone_lr: float,
+    head_lr: float,
+    weight_decay: float,
+    seed: int,
+) -> Training:
+    """Train with AdamW and cross-entropy, and keep the weights of best validation accuracy.
+
+    Training loss and accuracy of the history are measured like the validation's, in evaluation
+    mode, on a fixed clean subset of the training set that is as large as the validation set.
+
+    Parameters
+    ----------
+    model : trained in place
+    data : its train and validation splits are used
+    augmentation : of each training batch
+    epochs, batch_size : the last batch of an epoch may be smaller
+    backbone_lr, head_lr, weight_decay : of AdamW
+    seed : of the order, the augmentation and MixUp
+
+    Raises
+    ------
+    FloatingPointError : where the loss is no longer finite
+    """
+    started = time.perf_counter()
+    device = model.device
+    generator = torch.Generator(device).manual_seed(seed)
+    lambdas = np.random.default_rng(seed)
+    images, labels = data.train.images.to(device), data.train.labels.to(device)
+    count = len(labels)
+    subset = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    subset = subset[: len(data.validation.labels)]
+    seen = Split(data.train.images[subset], data.train.labels[subset])
+    optimizer = torch.optim.AdamW(
+        model.parameter_groups(backbone_lr, head_lr), weight_decay=weight_decay, fused=True
+    )
+    progress = Progress(count, epochs, "train")
+    rows, best, best_state = [], -1.0, {}
+    for epoch in range(1, epochs + 1):
+        model.train()
+        losses = []
+        weights = augmentation.draw_lambdas(-(-count // batch_size), lambdas)
+        batches = iterate_batches(count, batch_size, generator, progress)
+        for index, weight in zip(batches, weights, strict=False):
+            batch = augmentation(images[index], generator) / 255
+            loss = mixed_loss(model, batch, labels[index], weight, generator)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        train_loss, train_accuracy = score(model, seen)
+        loss, accuracy = score(model, data.validation)
+        rows.append(
+            progress.finish_epoch(
+                epoch,
+                torch.stack(losses),
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                validation_loss=loss,
+                validation_accuracy=accuracy,
+            )
+        )
+        if accuracy > best:
+            best, best_epoch = accuracy, epoch
+            best_state = {name: value.clone() for name, value in model.state_dict().items()}
+    progress.bar.close()
+    model.load_state_dict(best_state)
+    return Training(pd.DataFrame(rows), best_epoch, time.perf_counter() - started)
+
+
+def mixed_loss(
+    model: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    weight: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return MixUp's loss, the mean cross-entropy against both sources' labels.
+
+    Parameters
+    ----------
+    images : float (N, 3, H, W) in [0, 1]
+    labels : int64 (N,)
+    weight : lambda of the batch; with 1 this is the plain cross-entropy
+    generator : draws the permutation that gives each image its partner
+
+    Source: Zhang et al. (2018); one lambda a batch, the partners a permutation of the batch.
+    """
+    with autocast(images.device):
+        if weight == 1:
+            return functional.cross_entropy(model(images), labels)
+        partner = torch.randperm(len(labels), generator=generator, device=images.device)
+        logits = model(mixup(images, images[partner], weight))
+        own = functional.cross_entropy(logits, labels)
+        return weight * own + (1 - weight) * functional.cross_entropy(logits, labels[partner])
+
+
+@torch.inference_mode()
+def score(model: Classifier, split: Split, batch_size: int = 1024) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy in evaluation mode."""
+    model.eval()
+    loss = torch.zeros((), device=model.device)
+    right = torch.zeros((), device=model.device)
+    batches = zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
+    for images, labels in batches:
+        labels = labels.to(model.device)
+        with autocast(model.device):
+            logits = model(images.to(model.device)).float()
+        loss += functional.cross_entropy(logits, labels, reduction="sum")
+        right += (logits.argmax(1) == labels).sum()
+    return loss.item() / len(split.labels), right.item() / len(split.labels)

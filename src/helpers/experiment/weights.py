@@ -1,0 +1,144 @@
+"""Weights that a network starts from: published ones, and those of the pretraining notebooks."""
+
+import io
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor
+
+from helpers import InputError
+
+from .downloads import digest_file, fetching, from_root
+
+#: Per channel mean and standard deviation of ImageNet's training set, as torchvision gives them.
+IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published checkpoint: where it is, and the first digits of its SHA-256."""
+
+    url: str
+    sha256_prefix: str
+
+
+PUBLISHED = {
+    # IMAGENET1K_V1, what `pretrained=True` meant when the study was made; torchvision puts the
+    # first digits of the checksum into the file's name.
+    ("imagenet", "resnet18"): Published(
+        torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url, "f37072fd"
+    ),
+    ("imagenet", "resnet50"): Published(
+        torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url, "0676ba61"
+    ),
+    # Zbontar et al. publish no checksum; this one is recorded by the public repository
+    # harvard-visionlab/barlowtwins (hubconf.py) for the same address.
+    ("barlow_twins", "resnet50"): Published(
+        "https://dl.fbaipublicfiles.com/barlowtwins/"
+        "ep1000_bs2048_lrw0.2_lrb0.0048_lambd0.0051/resnet50.pth",
+        "cf015f40cc",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone's state dict, the normalisation it was trained with, and where it is from."""
+
+    summary: dict
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    normalisation: tuple[list[float], list[float]] | None = None
+
+
+def load_weights(
+    network: str, initialisation: str, stand_in_weights: dict[str, str], data_dir: str
+) -> Weights:
+    """Load what an initialisation names.
+
+    Parameters
+    ----------
+    network : "resnet18" or "resnet50"
+    initialisation : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the
+        ResNet-50 of Zbontar et al. (2021); or the path of a pretraining notebook's checkpoint
+    stand_in_weights : checkpoints that are taken in place of published weights, by name
+    data_dir : published weights are kept in its folder ``weights``
+
+    Raises
+    ------
+    InputError : for weights that do not exist, cannot be had, are damaged, or are of another
+        architecture
+    """
+    if initialisation == "random":
+        summary = {"initialisation": "random", "source": None, "sha256": None, "official": True}
+        return Weights(summary)
+    source = stand_in_weights.get(initialisation, initialisation)
+    if (source, network) in PUBLISHED:
+        path = _get_published(PUBLISHED[source, network], source, network, data_dir)
+        state, normalisation = _load(path), IMAGENET_NORMALISATION
+    elif source in {name for name, _ in PUBLISHED}:
+        raise InputError(
+            f"initialisation: there are no published {source} weights of a {network};"
+            " take network resnet50, or the path of a checkpoint"
+        )
+    else:
+        path = from_root(source)
+        checkpoint = _load(path)
+        if checkpoint.get("network") != network:
+            raise InputError(
+                f"{path} holds a {checkpoint.get('network', 'foreign file')}, not a {network};"
+                " give the checkpoint of a pretraining run of the same network"
+            )
+        state = checkpoint["state"]
+        normalisation = checkpoint["mean"], checkpoint["std"]
+    summary = {
+        "initialisation": initialisation,
+        "source": source,
+        "sha256": digest_file(path),
+        "official": (source, network) in PUBLISHED,
+    }
+    return Weights(summary, state, normalisation)
+
+
+def pack_checkpoint(
+    network: str, state: dict[str, Tensor], mean: list[float], std: list[float]
+) -> bytes:
+    """Return the file of a pretrained backbone, which `load_weights` reads."""
+    buffer = io.BytesIO()
+    torch.save({"network": network, "state": state, "mean": mean, "std": std}, buffer)
+    return buffer.getvalue()
+
+
+def _get_published(published: Published, name: str, network: str, data_dir: str) -> Path:
+    path = from_root(data_dir) / "weights" / f"{name}-{network}-{published.sha256_prefix}.pth"
+    advice = f"put {published.url} (SHA-256 {published.sha256_prefix}...) there"
+    with fetching(path, advice) as folder:
+        if folder:
+            torch.hub.download_url_to_file(
+                published.url, str(folder / path.name), published.sha256_prefix
+            )
+    if not digest_file(path).startswith(published.sha256_prefix):
+        raise InputError(
+            f"{path} is damaged or another file (its SHA-256 does not begin with"
+            f" {published.sha256_prefix}); delete it, and it will be downloaded again"
+        )
+    return path
+
+
+def _load(path: Path) -> dict:
+    """Read tensors and plain values from a file; pickled code is refused."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(
+            f"initialisation: there is no {path}; make it with a pretraining notebook, or take"
+            " random, imagenet or barlow_twins"
+        ) from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"{path} is no checkpoint, or a damaged one ({reason})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+    return content

@@ -1,0 +1,144 @@
+"""Runs made by papermill, many at a time, by a Dask cluster."""
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+from tqdm import tqdm
+
+from helpers import ROOT, InputError
+
+from .parameters import NOTEBOOKS
+from .plan import Job
+
+
+class BatchError(RuntimeError):
+    """Some of the runs failed; the message names them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: the kind and the message of its error, or none."""
+
+    job: Job
+    seconds: float
+    kind: str | None = None
+    message: str = ""
+
+
+def run_batch(
+    jobs: Iterable[Job], workers: int | None = None, scheduler: str | None = None
+) -> None:
+    """Make the runs that are not there yet, and report each with a line.
+
+    Parameters
+    ----------
+    jobs : what `plan` returned
+    workers : runs at a time on this machine; by default one a core, or one where there is a GPU.
+        Each gets its share of the cores.
+    scheduler : address of a Dask scheduler whose workers make the runs instead; they must see
+        the same files
+
+    Raises
+    ------
+    InputError : for bad input, a line for each culprit
+    BatchError : naming the runs that failed otherwise
+    """
+    missing = [job for job in jobs if not job.is_done()]
+    if not missing:
+        return
+    for job in missing:
+        _check_writable(job.folder.parent)
+    failed = [outcome for outcome in _outcomes(missing, workers, scheduler) if outcome.kind]
+    if not failed:
+        return
+    if all(outcome.kind == "InputError" for outcome in failed):
+        raise InputError("\n".join(dict.fromkeys(outcome.message for outcome in failed)))
+    lines = [f"{outcome.job.name}: {outcome.kind}: {outcome.message}" for outcome in failed]
+    count = f"{len(failed)} of {len(missing)} runs failed; their notebooks tell where"
+    raise BatchError("\n".join([*lines, count]))
+
+
+def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) -> Iterable[Outcome]:
+    """Yield outcomes as the runs end, with a bar and a line for each."""
+    # Here: a second to import, which a batch with nothing to do should not take.
+    from dask.system import CPU_COUNT
+    from distributed import Client, LocalCluster, as_completed
+
+    if scheduler is None:
+        gpus = list(Path("/dev").glob("nvidia[0-9]*"))
+        workers = min(workers or (1 if gpus else CPU_COUNT), len(missing))
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+        threads = max(1, CPU_COUNT // workers)
+    else:
+        cluster, threads = scheduler, None
+    with (
+        Client(cluster, timeout="20s") as client,
+        tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar,
+    ):
+        futures = {}
+        for job in missing:
+            first = [futures[job.start]] if job.start in futures else []
+            futures[job.folder] = client.submit(make_run, job, threads, first, pure=False)
+        for _, outcome in as_completed(futures.values(), with_results=True):
+            how = f"failed, {outcome.kind}" if outcome.kind else "done"
+            tqdm.write(f"{outcome.job.name:<32} {how:<8} {outcome.seconds:6.0f} s")
+            bar.update()
+            yield outcome
+    if scheduler is None:
+        cluster.close()
+
+
+def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
+    """Execute the notebook of a job in a kernel of its own; on a Dask worker.
+
+    Parameters
+    ----------
+    job : what to make
+    threads : cores that the run may take; None leaves the worker's setting
+    first : outcome of the run that it starts from, if that belongs to the batch
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    started = time.perf_counter()
+    if first and first[0].kind:
+        return Outcome(job, 0, first[0].kind, first[0].message)
+    if threads is not None:
+        os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    kind, message = None, ""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"{job.experiment}.ipynb"
+        jupytext.write(jupytext.read(NOTEBOOKS / f"{job.experiment}.py"), source)
+        job.notebook.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            papermill.execute_notebook(
+                source, job.notebook, job.injected, progress_bar=False, cwd=ROOT
+            )
+        except PapermillExecutionError as error:
+            kind, message = error.ename, error.evalue
+        except Exception as error:  # a kernel that died: the other runs go on
+            kind, message = type(error).__name__, str(error)
+    return Outcome(job, time.perf_counter() - started, kind, message)
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder}: {error.strerror}; mend its permissions, or give another"
+            " folder: -p results=FOLDER"
+        ) from None

@@ -1,0 +1,98 @@
+"""The recipe of a run: the parameters that its notebook shows, checked by one model."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from helpers import InputError
+
+#: Where a run's files are; not what it computes, so no part of the recipe's hash.
+LOCATIONS = {"seed", "results", "data_dir"}
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Recipe(BaseModel):
+    """Parameters that all notebooks have."""
+
+    # Strict: a notebook uses the value as it stands, so "1e-3", a string in YAML, is refused.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seed: int = Field(ge=0, lt=2**32)
+    results: str = Field(min_length=1)
+    data_dir: str = Field(min_length=1)
+    data_source: Literal["official", "synthetic"]
+    image_size: int = Field(ge=16, le=1024)
+    network: Literal["resnet18", "resnet50"]
+    initialisation: str = Field(min_length=1)
+    stand_in_weights: dict[str, str]
+    batch_norm: Literal["train", "frozen"]
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    weight_decay: NotNegative
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits that runs share which differ in nothing but their seed."""
+        what = self.model_dump(mode="json", exclude=LOCATIONS)
+        text = json.dumps(what, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class ExperimentRecipe(Recipe):
+    """Parameters of the six experiments."""
+
+    backbone_lr: Positive
+    head_lr: Positive
+    mixup_alpha: NotNegative
+    augment_probability: Probability
+    rotation_degrees: float = Field(ge=0, le=180)
+    corruptions: dict[Literal["brightness", "blur"], Annotated[list[Positive], Field(min_length=1)]]
+
+
+class SupervisedPretrainingRecipe(Recipe):
+    """Parameters of supervised pretraining."""
+
+    dataset: Literal["pathmnist", "pets"]
+    backbone_lr: Positive
+    head_lr: Positive
+    mixup_alpha: NotNegative
+    augment_probability: Probability
+    rotation_degrees: float = Field(ge=0, le=180)
+
+
+class BarlowTwinsRecipe(Recipe):
+    """Parameters of Barlow Twins pretraining."""
+
+    dataset: Literal["pathmnist", "pets"]
+    lr: Positive
+    projector: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    off_diagonal_weight: Positive
+
+
+MODELS = {
+    "pretrain_supervised": SupervisedPretrainingRecipe,
+    "pretrain_barlow_twins": BarlowTwinsRecipe,
+}
+
+
+def make_recipe(experiment: str, values: Mapping) -> Recipe:
+    """Return the checked recipe of an experiment; values that are no parameter are left aside.
+
+    Raises
+    ------
+    InputError : naming the parameter, its value, and what it must be
+    """
+    model = MODELS.get(experiment, ExperimentRecipe)
+    try:
+        return model(**{name: values[name] for name in model.model_fields if name in values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise InputError(f"{experiment}: {name}: {first['msg'].lower()}{given}") from None
