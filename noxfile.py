@@ -1,0 +1,71 @@
+"""``nox -s book`` makes the report, ``nox -s tests`` runs the tests, ``nox -s lint`` the linter."""
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.3.2"
+nox.options.sessions = ["book"]
+
+VENV = Path(".venv")
+BIN = VENV.absolute() / ("Scripts" if os.name == "nt" else "bin")
+
+
+def install(session: nox.Session) -> None:
+    """Make the one environment of all sessions, again only when what it is made from changes.
+
+    torch is several GB, so the sessions share ``.venv``; after the first time no network is
+    needed.
+    """
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        session.error(f"Python 3.11 to 3.13 is needed; nox runs on {sys.version.split()[0]}")
+    made_from = (
+        sys.version + Path("requirements.txt").read_text() + Path("pyproject.toml").read_text()
+    )
+    digest = hashlib.sha256(made_from.encode()).hexdigest()
+    stamp = VENV / "made-from.sha256"
+    if not stamp.exists() or stamp.read_text() != digest:
+        session.run(sys.executable, "-m", "venv", str(VENV), external=True)
+        python(session, "-m", "pip", "install", "-r", "requirements.txt")
+        stamp.write_text(digest)
+
+
+def python(session: nox.Session, *arguments: str, **options) -> None:
+    """Run the environment's Python."""
+    session.run(str(BIN / "python"), *arguments, external=True, **options)
+
+
+@nox.session(python=False)
+def book(session: nox.Session) -> None:
+    """Make the runs that are missing, then the book: -- [--profile NAME] [--seeds 0-2] [...]."""
+    parser = argparse.ArgumentParser(prog="nox -s book --", add_help=False)
+    parser.add_argument("--profile", default="smoke")
+    parser.add_argument("--seeds", default="0-2")
+    asked, rest = parser.parse_known_args(session.posargs)
+    install(session)
+    which = ["--profile", asked.profile, "--seeds", asked.seeds]
+    python(session, "-m", "helpers", "run", *which, *rest)
+    shown = {"REPORT_PROFILE": asked.profile, "REPORT_SEEDS": asked.seeds}
+    build = [str(BIN / "jupyter-book"), "build", "book/", "-W", "--keep-going"]
+    session.run(*build, env=shown, external=True)
+    index = Path("book/_build/html/index.html").absolute()
+    session.log(f"The report is at {index.as_uri()}")
+
+
+@nox.session(python=False)
+def tests(session: nox.Session) -> None:
+    """Run the tests; what follows -- goes to pytest."""
+    install(session)
+    python(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff."""
+    install(session)
+    python(session, "-m", "ruff", "check", ".")
+    python(session, "-m", "ruff", "format", "--check", ".")

@@ -1,0 +1,185 @@
+import hashlib
+
+import pytest
+import torch
+import torchvision
+
+from helpers import InputError
+from helpers.experiment import weights
+from helpers.experiment.models import Classifier, make_model
+from helpers.experiment.weights import IMAGENET_NORMALISATION, Published, load_weights
+
+
+def make(data, initialisation="random", batch_norm="train", seed=0, network="resnet18", **others):
+    arguments = {"stand_in_weights": {}, "data_dir": "nowhere"} | others
+    return make_model(
+        network, initialisation, data=data, batch_norm=batch_norm, seed=seed, **arguments
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path, stripes):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(make(stripes, seed=11).pack_backbone())
+    return path
+
+
+def test_normalisation_is_the_first_layer(stripes):
+    model = make(stripes).eval()
+    mean, std = stripes.mean_and_std()
+    pixels = stripes.train.images.double() / 255
+    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist())
+    assert std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist())
+    images = stripes.test.images[:5]
+    by_hand = (images / 255 - model.mean) / model.std
+    torch.testing.assert_close(model(images), model.network(by_hand))
+    torch.testing.assert_close(model(images / 255), model(images))
+
+
+def test_same_seed_same_weights_and_the_global_generator_is_left_alone(stripes):
+    before = torch.random.get_rng_state()
+    first, second, other = (make(stripes, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["network.conv1.weight"], other["network.conv1.weight"])
+
+
+def test_frozen_batch_norm_keeps_affine_and_statistics(stripes):
+    model = make(stripes, batch_norm="frozen").train()
+    before = {name: value.clone() for name, value in model.network.bn1.state_dict().items()}
+    groups = model.parameter_groups(0.1, 0.1)
+    optimizer = torch.optim.SGD(groups)
+    model(stripes.train.images).square().sum().backward()
+    optimizer.step()
+    assert all(torch.equal(v, before[n]) for n, v in model.network.bn1.state_dict().items())
+    assert model.network.conv1.weight.grad.abs().sum() > 0
+
+    trained = make(stripes).train()
+    trained(stripes.train.images)
+    assert not torch.equal(trained.network.bn1.running_mean, before["running_mean"])
+
+
+def test_parameter_groups_are_backbone_and_head(stripes):
+    model = make(stripes)
+    backbone, head = model.parameter_groups(5e-5, 5e-4)
+    assert (backbone["lr"], head["lr"]) == (5e-5, 5e-4)
+    assert {id(p) for p in head["params"]} == {id(p) for p in model.network.fc.parameters()}
+    assert len(backbone["params"]) + 2 == len(list(model.parameters()))
+
+
+def test_backbone_goes_round_through_a_checkpoint(stripes, checkpoint):
+    source = make(stripes, seed=11)
+    model = make(stripes, str(checkpoint), seed=3)
+    assert torch.equal(model.network.layer4[1].conv2.weight, source.network.layer4[1].conv2.weight)
+    assert not torch.equal(model.network.fc.weight, source.network.fc.weight)
+    torch.testing.assert_close(model.mean, source.mean)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert model.weights["sha256"] == digest
+    assert model.weights["official"] is False
+
+
+def test_stand_in_weights_are_recorded_as_such(stripes, checkpoint):
+    model = make(stripes, "imagenet", stand_in_weights={"imagenet": str(checkpoint)})
+    assert model.weights["initialisation"] == "imagenet"
+    assert model.weights["source"] == str(checkpoint)
+    assert model.weights["official"] is False
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch, stripes):
+    """A published checkpoint, as torchvision ships them, at an address on the disk."""
+    path = tmp_path / "elsewhere.pth"
+    torch.manual_seed(4)
+    torch.save(torchvision.models.resnet18().state_dict(), path)
+    prefix = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    entry = Published(path.as_uri(), prefix)
+    monkeypatch.setitem(weights.PUBLISHED, ("imagenet", "resnet18"), entry)
+    return path
+
+
+def test_published_weights_are_downloaded_verified_and_used(stripes, tmp_path, published):
+    model = make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
+    state = torch.load(published, weights_only=True)
+    assert torch.equal(model.network.conv1.weight, state["conv1.weight"])
+    assert model.mean.flatten().tolist() == pytest.approx(IMAGENET_NORMALISATION[0])
+    assert model.weights["official"] is True
+    published.unlink()  # the second time nothing is downloaded
+    make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
+
+
+def test_tampered_download_is_refused_and_leaves_nothing(stripes, tmp_path, published):
+    published.write_bytes(published.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match="cannot get .*invalid hash value"):
+        make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
+    assert not list((tmp_path / "data" / "weights").glob("*.pth"))
+
+
+def test_tampered_local_weights_are_refused(stripes, tmp_path, published):
+    make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
+    (local,) = (tmp_path / "data" / "weights").glob("*.pth")
+    local.write_bytes(local.read_bytes()[:1000])
+    with pytest.raises(InputError, match="is damaged or another file"):
+        make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
+
+
+def test_without_network_the_error_says_what_to_put_where(stripes, tmp_path, published):
+    published.unlink()
+    with pytest.raises(InputError, match=r"cannot get .*imagenet-resnet18.*; put file:.* there"):
+        make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no checkpoint, or a damaged one"),
+        (b"not a checkpoint", "no checkpoint, or a damaged one"),
+        (None, "there is no .*; make it with a pretraining notebook"),
+    ],
+)
+def test_unreadable_checkpoints(tmp_path, content, message):
+    path = tmp_path / "weights.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        load_weights("resnet18", str(path), {}, "nowhere")
+
+
+def test_truncated_checkpoint_is_refused(checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-5000])
+    with pytest.raises(InputError, match="damaged"):
+        load_weights("resnet18", str(checkpoint), {}, "nowhere")
+
+
+def test_checkpoint_with_code_is_refused(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"network": "resnet18", "state": print}, path)
+    with pytest.raises(InputError, match="no checkpoint"):
+        load_weights("resnet18", str(path), {}, "nowhere")
+
+
+def test_checkpoint_of_another_architecture_is_named(stripes, checkpoint):
+    with pytest.raises(InputError, match="holds a resnet18, not a resnet50"):
+        make(stripes, str(checkpoint), network="resnet50")
+
+
+def test_checkpoint_that_claims_another_architecture_does_not_load(stripes, tmp_path):
+    state = torchvision.models.resnet50().state_dict()
+    content = weights.pack_checkpoint("resnet18", state, [0.5] * 3, [0.2] * 3)
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="does not fit a resnet18"):
+        make(stripes, str(path))
+
+
+def test_barlow_twins_is_published_for_resnet50_only(stripes):
+    with pytest.raises(InputError, match="no published barlow_twins weights of a resnet18"):
+        make(stripes, "barlow_twins")
+
+
+def test_frozen_flag_does_not_change_the_outputs(stripes):
+    images = stripes.test.images
+    frozen, trained = (
+        Classifier("resnet18", 3, [0.5] * 3, [0.2] * 3, norm).eval() for norm in ("frozen", "train")
+    )
+    frozen.load_state_dict(trained.state_dict())
+    torch.testing.assert_close(frozen(images), trained(images))

@@ -1,0 +1,58 @@
+import copy
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from helpers.experiment.small_maps import SmallMapConv2d, use_small_maps
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_equals_the_convolution_in_values_and_gradients(size, stride):
+    torch.manual_seed(0)
+    stock = nn.Conv2d(5, 7, 3, stride, 1, bias=False).double()
+    ours = SmallMapConv2d.like(copy.deepcopy(stock))
+    results = []
+    for conv in (stock, ours):
+        torch.manual_seed(1)
+        images = torch.randn(4, 5, size, size, dtype=torch.float64, requires_grad=True)
+        maps = conv(images)
+        maps.square().sum().backward()
+        results.append((maps, images.grad, conv.weight.grad))
+    for theirs, mine in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("size", [28, 32, 64])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_whole_network_is_unchanged(name, size, mode):
+    torch.manual_seed(0)
+    stock = torchvision.models.get_model(name, num_classes=9).double()
+    ours = use_small_maps(copy.deepcopy(stock))
+    images = torch.randn(3, 3, size, size, dtype=torch.float64)
+    gradients = []
+    for network in (stock, ours):
+        getattr(network, mode)()
+        logits = network(images)
+        logits.square().sum().backward()
+        gradients.append([logits, *(p.grad for p in network.parameters())])
+    for theirs, mine in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_state_dicts_load_in_both_directions():
+    stock = torchvision.models.resnet18(num_classes=4)
+    ours = use_small_maps(torchvision.models.resnet18(num_classes=4))
+    assert sum(isinstance(m, SmallMapConv2d) for m in ours.modules()) == 16
+    ours.load_state_dict(stock.state_dict())
+    stock.load_state_dict(ours.state_dict())
+
+
+def test_other_convolutions_are_left_alone():
+    odd = nn.Sequential(
+        nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 3, groups=2, bias=False)
+    )
+    assert not any(isinstance(m, SmallMapConv2d) for m in use_small_maps(odd).modules())

@@ -1,0 +1,146 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from helpers import metrics
+from helpers.experiment import training
+from helpers.experiment.augmentation import Augmentation
+from helpers.experiment.data import Data, Split
+from helpers.experiment.evaluation import evaluate, make_examples
+from helpers.experiment.models import make_model
+from helpers.experiment.training import fit, mixed_loss
+
+PLAIN = Augmentation(0.0, 0.0, 0.0)
+FULL = Augmentation(0.4, 20.0, 0.3)
+
+
+def train(data, augmentation=PLAIN, epochs=6, batch_size=32, lr=1e-3, seed=0):
+    model = make_model("resnet18", "random", {}, data, "nowhere", "train", seed)
+    return model, fit(model, data, augmentation, epochs, batch_size, lr, lr, 1e-6, seed)
+
+
+def test_an_easy_set_is_learned(stripes):
+    model, result = train(stripes)
+    assert result.history.validation_accuracy.max() >= 0.95
+    assert list(result.history.columns) == [
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+    ]
+    assert evaluate(model, stripes, {}).scores().accuracy[0] >= 0.9
+
+
+def test_random_labels_are_overfitted(stripes):
+    images, generator = stripes.train.images[:32], torch.Generator().manual_seed(0)
+    random = Split(images, torch.randint(0, 3, (len(images),), generator=generator))
+    data = Data("random", False, stripes.classes, random, random, random)
+    _, result = train(data, epochs=70, lr=3e-4)
+    assert result.history.train_accuracy.max() == 1
+
+
+def test_same_seed_same_bits(stripes):
+    runs = [train(stripes, FULL, 2, seed=seed) for seed in (0, 0, 1)]
+    (first, a), (second, b), (other, _) = runs
+    assert a.history.equals(b.history)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+    assert not torch.equal(first.network.fc.weight, other.network.fc.weight)
+    logits = [evaluate(model, stripes, {"blur": [0.5]}).logits for model in (first, second)]
+    np.testing.assert_array_equal(*logits)
+
+
+def test_the_best_validation_model_is_kept(stripes, monkeypatch):
+    accuracies = iter([0.5, 0.8, 0.8, 0.7])
+    heads = []
+    real = training.score
+
+    def scored(model, split):
+        if split is not stripes.validation:
+            return real(model, split)
+        heads.append(model.network.fc.weight.detach().clone())
+        return 1.0, next(accuracies)
+
+    monkeypatch.setattr(training, "score", scored)
+    model, result = train(stripes, epochs=4)
+    assert result.best_epoch == 2  # strictly greater: the tie in epoch 3 does not replace it
+    assert torch.equal(model.network.fc.weight, heads[1])
+    assert not torch.equal(heads[1], heads[3])
+
+
+def test_train_accuracy_is_that_of_a_clean_subset_in_evaluation_mode(stripes):
+    model, result = train(stripes, FULL, 1)
+    subset = torch.randperm(96, generator=torch.Generator().manual_seed(0))[:30]
+    model.eval()
+    with torch.no_grad():
+        logits = model(stripes.train.images[subset])
+    right = (logits.argmax(1) == stripes.train.labels[subset]).float().mean()
+    assert result.history.train_accuracy[0] == pytest.approx(right.item())
+    loss = functional.cross_entropy(logits, stripes.train.labels[subset])
+    assert result.history.train_loss[0] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(stripes):
+    with pytest.raises(FloatingPointError, match=r"epoch \d+, step \d+; lower the learning rate"):
+        train(stripes, lr=1e30)
+
+
+def test_mixup_loss_is_cross_entropy_with_mixed_labels():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    images, labels = torch.rand(8, 3, 2, 2), torch.arange(8) % 3
+    loss = mixed_loss(network, images, labels, 0.3, torch.Generator().manual_seed(1))
+    partner = torch.randperm(8, generator=torch.Generator().manual_seed(1))
+    hot = functional.one_hot(labels, 3).float()
+    target = 0.3 * hot + 0.7 * hot[partner]
+    mixed = 0.3 * images + 0.7 * images[partner]
+    expected = functional.cross_entropy(network(mixed), target)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_last_batch_of_one_image_is_left_out(stripes):
+    train_split = Split(stripes.train.images[:17], stripes.train.labels[:17])
+    data = Data("odd", False, stripes.classes, train_split, stripes.validation, stripes.test)
+    _, result = train(data, epochs=1, batch_size=16)
+    assert len(result.history) == 1
+
+
+def test_learning_rates_reach_their_parameters(stripes):
+    model = make_model("resnet18", "random", {}, stripes, "nowhere", "train", 0)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    fit(model, stripes, PLAIN, 1, 32, 1e-12, 1e-2, 0.0, 0)
+    moved = {n: (v - before[n]).abs().max().item() for n, v in model.named_parameters()}
+    assert moved["network.fc.weight"] > 1e-3
+    assert moved["network.conv1.weight"] < 1e-8
+
+
+def test_evaluation_covers_all_conditions_in_order(stripes):
+    model, _ = train(stripes, epochs=1)
+    corruptions = {"brightness": [0.6, 1.4], "blur": [0.9]}
+    result = evaluate(model, stripes, corruptions)
+    assert result.logits.shape == (4, 30, 3)
+    assert result.logits.dtype == np.float16
+    scores = result.scores()
+    assert scores.corruption.tolist() == ["clean", "brightness", "brightness", "blur"]
+    assert scores.strength.tolist()[1:] == [0.6, 1.4, 0.9]
+    assert np.isnan(scores.strength[0])
+    for row, logits in zip(scores.itertuples(), result.logits, strict=True):
+        assert row.accuracy == metrics.accuracy(logits, stripes.test.labels.numpy())
+    with torch.no_grad():
+        clean = model.eval()(stripes.test.images).half().numpy()
+    np.testing.assert_allclose(result.logits[0], clean, atol=1e-2)
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(result.logits, 2))
+
+
+def test_examples_are_test_images_under_all_conditions(stripes):
+    examples = make_examples(stripes, {"brightness": [0.5]}, count=3)
+    assert examples["images"].shape == (2, 3, 3, 16, 16)
+    assert examples["labels"].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(examples["images"][0], stripes.test.images[:3])
+    first, second, mix = examples["mixup"].astype(float)
+    assert np.abs(mix - (first + second) / 2).max() <= 0.5
+    assert len(set(examples["mixup_labels"].tolist())) == 2
