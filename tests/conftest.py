@@ -1,6 +1,9 @@
 """What several test modules share: small data sets, and real images where they are to be had."""
 
+import functools
+import http.server
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +70,15 @@ def stripes() -> Data:
         images[labels == 1, :, :, ::4] = 220
         splits.append(Split(images, labels))
     return Data("stripes", False, ("horizontal", "vertical", "noise"), *splits)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder, and the address on this machine under which its files can be downloaded."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -109,7 +109,7 @@ def test_published_weights_are_downloaded_verified_and_used(stripes, tmp_path, p
 
 def test_tampered_download_is_refused_and_leaves_nothing(stripes, tmp_path, published):
     published.write_bytes(published.read_bytes()[:-1] + b"!")
-    with pytest.raises(InputError, match="cannot get .*invalid hash value"):
+    with pytest.raises(InputError, match=r"cannot get .*invalid hash value"):
         make(stripes, "imagenet", data_dir=str(tmp_path / "data"))
     assert not list((tmp_path / "data" / "weights").glob("*.pth"))
 

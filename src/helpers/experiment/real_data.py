@@ -112,12 +112,16 @@ def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
         cache = root / "cache" / f"pets-{split}-{image_size}-{digest[:16]}.npy"
         arrays[split] = _decode(part._images, image_size, cache), np.array(part._labels)
     images, labels = arrays["trainval"]
-    train, validation = train_test_split(
-        np.arange(len(labels)),
-        test_size=VALIDATION_FRACTION,
-        random_state=VALIDATION_SEED,
-        stratify=labels,
-    )
+    try:
+        train, validation = train_test_split(
+            np.arange(len(labels)),
+            test_size=VALIDATION_FRACTION,
+            random_state=VALIDATION_SEED,
+            stratify=labels,
+        )
+    except ValueError as error:
+        reason = f"too few images for a validation split: {error}"
+        raise InputError(f"{folder} is not whole ({reason}); {advice}") from None
     splits = {
         "train": (images[train], labels[train]),
         "validation": (images[validation], labels[validation]),

@@ -82,8 +82,15 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
         threads = max(1, CPU_COUNT // workers)
     else:
         cluster, threads = scheduler, None
+    try:
+        client = Client(cluster, timeout="20s")
+    except OSError:
+        raise InputError(
+            f"cannot reach the scheduler {scheduler}; start one with `dask scheduler`, or leave"
+            " out --scheduler"
+        ) from None
     with (
-        Client(cluster, timeout="20s") as client,
+        client,
         tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar,
     ):
         futures = {}

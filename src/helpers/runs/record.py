@@ -161,7 +161,7 @@ def read_record(folder: Path) -> Record | None:
     """
     try:
         run = json.loads((folder / "run.json").read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise _damaged(folder, f"run.json cannot be read ({error})") from None

@@ -1,0 +1,152 @@
+"""Made-up records: random logits with consistent scores, for tests of what reads records."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+
+from helpers import metrics
+from helpers.report import source, tables
+from helpers.runs.record import run_folder, write_record
+
+EXPERIMENTS = {
+    "pathmnist_basic": 1.0,
+    "pathmnist_mixup": 1.6,
+    "pathmnist_pretrained": 2.2,
+    "pets_scratch": 1.5,
+    "pets_supervised": 3.0,
+    "pets_barlow_twins": 2.5,
+}
+FACTORS = {"pathmnist": (0.8, 0.9, 1.1, 1.2), "pets": (0.6, 0.8, 1.2, 1.4)}
+SIGMAS = (0.3, 0.5, 0.7, 0.9)
+STAND_INS = {"pathmnist": "tissue", "pets": "creatures"}
+
+
+def write_records(results, profile, seeds=(0, 1, 2), official=False, salt=0):
+    """Write a record and an executed notebook for each experiment and seed."""
+    for experiment in EXPERIMENTS:
+        for seed in seeds:
+            write_run(results, profile, experiment, seed, official, salt)
+
+
+def show(monkeypatch, results, profile):
+    """Let helpers.report read these records."""
+    monkeypatch.setenv("REPORT_PROFILE", profile)
+    monkeypatch.setenv("REPORT_RESULTS", str(results))
+    source.shown_records.cache_clear()
+    tables.summarise.cache_clear()
+
+
+def write_run(results, profile, experiment, seed, official=False, salt=0):
+    """Write one record and its executed notebook; another salt gives other numbers."""
+    dataset = experiment.split("_")[0]
+    classes = [f"class {label}" for label in range(9 if dataset == "pathmnist" else 37)]
+    generator = np.random.default_rng([salt, seed, *experiment.encode()])
+    corruption = np.array(["clean"] + ["brightness"] * 4 + ["blur"] * 4)
+    strength = np.array([np.nan, *FACTORS[dataset], *SIGMAS])
+    labels = generator.integers(len(classes), size=300)
+    logits = generator.normal(size=(9, len(labels), len(classes)))
+    signal = EXPERIMENTS[experiment] * np.where(corruption == "clean", 1.4, 1.0)
+    logits += signal[:, None, None] * np.eye(len(classes))[labels]
+    logits = logits.astype(np.float16)
+    scores = pd.DataFrame(
+        {
+            "corruption": corruption,
+            "strength": strength,
+            "accuracy": [metrics.accuracy(part, labels) for part in logits],
+            "rms_calibration_error": [metrics.rms_calibration_error(p, labels) for p in logits],
+        }
+    )
+    side = 28 if dataset == "pathmnist" else 32
+    run = {
+        "experiment": experiment,
+        "seed": seed,
+        "profile": profile,
+        "parameters": {"network": "resnet18", "epochs": 5},
+        "recipe_hash": experiment,
+        "data": {
+            "name": dataset if official else STAND_INS[dataset],
+            "official": official,
+            "classes": classes,
+            "train": 1000,
+            "validation": 200,
+            "test": len(labels),
+        },
+        "weights": {"initialisation": "random", "official": official},
+        "environment": {
+            "device": "cpu",
+            "python": "3.11",
+            "torch": "2",
+            "torchvision": "0",
+            "numpy": "2",
+            "git_commit": "0123456789abcdef",
+            "git_dirty": False,
+        },
+        "started": "2026-01-01T00:00:00+00:00",
+        "train_seconds": 60.0,
+        "evaluate_seconds": 3.0,
+    }
+    examples = {
+        "images": generator.integers(256, size=(9, 4, 3, side, side), dtype=np.uint8),
+        "labels": np.arange(4),
+        "mixup": generator.integers(256, size=(3, 3, side, side), dtype=np.uint8),
+        "mixup_labels": np.array([0, 3]),
+    }
+    predictions = {
+        "logits": logits,
+        "labels": labels,
+        "corruption": corruption,
+        "strength": strength,
+    }
+    contents = {
+        "history.csv": _history(generator).to_csv(index=False).encode(),
+        "metrics.csv": scores.to_csv(index=False).encode(),
+        "predictions.npz": _pack(predictions),
+        "examples.npz": _pack(examples),
+    }
+    record = write_record(run_folder(results, experiment, seed), run, contents)
+    record.notebook.write_text(json.dumps(_notebook(experiment, seed)))
+    return record
+
+
+def _history(generator):
+    epoch = np.arange(1, 6)
+    train = 0.9 - 0.5 / epoch + generator.normal(scale=0.01, size=5)
+    validation = train - 0.05 * generator.random(5)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "train_loss": 2 - train,
+            "train_accuracy": train,
+            "validation_loss": 2 - validation,
+            "validation_accuracy": validation,
+        }
+    )
+
+
+def _pack(arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _notebook(experiment, seed):
+    output = {"name": "stdout", "output_type": "stream", "text": f"stored output of seed {seed}\n"}
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": f"# {experiment}"},
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "metadata": {},
+            "outputs": [output],
+            "source": "raise SystemExit('a build must not execute this')",
+        },
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {
+        "cells": cells,
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }

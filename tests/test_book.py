@@ -1,0 +1,147 @@
+"""The book, built from made-up records as a reader would build it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+import made_up
+from helpers import ROOT
+from helpers.report import tables
+
+PAGES = {"data", "index", "method", "results/pathmnist", "results/pets"}
+
+
+def build(folder, profile="made_up"):
+    """Build with warnings as errors; return the process and which pages executed."""
+    environment = os.environ | {
+        "REPORT_PROFILE": profile,
+        "REPORT_RESULTS": str(folder / "results"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", folder / "book"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    executed = re.findall(r"book/(\S+)\.(?:md|ipynb): Executed", done.stdout + done.stderr)
+    return done, set(executed)
+
+
+def read_pages(folder):
+    html = folder / "book/_build/html"
+    return {
+        path.relative_to(html).with_suffix("").as_posix(): path.read_text()
+        for path in html.rglob("*.html")
+        if "_static" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    leave = shutil.ignore_patterns("_build", "runs", "experiments")
+    shutil.copytree(ROOT / "book", folder / "book", ignore=leave)
+    made_up.write_records(folder / "results", "made_up")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(folder):
+    done, executed = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert executed == PAGES
+    return read_pages(folder)
+
+
+def test_tables_hold_the_paper_and_the_runs(pages, folder):
+    found = {}
+    for name in ("results/pathmnist", "results/pets"):
+        for table in BeautifulSoup(pages[name], "html.parser").select("table[id^=table-]"):
+            number = int(re.fullmatch(r"Table (\d) ", table.select_one(".caption-number").text)[1])
+            assert table["id"] == f"table-{number}"
+            assert "over 3 seeds (0–2)" in table.caption.text
+            heads = [head.text.strip() for head in table.thead.find_all("th")]
+            for line in table.tbody.find_all("tr"):
+                row, *cells = line.find_all("td")
+                for head, cell in zip(heads[1:], cells, strict=True):
+                    column = head.replace(" = ", "=").replace("σ", "sigma")
+                    found[number, row.text.strip(), column] = cell
+    reference = tables.read_reference()
+    assert len(found) == len(reference) == 84
+    for cell in reference.itertuples():
+        shown = found[cell.table, cell.row, cell.column]
+        paper = shown.select_one(".paper")
+        assert float(paper.text) == cell.value
+        assert bool(paper.strong) == cell.bold
+        assert re.match(r"\d+\.\d+ ± \d+\.\d+ ", shown.text.strip())
+
+
+def test_figures_are_numbered_as_in_the_paper(pages):
+    numbers = {
+        name: re.findall(r'caption-number">Figure (\d) <', page) for name, page in pages.items()
+    }
+    assert {name: found for name, found in numbers.items() if found} == {
+        "method": ["1", "2"],
+        "results/pathmnist": ["3"],
+        "results/pets": ["4"],
+    }
+    assert 'href="results/pathmnist.html#table-1"' in pages["index"]
+
+
+def test_experiment_pages_show_the_executed_notebook(pages):
+    for experiment in made_up.EXPERIMENTS:
+        assert "stored output of seed 0" in pages[f"runs/{experiment}"]
+
+
+def test_every_page_says_that_the_data_are_stand_ins(pages):
+    for name in [*PAGES, *(f"runs/{experiment}" for experiment in made_up.EXPERIMENTS)]:
+        assert "stand-in images (tissue and creatures)" in pages[name], name
+
+
+def test_no_page_needs_another_host(pages, folder):
+    for name, page in pages.items():
+        soup = BeautifulSoup(page, "html.parser")
+        loaded = [tag.get("src") for tag in soup.select("[src]")]
+        loaded += [tag["href"] for tag in soup.select("link[href]")]
+        assert not [address for address in loaded if re.match(r"(https?:)?//", address)], name
+        assert not re.search(r"https?://", "".join(tag.text for tag in soup("script"))), name
+    for sheet in (folder / "book/_build/html/_static").rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text()), sheet
+
+
+def test_pictures_have_texts(pages):
+    for name in PAGES:
+        for image in BeautifulSoup(pages[name], "html.parser").select(".bd-article img"):
+            assert image.get("alt"), name
+
+
+def test_only_changed_records_execute_pages_again(pages, folder):
+    done, executed = build(folder)
+    assert done.returncode == 0
+    assert not executed
+    made_up.write_records(folder / "results", "made_up", official=True, salt=1)
+    done, executed = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert executed == PAGES
+    assert "0 added, 5 changed, 0 removed" in done.stdout  # the notebooks are what they were
+    after = read_pages(folder)
+    assert after["results/pets"] != pages["results/pets"]
+    assert not [name for name, page in after.items() if "stand-in images (" in page]
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_bad_records_stop_the_build_with_one_line(folder, tmp_path, harm):
+    leave = shutil.ignore_patterns("_build")
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=leave)
+    if harm == "missing":
+        shutil.rmtree(tmp_path / "results/pets_scratch")
+    else:
+        (tmp_path / "results/pets_scratch/seed-1/metrics.csv").write_text("nothing")
+    done, _ = build(tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "pets_scratch" in line

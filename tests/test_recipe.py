@@ -1,0 +1,185 @@
+import ast
+
+import jupytext
+import papermill
+import pytest
+import yaml
+
+from helpers import InputError
+from helpers.runs import parameters
+from helpers.runs.parameters import (
+    NOTEBOOKS,
+    PROFILES,
+    list_experiments,
+    parse_overrides,
+    parse_seeds,
+    read_defaults,
+    read_profile,
+    resolve,
+)
+from helpers.runs.plan import plan
+from helpers.runs.recipe import MODELS, ExperimentRecipe
+
+EXPERIMENTS = list_experiments()
+SIX = [name for name in EXPERIMENTS if not name.startswith("pretrain_")]
+
+
+def test_there_are_six_experiments_and_two_pretrainings():
+    assert EXPERIMENTS[:2] == ["pretrain_barlow_twins", "pretrain_supervised"]
+    assert len(SIX) == 6
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_notebook_shows_all_its_parameters(name):
+    model = MODELS.get(name, ExperimentRecipe)
+    defaults = read_defaults(name)
+    assert set(defaults) == set(model.model_fields)
+    assert resolve(name, "paper", 0, {}).epochs == defaults["epochs"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_papermill_reads_the_same_parameters(name, tmp_path):
+    path = tmp_path / f"{name}.ipynb"
+    jupytext.write(jupytext.read(NOTEBOOKS / f"{name}.py"), path)
+    theirs = papermill.inspect_notebook(str(path))
+    assert {key: ast.literal_eval(value["default"]) for key, value in theirs.items()} == (
+        read_defaults(name)
+    )
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_notebooks_are_short_and_define_nothing(name):
+    cells = jupytext.read(NOTEBOOKS / f"{name}.py").cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    lines = [line for line in code.splitlines() if line.strip() and line.strip()[0] != "#"]
+    assert len(lines) <= 30
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    assert not any(isinstance(node, definitions) for node in ast.walk(ast.parse(code)))
+
+
+def test_the_protocol_of_the_authors_code_is_what_the_notebooks_show():
+    basic, mixup, pretrained = (
+        resolve(f"pathmnist_{arm}", "paper", 0, {}) for arm in ("basic", "mixup", "pretrained")
+    )
+    assert [r.epochs for r in (basic, mixup, pretrained)] == [80, 60, 60]
+    assert {r.batch_size for r in (basic, mixup, pretrained)} == {256}
+    assert {r.weight_decay for r in (basic, mixup, pretrained)} == {1e-6}
+    assert (basic.mixup_alpha, basic.augment_probability) == (0, 0)
+    assert (mixup.mixup_alpha, mixup.augment_probability, mixup.rotation_degrees) == (0.3, 0.4, 20)
+    assert (mixup.backbone_lr, mixup.head_lr) == (1e-3, 1e-3)
+    assert (pretrained.backbone_lr, pretrained.head_lr) == (5e-5, 5e-4)
+    assert (pretrained.initialisation, pretrained.batch_norm) == ("imagenet", "frozen")
+    strengths = {"brightness": [0.8, 0.9, 1.1, 1.2], "blur": [0.3, 0.5, 0.7, 0.9]}
+    assert mixup.corruptions == strengths
+    pets = [resolve(f"pets_{arm}", "paper", 0, {}) for arm in ("scratch", "supervised")]
+    assert [r.epochs for r in pets] == [120, 25]
+    assert pets[0].corruptions == strengths | {"brightness": [0.6, 0.8, 1.2, 1.4]}
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-2", [0, 1, 2]), ("7", [7]), ("3, 0-1,1", [0, 1, 3])]
+)
+def test_seeds(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["3-1", "x", "", "1-", "-1", "1.5", "0-2,x"])
+def test_bad_seeds_are_named(text):
+    with pytest.raises(InputError, match="seeds: .* is no seed or range; write 0-2"):
+        parse_seeds(text)
+
+
+def test_overrides_are_python_values_or_words():
+    assert parse_overrides(["epochs=3", "head_lr=1e-3", "network=resnet50"]) == {
+        "epochs": 3,
+        "head_lr": 1e-3,
+        "network": "resnet50",
+    }
+    assert parse_overrides(["corruptions={'blur': [1]}"]) == {"corruptions": {"blur": [1]}}
+    with pytest.raises(InputError, match="write name=value"):
+        parse_overrides(["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", 0, "epochs: .*greater than or equal to 1, not 0"),
+        ("epochs", 2.5, "epochs: .*valid integer, not 2.5"),
+        ("backbone_lr", "1e-3", "backbone_lr: .*valid number, not '1e-3'"),
+        ("backbone_lr", float("nan"), "backbone_lr: "),
+        ("corruptions", {"brightness": [-1.0]}, r"corruptions.brightness.0: .*greater than 0"),
+        ("corruptions", {"snow": [1.0]}, "corruptions.snow"),
+        ("corruptions", {"blur": []}, "corruptions.blur: .*at least 1"),
+        ("network", "resnet19", "network: .*'resnet18' or 'resnet50', not 'resnet19'"),
+        ("augment_probability", 1.5, "augment_probability: .*less than or equal to 1"),
+        ("epoch", 3, "no parameter 'epoch'; did you mean epochs?"),
+    ],
+)
+def test_bad_parameters_are_named(name, value, message):
+    with pytest.raises(InputError, match=message):
+        resolve("pathmnist_basic", "smoke", 0, {name: value})
+
+
+def test_unknown_names_get_the_nearest():
+    with pytest.raises(InputError, match="no profile 'smoek'; did you mean smoke?"):
+        resolve("pathmnist_basic", "smoek", 0, {})
+    with pytest.raises(InputError, match="no experiment 'pathmnist_basics'; did you mean"):
+        resolve("pathmnist_basics", "smoke", 0, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs: [", "is no YAML"),
+        ("just words", "must be"),
+        ("epoch: 3", "no parameter 'epoch'"),
+    ],
+)
+def test_bad_profiles_are_named(tmp_path, monkeypatch, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    monkeypatch.setattr(parameters, "PROFILES", tmp_path)
+    with pytest.raises(InputError, match=message):
+        read_profile("mine")
+
+
+@pytest.mark.parametrize("path", sorted(PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_profiles_records_go_to_its_own_folder(path):
+    assert yaml.safe_load(path.read_text())["results"] == f"results/{path.stem}"
+
+
+def test_the_hash_is_of_what_is_computed_and_not_of_where_or_which_seed():
+    base = resolve("pets_scratch", "smoke", 0, {})
+    same = resolve("pets_scratch", "smoke", 5, {"results": "elsewhere", "data_dir": "there"})
+    other = resolve("pets_scratch", "smoke", 0, {"head_lr": 2e-3})
+    assert base.identity == same.identity != other.identity
+
+
+def test_runs_come_after_what_they_start_from():
+    jobs = plan("smoke", [0, 1])
+    names = [job.name for job in jobs]
+    assert len(names) == len(set(names)) == 14
+    for first, then in [
+        ("pretrain_supervised seed 0", "pathmnist_pretrained seed 0"),
+        ("pretrain_supervised seed 0", "pets_supervised seed 0"),
+        ("pretrain_barlow_twins seed 0", "pets_barlow_twins seed 0"),
+    ]:
+        assert names.index(first) < names.index(then)
+
+
+def test_only_asks_for_a_part_and_for_what_it_needs():
+    assert [j.name for j in plan("smoke", [3], "pathmnist_basic")] == ["pathmnist_basic seed 3"]
+    assert [j.name for j in plan("smoke", [3], "pets_b*")] == [
+        "pretrain_barlow_twins seed 0",
+        "pets_barlow_twins seed 3",
+    ]
+    assert len(plan("smoke", [0], "pretrain_*")) == 2
+    assert len(plan("paper", [0])) == 6  # published weights: nothing to pretrain
+    with pytest.raises(InputError, match="no experiment 'dogs'"):
+        plan("smoke", [0], "dogs")
+
+
+def test_a_run_can_start_from_a_checkpoint_that_the_batch_makes():
+    start = "results/paper/pretrain_supervised/seed-4/weights.pt"
+    jobs = plan("paper", [0], "pets_scratch", {"initialisation": start})
+    assert [job.name for job in jobs] == ["pretrain_supervised seed 4", "pets_scratch seed 0"]
+    assert jobs[0].recipe.initialisation == "random"

@@ -1,0 +1,136 @@
+"""Tables and sentences against numbers recomputed from the made-up logits."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import made_up
+from helpers import InputError, metrics, report
+from helpers.report import tables
+from helpers.report.source import ARMS, Source, list_numbers, read_shown
+from helpers.runs.record import read_records
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up")
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    return tmp_path
+
+
+def recompute(results, experiment, metric, column):
+    """Return the mean and deviation of a cell straight from the logits, in the paper's units."""
+    score = metrics.accuracy if metric == "accuracy_percent" else metrics.rms_calibration_error
+    scale = 100 if metric == "accuracy_percent" else 1
+    chosen = {
+        "Clean": [0],
+        "Brightness": [1, 2, 3, 4],
+        "Gaussian Blur": [5, 6, 7, 8],
+    }
+    values = []
+    for record in read_records(results, experiment):
+        arrays = record.predictions
+        places = chosen.get(column)
+        if places is None:
+            shift, strength = column.split("=")
+            name = {"f": "brightness", "sigma": "blur"}[shift]
+            same = (arrays["corruption"] == name) & (arrays["strength"] == float(strength))
+            places = np.flatnonzero(same)
+        labels = arrays["labels"]
+        values.append(scale * np.mean([score(arrays["logits"][p], labels) for p in places]))
+    return np.mean(values), np.std(values, ddof=1)
+
+
+def test_reference_holds_the_papers_cells():
+    cells = tables.read_reference()
+    assert len(cells) == 84
+    assert cells.groupby("table").size().tolist() == [9, 9, 12, 12, 9, 9, 12, 12]
+    assert cells.bold.sum() == 3 + 3 + 4 + 4 + 3 + 3 + 0 + 4
+
+
+def test_cells_equal_what_the_logits_give(results):
+    experiments = {row: name for arms in ARMS.values() for name, row in arms.items()}
+    for cell in tables.summarise().itertuples():
+        mean, deviation = recompute(results, experiments[cell.row], cell.metric, cell.column)
+        assert cell.text == f"{mean:.{cell.digits}f} ± {deviation:.{cell.digits}f}"
+
+
+def test_best_is_highest_accuracy_and_lowest_error(results):
+    cells = tables.summarise()
+    for (_, metric, _), column in cells.groupby(["table", "metric", "column"]):
+        accuracy = metric == "accuracy_percent"
+        best = column["mean"].idxmax() if accuracy else column["mean"].idxmin()
+        assert column.best[best]
+        printed = column["mean"].round(1 if accuracy else 3)
+        assert set(printed[column.best]) == {printed[best]}
+
+
+def test_the_papers_best_is_what_it_prints_in_bold(results):
+    cells = tables.summarise().query("table != 7")  # the paper's Table 7 has no bold
+    assert (cells.bold == cells.paper_best).all()
+
+
+def test_one_seed_has_no_deviation(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up", seeds=[4])
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    table = report.show_table(1).data
+    assert "over 1 seed (4)" in table
+    assert "±" not in table.split("\n\n")[1]
+
+
+def test_unmeasured_strength_is_said(results):
+    scores = pd.DataFrame({"corruption": ["blur"], "strength": [0.3], "value": [0.5]})
+    assert tables.measure(scores, "sigma=0.3") == 0.5
+    assert np.isnan(tables.measure(scores, "f=0.8"))
+    assert tables._print(np.nan, np.nan, 1) == "not measured"
+
+
+def test_sentences_hold_the_tables_numbers(results):
+    cells = tables.summarise().query("table == 1 and column == 'Clean'")
+    text = report.show_findings("pathmnist").data
+    assert f"highest {cells['mean'].max():.1f} %" in text
+    assert f"lowest {cells['mean'].min():.1f} %" in text
+    assert "In the paper: highest 87.6 % (MixUp + Aug + PT), lowest 82.3 % (Basic)." in text
+    assert "says nothing about the paper" in report.show_agreement().data
+
+
+def test_agreement_counts_columns(results):
+    cells = tables.summarise().query("dataset == 'pets'")
+    same = {(c.table, c.column) for c in cells.itertuples() if c.best and c.paper_best}
+    text = report.show_agreement().data
+    assert f"Pets the best row is the paper's in {len(same)} of 14 columns" in text
+
+
+def test_seeds_may_differ_between_arms(results):
+    made_up.write_run(results, "made_up", "pets_scratch", 7)
+    assert "4 seeds (0, 1, 2, 7) for No Pretraining, 3 seeds (0–2) for" in report.show_table(5).data
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([0], "0"), ([0, 1], "0, 1"), ([2, 3, 4], "2–4"), ([0, 2, 3], "0, 2, 3")]
+)
+def test_list_numbers(numbers, text):
+    assert list_numbers(numbers) == text
+
+
+def test_missing_experiment_names_the_command(tmp_path):
+    made_up.write_run(tmp_path, "paper", "pets_scratch", 0)
+    with pytest.raises(InputError, match="python -m helpers run --profile paper --seeds 0-4"):
+        read_shown(Source("paper", tmp_path, "0-2"))
+
+
+def test_mixed_recipes_are_refused(results):
+    record = made_up.write_run(results, "made_up", "pets_scratch", 1)
+    text = (record.folder / "run.json").read_text()
+    text = text.replace('"recipe_hash": "pets_scratch"', '"recipe_hash": "other"')
+    (record.folder / "run.json").write_text(text)
+    with pytest.raises(InputError, match="pets_scratch mixes runs of different recipes"):
+        read_shown(Source("made_up", results, "0-2"))
+
+
+def test_import_stays_light():
+    code = "import sys, helpers.report; assert not {'torch', 'seaborn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
