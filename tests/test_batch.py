@@ -23,12 +23,7 @@ def helpers(*arguments: str) -> subprocess.CompletedProcess:
 
 def short(results: Path) -> list[str]:
     """Parameters of one epoch, with all files below a folder of the test's own."""
-    weights = {
-        name: f"{results}/pretrain_{kind}/seed-0/weights.pt"
-        for name, kind in {"imagenet": "supervised", "barlow_twins": "barlow_twins"}.items()
-    }
-    values = {"results": results, "epochs": 1, "stand_in_weights": weights}
-    return [word for name, value in values.items() for word in ("-p", f"{name}={value}")]
+    return ["-p", f"results={results}", "-p", "epochs=1"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from helpers.experiment.weights import IMAGENET_NORMALISATION, Published, load_w
 
 
 def make(data, initialisation="random", batch_norm="train", seed=0, network="resnet18", **others):
-    arguments = {"stand_in_weights": {}, "data_dir": "nowhere"} | others
+    arguments = {"data_dir": "nowhere"} | others
     return make_model(
         network, initialisation, data=data, batch_norm=batch_norm, seed=seed, **arguments
     )
@@ -78,13 +78,6 @@ def test_backbone_goes_round_through_a_checkpoint(stripes, checkpoint):
     assert model.weights["official"] is False
 
 
-def test_stand_in_weights_are_recorded_as_such(stripes, checkpoint):
-    model = make(stripes, "imagenet", stand_in_weights={"imagenet": str(checkpoint)})
-    assert model.weights["initialisation"] == "imagenet"
-    assert model.weights["source"] == str(checkpoint)
-    assert model.weights["official"] is False
-
-
 @pytest.fixture
 def published(tmp_path, monkeypatch, stripes):
     """A published checkpoint, as torchvision ships them, at an address on the disk."""
@@ -141,20 +134,20 @@ def test_unreadable_checkpoints(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        load_weights("resnet18", str(path), {}, "nowhere")
+        load_weights("resnet18", str(path), "nowhere")
 
 
 def test_truncated_checkpoint_is_refused(checkpoint):
     checkpoint.write_bytes(checkpoint.read_bytes()[:-5000])
     with pytest.raises(InputError, match="damaged"):
-        load_weights("resnet18", str(checkpoint), {}, "nowhere")
+        load_weights("resnet18", str(checkpoint), "nowhere")
 
 
 def test_checkpoint_with_code_is_refused(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"network": "resnet18", "state": print}, path)
     with pytest.raises(InputError, match="no checkpoint"):
-        load_weights("resnet18", str(path), {}, "nowhere")
+        load_weights("resnet18", str(path), "nowhere")
 
 
 def test_checkpoint_of_another_architecture_is_named(stripes, checkpoint):

@@ -58,13 +58,13 @@ def test_views_differ_by_image_and_draw_and_stay_in_range():
 
 
 def test_barlow_twins_lowers_its_loss_and_leaves_a_checkpoint(stripes, tmp_path):
-    model = make_model("resnet18", "random", {}, stripes, "nowhere", "train", 0)
+    model = make_model("resnet18", "random", stripes, "nowhere", "train", 0)
     training = fit_barlow_twins(model, stripes, [32, 32], 0.0051, 8, 48, 1e-3, 1e-6, 0)
     loss = training.history.train_loss
     assert loss.iloc[-1] < 0.7 * loss[0]
     path = tmp_path / "weights.pt"
     path.write_bytes(model.pack_backbone())
-    weights = load_weights("resnet18", str(path), {}, "nowhere")
+    weights = load_weights("resnet18", str(path), "nowhere")
     assert not any(name.startswith("fc.") for name in weights.state)
     assert torch.equal(weights.state["conv1.weight"], model.network.conv1.weight)
 
@@ -72,7 +72,7 @@ def test_barlow_twins_lowers_its_loss_and_leaves_a_checkpoint(stripes, tmp_path)
 def test_same_seed_same_bits(stripes):
     histories = []
     for _ in range(2):
-        model = make_model("resnet18", "random", {}, stripes, "nowhere", "train", 3)
+        model = make_model("resnet18", "random", stripes, "nowhere", "train", 3)
         result = fit_barlow_twins(model, stripes, [16, 16], 0.0051, 1, 48, 1e-3, 1e-6, 3)
         histories.append(result.history)
     assert histories[0].equals(histories[1])

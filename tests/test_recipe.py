@@ -183,3 +183,11 @@ def test_a_run_can_start_from_a_checkpoint_that_the_batch_makes():
     jobs = plan("paper", [0], "pets_scratch", {"initialisation": start})
     assert [job.name for job in jobs] == ["pretrain_supervised seed 4", "pets_scratch seed 0"]
     assert jobs[0].recipe.initialisation == "random"
+
+
+def test_stand_in_weights_lie_below_the_results():
+    recipe = resolve("pets_supervised", "smoke", 0, {"results": "results/mine"})
+    assert recipe.initialisation == "imagenet"
+    assert recipe.start == "results/mine/pretrain_supervised/seed-0/weights.pt"
+    assert resolve("pets_supervised", "paper", 0, {}).start == "imagenet"
+    assert resolve("pets_scratch", "smoke", 0, {}).start == "random"

@@ -50,6 +50,8 @@ def test_history_of_one_run(results):
     texts = alts(report.plot_history(first.history))
     assert [text.split(" by")[0] for text in texts] == ["loss", "accuracy"]
     assert len(alts(report.plot_history(first.history.head(1)))) == 2
+    unlabelled = first.history[["epoch", "train_loss", "validation_loss"]]  # Barlow Twins
+    assert len(alts(report.plot_history(unlabelled))) == 1
 
 
 def test_figures_are_the_same_bytes_each_time(results):

@@ -18,7 +18,7 @@ FULL = Augmentation(0.4, 20.0, 0.3)
 
 
 def train(data, augmentation=PLAIN, epochs=6, batch_size=32, lr=1e-3, seed=0):
-    model = make_model("resnet18", "random", {}, data, "nowhere", "train", seed)
+    model = make_model("resnet18", "random", data, "nowhere", "train", seed)
     return model, fit(model, data, augmentation, epochs, batch_size, lr, lr, 1e-6, seed)
 
 
@@ -110,7 +110,7 @@ def test_last_batch_of_one_image_is_left_out(stripes):
 
 
 def test_learning_rates_reach_their_parameters(stripes):
-    model = make_model("resnet18", "random", {}, stripes, "nowhere", "train", 0)
+    model = make_model("resnet18", "random", stripes, "nowhere", "train", 0)
     before = {name: value.clone() for name, value in model.named_parameters()}
     fit(model, stripes, PLAIN, 1, 32, 1e-12, 1e-2, 0.0, 0)
     moved = {n: (v - before[n]).abs().max().item() for n, v in model.named_parameters()}

@@ -29,7 +29,7 @@ data_source = "official"  # or "synthetic": the embedded stand-in
 image_size = 28  # pixels
 network = "resnet18"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
-stand_in_weights = {}  # checkpoints taken in place of published weights, by name
+stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
 batch_norm = "train"  # or "frozen": affine parameters and statistics fixed
 epochs = 60
 batch_size = 256  # the last batch of an epoch is smaller
@@ -52,7 +52,7 @@ run = runs.begin("pathmnist_mixup", globals())
 
 # %%
 data = ex.load_data("pathmnist", data_source, data_dir, image_size)
-model = ex.make_model(network, initialisation, stand_in_weights, data, data_dir, batch_norm, seed)
+model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
 lrs = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
 

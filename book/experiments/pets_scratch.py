@@ -30,7 +30,7 @@ data_source = "official"  # or "synthetic": the embedded stand-in
 image_size = 224  # pixels, after a resize of the shorter side and a centre crop
 network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
-stand_in_weights = {}  # checkpoints taken in place of published weights, by name
+stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
 batch_norm = "train"  # or "frozen": affine parameters and statistics fixed
 epochs = 120
 batch_size = 64  # the last batch of an epoch is smaller
@@ -53,7 +53,7 @@ run = runs.begin("pets_scratch", globals())
 
 # %%
 data = ex.load_data("pets", data_source, data_dir, image_size)
-model = ex.make_model(network, initialisation, stand_in_weights, data, data_dir, batch_norm, seed)
+model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
 lrs = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
 

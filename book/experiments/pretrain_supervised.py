@@ -28,7 +28,7 @@ dataset = "pets"  # or "pathmnist": whose training images to learn from
 image_size = 224  # pixels
 network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
-stand_in_weights = {}  # checkpoints taken in place of published weights, by name
+stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
 batch_norm = "train"  # or "frozen"
 epochs = 100
 batch_size = 256
@@ -47,7 +47,7 @@ run = runs.begin("pretrain_supervised", globals())
 # %%
 dataset = "source" if data_source == "synthetic" else dataset
 data = ex.load_data(dataset, data_source, data_dir, image_size)
-model = ex.make_model(network, initialisation, stand_in_weights, data, data_dir, batch_norm, seed)
+model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
 
 # %%
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)

@@ -94,7 +94,7 @@ class Classifier(nn.Module):
         if unexpected or set(missing) != {"fc.weight", "fc.bias"}:
             culprit = " ".join([*unexpected, *missing][0].split())
             raise InputError(
-                f"{weights.summary['source']} does not fit a {self.name} ({culprit}); give weights"
+                f"{weights.summary['initialisation']} does not fit a {self.name} ({culprit}); give weights"
                 " of the same network"
             )
 
@@ -105,7 +105,6 @@ class Classifier(nn.Module):
 def make_model(
     network: str,
     initialisation: str,
-    stand_in_weights: dict[str, str],
     data: Data,
     data_dir: str,
     batch_norm: str,
@@ -118,7 +117,7 @@ def make_model(
 
     Parameters
     ----------
-    network, initialisation, stand_in_weights, data_dir : see `load_weights`
+    network, initialisation, data_dir : see `load_weights`
     data : gives the number of classes and the normalisation
     batch_norm : "train" or "frozen"
     seed : of the random weights
@@ -131,7 +130,7 @@ def make_model(
     ------
     InputError : see `load_weights`
     """
-    weights = load_weights(network, initialisation, stand_in_weights, data_dir)
+    weights = load_weights(network, initialisation, data_dir)
     mean, std = weights.normalisation or data.mean_and_std()
     # torchvision's initialisers take no generator: seed the global one, and put it back.
     with torch.random.fork_rng(devices=[]):

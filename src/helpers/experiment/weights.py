@@ -53,9 +53,7 @@ class Weights:
     normalisation: tuple[list[float], list[float]] | None = None
 
 
-def load_weights(
-    network: str, initialisation: str, stand_in_weights: dict[str, str], data_dir: str
-) -> Weights:
+def load_weights(network: str, initialisation: str, data_dir: str) -> Weights:
     """Load what an initialisation names.
 
     Parameters
@@ -63,7 +61,6 @@ def load_weights(
     network : "resnet18" or "resnet50"
     initialisation : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the
         ResNet-50 of Zbontar et al. (2021); or the path of a pretraining notebook's checkpoint
-    stand_in_weights : checkpoints that are taken in place of published weights, by name
     data_dir : published weights are kept in its folder ``weights``
 
     Raises
@@ -72,19 +69,18 @@ def load_weights(
         architecture
     """
     if initialisation == "random":
-        summary = {"initialisation": "random", "source": None, "sha256": None, "official": True}
-        return Weights(summary)
-    source = stand_in_weights.get(initialisation, initialisation)
-    if (source, network) in PUBLISHED:
-        path = _get_published(PUBLISHED[source, network], source, network, data_dir)
+        return Weights({"initialisation": "random", "sha256": None, "official": True})
+    official = (initialisation, network) in PUBLISHED
+    if official:
+        path = _get_published(initialisation, network, data_dir)
         state, normalisation = _load(path), IMAGENET_NORMALISATION
-    elif source in {name for name, _ in PUBLISHED}:
+    elif initialisation in {name for name, _ in PUBLISHED}:
         raise InputError(
-            f"initialisation: there are no published {source} weights of a {network};"
+            f"initialisation: there are no published {initialisation} weights of a {network};"
             " take network resnet50, or the path of a checkpoint"
         )
     else:
-        path = from_root(source)
+        path = from_root(initialisation)
         checkpoint = _load(path)
         if checkpoint.get("network") != network:
             raise InputError(
@@ -93,12 +89,8 @@ def load_weights(
             )
         state = checkpoint["state"]
         normalisation = checkpoint["mean"], checkpoint["std"]
-    summary = {
-        "initialisation": initialisation,
-        "source": source,
-        "sha256": digest_file(path),
-        "official": (source, network) in PUBLISHED,
-    }
+    digest = digest_file(path)
+    summary = {"initialisation": initialisation, "sha256": digest, "official": official}
     return Weights(summary, state, normalisation)
 
 
@@ -111,7 +103,8 @@ def pack_checkpoint(
     return buffer.getvalue()
 
 
-def _get_published(published: Published, name: str, network: str, data_dir: str) -> Path:
+def _get_published(name: str, network: str, data_dir: str) -> Path:
+    published = PUBLISHED[name, network]
     path = from_root(data_dir) / "weights" / f"{name}-{network}-{published.sha256_prefix}.pth"
     advice = f"put {published.url} (SHA-256 {published.sha256_prefix}...) there"
     with fetching(path, advice) as folder:

@@ -123,6 +123,9 @@ def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
         return Outcome(job, 0, first[0].kind, first[0].message)
     if threads is not None:
         os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    # Dask asks malloc to give memory back at once; a training takes the same blocks every step,
+    # and would spend a third of its time on page faults.
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
     kind, message = None, ""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"{job.experiment}.ipynb"

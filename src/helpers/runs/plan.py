@@ -38,9 +38,8 @@ class Job:
 
     @property
     def start(self) -> Path:
-        """The folder of the run that it starts from, if its initialisation is a checkpoint."""
-        name = self.recipe.initialisation
-        return (ROOT / self.recipe.stand_in_weights.get(name, name)).parent
+        """The folder of the run that it starts from, if it starts from a checkpoint."""
+        return (ROOT / self.recipe.start).parent
 
     def is_done(self) -> bool:
         """Return whether the record is there.

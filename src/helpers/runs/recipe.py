@@ -37,6 +37,13 @@ class Recipe(BaseModel):
     weight_decay: NotNegative
 
     @property
+    def start(self) -> str:
+        """What the network starts from: the initialisation, or the checkpoint in its place."""
+        if self.initialisation in self.stand_in_weights:
+            return f"{self.results}/{self.stand_in_weights[self.initialisation]}"
+        return self.initialisation
+
+    @property
     def identity(self) -> str:
         """Twelve hexadecimal digits that runs share which differ in nothing but their seed."""
         what = self.model_dump(mode="json", exclude=LOCATIONS)
