@@ -28,7 +28,7 @@ class Classifier(nn.Module):
         self.name, self.batch_norm = name, batch_norm
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
-        self.network = use_small_maps(torchvision.models.get_model(name, num_classes=classes))
+        self.network = torchvision.models.get_model(name, num_classes=classes)
         if batch_norm == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
@@ -139,4 +139,7 @@ def make_model(
     if weights.state:
         model.load_backbone(weights)
     model.weights = weights.summary
-    return model.to(pick_device(), memory_format=torch.channels_last)
+    device = pick_device()
+    if device.type == "cpu":
+        use_small_maps(model)
+    return model.to(device, memory_format=torch.channels_last)

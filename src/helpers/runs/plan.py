@@ -53,7 +53,7 @@ class Job:
             return False
         record.check()
         if record.run["recipe_hash"] != self.recipe.identity:
-            ours, theirs = self.recipe.model_dump(mode="json"), record.run["parameters"]
+            ours, theirs = self.recipe.computed, record.run["parameters"]
             differing = [name for name in ours if ours[name] != theirs.get(name)]
             raise InputError(
                 f"{self.folder} was made with another recipe (other {', '.join(differing)});"

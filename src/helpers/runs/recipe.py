@@ -46,9 +46,13 @@ class Recipe(BaseModel):
     @property
     def identity(self) -> str:
         """Twelve hexadecimal digits that runs share which differ in nothing but their seed."""
-        what = self.model_dump(mode="json", exclude=LOCATIONS)
-        text = json.dumps(what, sort_keys=True, allow_nan=False)
+        text = json.dumps(self.computed, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def computed(self) -> dict:
+        """The parameters that decide what is computed, but for the seed."""
+        return self.model_dump(mode="json", exclude=LOCATIONS)
 
 
 class ExperimentRecipe(Recipe):

@@ -1,0 +1,72 @@
+"""What the book was made from: profile, data, weights, seeds, commit, machine, dates."""
+
+from datetime import UTC, datetime
+
+from IPython.display import Markdown
+
+from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
+
+
+def show_build() -> Markdown:
+    """Return a table of what this build of the book was made from."""
+    runs = [record.run for records in shown_records().values() for record in records]
+    environments = [run["environment"] for run in runs]
+    started = sorted(run["started"][:10] for run in runs)
+    hours = sum(run["train_seconds"] + run["evaluate_seconds"] for run in runs) / 3600
+    facts = {
+        "Profile": f"`{Source.from_environment().profile}`",
+        "Data": "; ".join(map(describe_data, DATASETS)),
+        "Weights": _describe_weights(),
+        "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
+        "Runs": f"{len(runs)}, made {' to '.join(dict.fromkeys([started[0], started[-1]]))}"
+        f" in {hours:.2g} hours of training and evaluation",
+        "Commit of the runs": _join(map(_describe_commit, environments)),
+        "Device": _join(run["device"] for run in environments),
+        "Software": _join(
+            f"Python {run['python']}, torch {run['torch']}, torchvision {run['torchvision']},"
+            f" numpy {run['numpy']}"
+            for run in environments
+        ),
+        "Book built": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+    lines = [
+        "| | This build |",
+        "|:--|:--|",
+        *(f"| {name} | {fact} |" for name, fact in facts.items()),
+    ]
+    return Markdown("\n".join(lines))
+
+
+def show_data() -> Markdown:
+    """Return a table of the data that the runs used."""
+    lines = [
+        "| Experiments | Data | Classes | Training | Validation | Test | Side (pixels) |",
+        "|:--|:--|--:|--:|--:|--:|--:|",
+    ]
+    for dataset, title in DATASETS.items():
+        record = shown_records()[next(iter(ARMS[dataset]))][0]
+        data, side = record.run["data"], record.examples["images"].shape[-1]
+        counts = " | ".join(f"{data[split]:,}" for split in ("train", "validation", "test"))
+        name = title if data["official"] else describe_data(dataset)
+        lines.append(f"| {title} | {name} | {len(data['classes'])} | {counts} | {side} |")
+    return Markdown("\n".join(lines))
+
+
+def _describe_weights() -> str:
+    facts = []
+    for arms in ARMS.values():
+        for name, row in arms.items():
+            weights = shown_records()[name][0].run["weights"]
+            start = weights["initialisation"].replace("_", " ")
+            stand_in = start != "random" and not weights["official"]
+            facts.append(f"{row}: {start}{' (stand-in)' if stand_in else ''}")
+    return "; ".join(facts)
+
+
+def _describe_commit(environment: dict) -> str:
+    commit = (environment.get("git_commit") or "unknown")[:10]
+    return f"`{commit}`" + (" with uncommitted changes" if environment.get("git_dirty") else "")
+
+
+def _join(values) -> str:
+    return "; ".join(dict.fromkeys(values))

@@ -1,0 +1,103 @@
+"""Training curves."""
+
+from itertools import cycle
+
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from .pictures import Picture, plot_panel
+from .source import ARMS, Source, shown_records
+from .tables import REFERENCE
+
+#: One colour an arm, by its place in the table (Okabe and Ito's palette, safe for colour-blind
+#: readers); training and validation differ by the line, which survives print in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73")
+SINGLE = "#A06CB0"
+DASHES = {"train": (3, 1.5), "validation": ""}
+MARKERS = {"train": "s", "validation": "o"}  # where one epoch makes no line
+
+
+def plot_history(history: pd.DataFrame) -> Picture:
+    """Return the loss and, where it was measured, the accuracy of one run, epoch by epoch.
+
+    Parameters
+    ----------
+    history : epoch, train_loss, validation_loss and, but for a pretraining without labels,
+        train_accuracy, validation_accuracy (fractions)
+    """
+    panels = []
+    for score, unit, scale in [("loss", "loss", 1), ("accuracy", "accuracy (%)", 100)]:
+        if f"train_{score}" not in history:
+            continue
+        long = _lengthen(history, score, scale)
+        last = long[long.epoch == long.epoch.max()].set_index("part")[score]
+        alt = (
+            f"{score} by epoch: training ends at {last['train']:.3g},"
+            f" validation at {last['validation']:.3g}"
+        )
+        panels.append(plot_panel(_lines(long, score, unit, SINGLE), alt, 3.6))
+    return Picture(panels)
+
+
+def show_curves(dataset: str) -> Picture:
+    """Return train and validation accuracy by epoch, a panel an arm, seeds as a band.
+
+    With the profile ``paper`` and PathMNIST, the authors' own logs follow, a panel an arm.
+    """
+    arms = ARMS[dataset]
+    histories = {
+        row: pd.concat(
+            [record.history.assign(seed=record.seed) for record in shown_records()[name]]
+        )
+        for name, row in arms.items()
+    }
+    if dataset == "pathmnist" and Source.from_environment().profile == "paper":
+        curves = pd.read_csv(REFERENCE / "authors_curves.csv")
+        curves = curves.rename(columns={"val_accuracy": "validation_accuracy"})
+        histories |= {f"{row}, authors": curve for row, curve in curves.groupby("row", sort=False)}
+    longs = {title: _lengthen(history, "accuracy", 100) for title, history in histories.items()}
+    lowest = min(long.accuracy.min() for long in longs.values())
+    limits = (10 * (lowest // 10), 100)  # one axis for all panels
+    panels = []
+    for (title, long), colour in zip(longs.items(), cycle(COLOURS), strict=False):
+        last = long[long.epoch == long.epoch.max()].groupby("part").accuracy.mean()
+        alt = (
+            f"{title}: accuracy by epoch; in epoch {long.epoch.max()} training"
+            f" {last['train']:.1f} %, validation {last['validation']:.1f} %"
+        )
+        draw = _lines(long, "accuracy", "accuracy (%)", colour, title, limits)
+        panels.append(plot_panel(draw, alt))
+    return Picture(panels)
+
+
+def _lengthen(history: pd.DataFrame, score: str, scale: float) -> pd.DataFrame:
+    """Return a row an epoch, seed and part (train, validation) of one score."""
+    parts = [
+        pd.DataFrame({"epoch": history["epoch"], "part": part, score: scale * history[column]})
+        for part, column in [("train", f"train_{score}"), ("validation", f"validation_{score}")]
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _lines(long: pd.DataFrame, score: str, unit: str, colour: str, title="", limits=None):
+    def draw(axes):
+        import seaborn  # takes a second to import, and the pages of tables do without
+
+        seaborn.lineplot(
+            long,
+            x="epoch",
+            y=score,
+            style="part",
+            dashes=DASHES,
+            color=colour,
+            errorbar=("pi", 100),
+            err_kws={"alpha": 0.2, "linewidth": 0},
+            markers=MARKERS if long.epoch.min() == long.epoch.max() else False,
+            ax=axes,
+        )
+        axes.set(title=title, xlabel="epoch", ylabel=unit, ylim=limits)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+        axes.grid(axis="y")
+        axes.legend(title=None, loc="best")
+
+    return draw

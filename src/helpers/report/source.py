@@ -1,0 +1,114 @@
+"""Which runs the book shows: the environment names them, the records are read once a process."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from helpers import ROOT, InputError
+from helpers.runs.record import Record, read_records
+
+#: The arms of each data set, in the order of the paper's rows: experiment to row.
+ARMS = {
+    "pathmnist": {
+        "pathmnist_basic": "Basic",
+        "pathmnist_mixup": "MixUp + Aug",
+        "pathmnist_pretrained": "MixUp + Aug + PT",
+    },
+    "pets": {
+        "pets_scratch": "No Pretraining",
+        "pets_supervised": "Supervised",
+        "pets_barlow_twins": "Self-Supervised",
+    },
+}
+
+EXPERIMENTS = [experiment for arms in ARMS.values() for experiment in arms]
+
+#: How prose writes the data sets.
+DATASETS = {"pathmnist": "PathMNIST", "pets": "Oxford-IIIT Pets"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the environment asks for.
+
+    Attributes
+    ----------
+    profile : REPORT_PROFILE, default smoke
+    results : folder of the records: REPORT_RESULTS, default results/<profile>
+    seeds : REPORT_SEEDS, default 0-2: the runs that a build with profile smoke makes by itself
+    """
+
+    profile: str
+    results: Path
+    seeds: str
+
+    @classmethod
+    def from_environment(cls) -> "Source":
+        """Return what REPORT_PROFILE, REPORT_RESULTS and REPORT_SEEDS say."""
+        profile = os.environ.get("REPORT_PROFILE") or "smoke"
+        results = os.environ.get("REPORT_RESULTS") or Path("results") / profile
+        return cls(profile, ROOT / results, os.environ.get("REPORT_SEEDS") or "0-2")
+
+
+def read_shown(source: Source) -> dict[str, list[Record]]:
+    """Return the checked records of the six experiments, each by seed.
+
+    Raises
+    ------
+    InputError : naming the experiments without a record, a damaged record, or an experiment
+        whose seeds were run with different recipes
+    """
+    shown = {name: read_records(source.results, name) for name in EXPERIMENTS}
+    if missing := [name for name, records in shown.items() if not records]:
+        raise InputError(
+            f"no runs of {', '.join(missing)} in {source.results}; make them with:"
+            f" python -m helpers run --profile {source.profile} --seeds 0-4"
+        )
+    for name, records in shown.items():
+        if len({record.run["recipe_hash"] for record in records}) > 1:
+            raise InputError(
+                f"{source.results / name} mixes runs of different recipes; delete the seeds that"
+                " do not belong, or give each recipe a results folder of its own"
+            )
+    return shown
+
+
+@cache
+def shown_records() -> dict[str, list[Record]]:
+    """Return the records that the environment names, read once a process."""
+    return read_shown(Source.from_environment())
+
+
+def list_numbers(numbers: list[int]) -> str:
+    """Return sorted numbers as text: ``0–2`` for an unbroken run of more than two, else each."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]}–{numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def describe_seeds(dataset: str) -> str:
+    """Return how many seeds the arms of a data set have, and which: ``3 seeds (0–2)``."""
+    records = shown_records()
+    seeds = {row: [record.seed for record in records[name]] for name, row in ARMS[dataset].items()}
+    if len(set(map(tuple, seeds.values()))) == 1:
+        return _count_seeds(next(iter(seeds.values())))
+    return ", ".join(f"{_count_seeds(numbers)} for {row}" for row, numbers in seeds.items())
+
+
+def _count_seeds(numbers: list[int]) -> str:
+    return f"{len(numbers)} seed{'s' * (len(numbers) > 1)} ({list_numbers(numbers)})"
+
+
+def describe_data(dataset: str) -> str:
+    """Return the data set by name, and what stands in for it where the runs did not use it."""
+    names = {
+        record.run["data"]["name"]
+        for experiment in ARMS[dataset]
+        for record in shown_records()[experiment]
+        if not record.run["data"]["official"]
+    }
+    title = DATASETS[dataset]
+    if names == {dataset}:
+        return f"a part of {title}"
+    return f"{', '.join(sorted(names))} (in place of {title})" if names else title
