@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jupytext
 import numpy as np
+import psutil
 import pytest
 from distributed import LocalCluster
 
@@ -162,3 +165,20 @@ def test_bad_input_gives_one_line_and_exit_code_2(words, message):
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_ctrl_c_stops_cleanly(tmp_path):
+    words = ["run", "--only", "pathmnist_b*", "--seeds", "0", *short(tmp_path / "smoke")]
+    command = [sys.executable, "-m", "helpers", *words]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "smoke/pathmnist_basic/seed-0.ipynb").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    group = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "the same command goes on" in process.communicate()[1].decode()
+    assert process.returncode == 130
+    _, alive = psutil.wait_procs(group, timeout=30)
+    assert not alive  # no worker and no kernel outlives the batch
+    assert read_records(tmp_path / "smoke") == []

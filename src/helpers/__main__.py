@@ -65,16 +65,17 @@ def status(
 def main() -> int:
     """Run the command line; return 0, 1 for failed runs, 2 for bad input, 130 for Ctrl-C."""
     try:
-        app(standalone_mode=True)
+        app()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BatchError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        return 130
+    except SystemExit as end:  # typer's way out, of help and usage errors and Ctrl-C alike
+        if end.code == 130:
+            print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        return end.code
     return 0
 
 
