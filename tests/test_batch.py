@@ -26,7 +26,7 @@ def helpers(*arguments: str) -> subprocess.CompletedProcess:
 
 def short(results: Path) -> list[str]:
     """Parameters of one epoch, with all files below a folder of the test's own."""
-    return ["-p", f"results={results}", "-p", "epochs=1"]
+    return ["-p", f"results={results}", "-p", "epochs=1", "-p", "pretraining_epochs=1"]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,19 @@ from test_batch import helpers
 
 WORDS = [
     *["--profile", "paper", "--only", "pets_*", "--seeds", "0"],
-    *["-p", "network=resnet18", "-p", "image_size=64", "-p", "epochs=2", "-p", "batch_size=64"],
-    *["-p", "projector=[64, 64]", "-p", "dataset=pets"],
+    *[
+        "-p",
+        "network=resnet18",
+        "-p",
+        "image_size=64",
+        "-p",
+        "epochs=2",
+        "-p",
+        "pretraining_epochs=2",
+        "-p",
+        "batch_size=64",
+    ],
+    *["-p", "twins_batch_size=64", "-p", "projector=[64, 64]", "-p", "dataset=pets"],
     # Pretraining in the domain, since no published weights can be had everywhere.
     "-p",
     "stand_in_weights={'imagenet': 'pretrain_supervised/seed-0/weights.pt',"

@@ -51,7 +51,7 @@ def test_views_differ_by_image_and_draw_and_stay_in_range():
     assert view.shape == images.shape
     assert view.dtype == torch.float32
     assert view.min() >= 0
-    assert view.max() <= 1
+    assert view.max() <= 1 + 1e-6
     assert len(view.flatten(1).unique(dim=0)) == 50
     again = draw_view(images, torch.Generator().manual_seed(0))
     assert torch.equal(view, again)

@@ -34,7 +34,7 @@ def test_a_notebook_shows_all_its_parameters(name):
     model = MODELS.get(name, ExperimentRecipe)
     defaults = read_defaults(name)
     assert set(defaults) == set(model.model_fields)
-    assert resolve(name, "paper", 0, {}).epochs == defaults["epochs"]
+    assert resolve(name, "paper", 0, {}).image_size == defaults["image_size"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

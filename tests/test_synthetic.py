@@ -19,15 +19,15 @@ from helpers.experiment import synthetic
 NAMES = ("tissue", "creatures", "source")
 SPLITS = ("train", "validation", "test")
 SHA256 = {
-    ("tissue", "train"): "bd5332307ef9786d7febc5e7afe18330f8f2282ef79b7fbf68b908d7d606a6fc",
-    ("tissue", "validation"): "51e5945b8ce5394b708107a97836c0a5b43ac233b1dad293504ebe695c3905bb",
-    ("tissue", "test"): "494d908ea1e227548c5c8eb984caba815e0656f298dec55e318cb8f289a385e0",
-    ("creatures", "train"): "28e523dc8d2de2b06201dba91b0f02349ac4ebc93148ff0aff05a7b00176914a",
-    ("creatures", "validation"): "ed669833d595c9abca1e25a896ed4cedaf06a067708cda5e3f47891bfc27a390",
-    ("creatures", "test"): "f18dabb835bfe98466fa08231e37dc20d06249b54337e5e0c87a8fe3229acad0",
-    ("source", "train"): "36251316d700d8cb1f69076ef8325ffdce850f818b9dc0add2bd57866e46e165",
-    ("source", "validation"): "0fc73e30a34e5d9a5fb8ce314e93e82d3a0eccee70972038a2c604ec6fc928a1",
-    ("source", "test"): "28815dc1f147f92e66fe03c493da43b5c2e1336489a9e85550c698d1acd817d6",
+    ("tissue", "train"): "c7a4a3edde16ad5177e3136d82b388e0b7696c4a2bbefba6ef43e128acb47698",
+    ("tissue", "validation"): "45b0d10a1d166a49d59e239cc314658a8a4b6b8cfad65f89cdb0eefbd2a0d7ac",
+    ("tissue", "test"): "3ec1e4c3048d2d211cb60feead971040a540b1ab45e0782a046740a406366e78",
+    ("creatures", "train"): "53bbb01b1e6d79e79ffd621db2bead4c0684cbf1b0edc77ce11b8b80dcb4008d",
+    ("creatures", "validation"): "266a29051c585db704ebfb2c70d8428d9d392d32fbf66c933918eefcd6bbdd75",
+    ("creatures", "test"): "e2b7b17a1537b61918481ab1cda8b3f79371436142400f8fa646dd6bfda5f243",
+    ("source", "train"): "afd781a43fd8db5d663adf693f0ed4a72b368b07aa923f4ec4fb32941a4e4a48",
+    ("source", "validation"): "563a234c84d7b95e86cc9e1e5992d7695cac63cf8257c3663ade4f4d70cf2296",
+    ("source", "test"): "4a13963ba38cde3d8b9db538acee1940c519b4ba517c974de79d8d13485b31d9",
 }
 
 PRINT_HASHES = """

@@ -55,7 +55,7 @@ run = runs.begin("pets_supervised", globals())
 data = ex.load_data("pets", data_source, data_dir, image_size)
 model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-lrs = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
+rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
 
 # %% [markdown]
 # ## Training
@@ -63,7 +63,7 @@ lrs = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_de
 # mode on a fixed clean subset of the training set, as large as the validation set.
 
 # %%
-training = ex.fit(model, data, augmentation, epochs, batch_size, **lrs, seed=seed)
+training = ex.fit(model, data, augmentation, epochs, batch_size, **rates, seed=seed)
 report.plot_history(training.history)
 
 # %% [markdown]

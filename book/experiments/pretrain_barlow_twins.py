@@ -31,8 +31,8 @@ network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
 stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
 batch_norm = "train"  # or "frozen"
-epochs = 100
-batch_size = 256
+pretraining_epochs = 100
+twins_batch_size = 256  # the cross-correlation is taken over a batch: no small one
 lr = 1e-3  # of AdamW
 weight_decay = 1e-6  # of AdamW
 projector = [8192, 8192, 8192]  # widths of its layers
@@ -50,10 +50,9 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 
 # %%
 loss = {"projector": projector, "off_diagonal_weight": off_diagonal_weight}
+steps = {"epochs": pretraining_epochs, "batch_size": twins_batch_size}
 rates = {"lr": lr, "weight_decay": weight_decay}
-training = ex.fit_barlow_twins(
-    model, data, **loss, epochs=epochs, batch_size=batch_size, **rates, seed=seed
-)
+training = ex.fit_barlow_twins(model, data, **loss, **steps, **rates, seed=seed)
 report.plot_history(training.history)
 
 # %%

@@ -30,8 +30,8 @@ network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
 stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
 batch_norm = "train"  # or "frozen"
-epochs = 100
-batch_size = 256
+pretraining_epochs = 100
+batch_size = 256  # the last batch of an epoch is smaller
 backbone_lr = 1e-3  # of AdamW
 head_lr = 1e-3  # of AdamW
 weight_decay = 1e-6  # of AdamW
@@ -51,8 +51,9 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 
 # %%
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-lrs = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
-training = ex.fit(model, data, augmentation, epochs, batch_size, **lrs, seed=seed)
+steps = {"epochs": pretraining_epochs, "batch_size": batch_size}
+rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
+training = ex.fit(model, data, augmentation, **steps, **rates, seed=seed)
 report.plot_history(training.history)
 
 # %%

@@ -94,8 +94,8 @@ class Classifier(nn.Module):
         if unexpected or set(missing) != {"fc.weight", "fc.bias"}:
             culprit = " ".join([*unexpected, *missing][0].split())
             raise InputError(
-                f"{weights.summary['initialisation']} does not fit a {self.name} ({culprit}); give weights"
-                " of the same network"
+                f"{weights.summary['initialisation']} does not fit a {self.name} ({culprit});"
+                " give weights of the same network"
             )
 
     def _batch_norms(self) -> list[nn.Module]:

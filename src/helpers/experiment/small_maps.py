@@ -22,9 +22,7 @@ class SmallMapConv2d(nn.Conv2d):
     @classmethod
     def like(cls, conv: nn.Conv2d) -> "SmallMapConv2d":
         """Return the drop-in for a convolution; it shares the parameters."""
-        new = cls(
-            conv.in_channels, conv.out_channels, 3, conv.stride, 1, bias=False, device="meta"
-        )
+        new = cls(conv.in_channels, conv.out_channels, 3, conv.stride, 1, bias=False, device="meta")
         new.weight = conv.weight
         return new
 

@@ -7,9 +7,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 #: Side of the crop as a part of the image's, and the range of its aspect ratio's logarithm.
 CROP, LOG_ASPECT = (0.5, 1.0), 0.29
-#: Strengths of the colour jitter, and the probability of each change.
-BRIGHTNESS, CONTRAST, SATURATION = 0.4, 0.4, 0.2
-P_FLIP, P_JITTER, P_GREY, P_BLUR = 0.5, 0.8, 0.2, 0.3
+#: Strengths of the colour jitter, and the probability of each other change.
+BRIGHTNESS, CONTRAST, SATURATION = 0.6, 0.6, 0.9
+P_FLIP, P_GREY, P_BLUR = 0.5, 0.3, 0.3
 #: Standard deviation of the blur in pixels of a 3x3 kernel.
 BLUR_SIGMA = 0.8
 
@@ -18,7 +18,8 @@ def draw_view(images: Tensor, generator: torch.Generator) -> Tensor:
     """Crop, flip, jitter, grey and blur each image by draws of its own.
 
     The kinds of change are those of Zbontar et al. (2021), appendix A, without hue and
-    solarisation, and with milder crops: a stand-in image of 28 px has no second object to find.
+    solarisation. The crops are milder, since an image of 28 px has no second object to find, and
+    the colours change more, since there the mean colour is a shortcut that two views share.
 
     Parameters
     ----------
@@ -51,8 +52,7 @@ def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Change brightness, contrast and saturation of some images, and make some grey."""
-    jittered = _draw(images, generator) < P_JITTER
+    """Change brightness, contrast and saturation of all images, and make some grey."""
     brightness, contrast, saturation = (
         1 + strength * (2 * _draw(images, generator) - 1)
         for strength in (BRIGHTNESS, CONTRAST, SATURATION)
@@ -61,7 +61,7 @@ def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     mean = _grey(view).mean((2, 3), keepdim=True)
     view = mean + contrast * (view - mean)
     view = torch.lerp(_grey(view), view, saturation)
-    view = torch.where(jittered, view, images).clamp(0, 1)
+    view = view.clamp(0, 1)
     return torch.where(_draw(images, generator) < P_GREY, _grey(view).expand_as(view), view)
 
 

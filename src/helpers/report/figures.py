@@ -29,14 +29,23 @@ def plot_history(history: pd.DataFrame) -> Picture:
     for score, unit, scale in [("loss", "loss", 1), ("accuracy", "accuracy (%)", 100)]:
         if f"train_{score}" not in history:
             continue
-        long = _lengthen(history, score, scale)
-        last = long[long.epoch == long.epoch.max()].set_index("part")[score]
-        alt = (
-            f"{score} by epoch: training ends at {last['train']:.3g},"
-            f" validation at {last['validation']:.3g}"
-        )
-        panels.append(plot_panel(_lines(long, score, unit, SINGLE), alt, 3.6))
+        parts = {part: scale * history[f"{part}_{score}"] for part in DASHES}
+        ends = [f"{part} ends at {values.iloc[-1]:.3g}" for part, values in parts.items()]
+        alt = f"{score} by epoch: {', '.join(ends)}"
+        panels.append(plot_panel(_trace(history["epoch"], parts, unit), alt, 3.6))
     return Picture(panels)
+
+
+def _trace(epoch: pd.Series, parts: dict[str, pd.Series], unit: str):
+    """Draw one run without seaborn, whose import takes longer than the drawing of all runs."""
+
+    def draw(axes):
+        for part, values in parts.items():
+            dashes, marker = DASHES[part] or (None, None), MARKERS[part] if len(epoch) == 1 else ""
+            axes.plot(epoch, values, dashes=dashes, marker=marker, color=SINGLE, label=part)
+        _frame(axes, unit)
+
+    return draw
 
 
 def show_curves(dataset: str) -> Picture:
@@ -81,7 +90,7 @@ def _lengthen(history: pd.DataFrame, score: str, scale: float) -> pd.DataFrame:
 
 def _lines(long: pd.DataFrame, score: str, unit: str, colour: str, title="", limits=None):
     def draw(axes):
-        import seaborn  # takes a second to import, and the pages of tables do without
+        import seaborn  # here: a second to import, and most pages and all runs do without
 
         seaborn.lineplot(
             long,
@@ -95,9 +104,13 @@ def _lines(long: pd.DataFrame, score: str, unit: str, colour: str, title="", lim
             markers=MARKERS if long.epoch.min() == long.epoch.max() else False,
             ax=axes,
         )
-        axes.set(title=title, xlabel="epoch", ylabel=unit, ylim=limits)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        axes.grid(axis="y")
-        axes.legend(title=None, loc="best")
+        _frame(axes, unit, title, limits)
 
     return draw
+
+
+def _frame(axes, unit: str, title: str = "", limits: tuple[float, float] | None = None) -> None:
+    axes.set(title=title, xlabel="epoch", ylabel=unit, ylim=limits)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.grid(axis="y")
+    axes.legend(title=None, loc="best")

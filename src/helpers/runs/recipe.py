@@ -32,8 +32,6 @@ class Recipe(BaseModel):
     initialisation: str = Field(min_length=1)
     stand_in_weights: dict[str, str]
     batch_norm: Literal["train", "frozen"]
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
     weight_decay: NotNegative
 
     @property
@@ -58,6 +56,8 @@ class Recipe(BaseModel):
 class ExperimentRecipe(Recipe):
     """Parameters of the six experiments."""
 
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
     backbone_lr: Positive
     head_lr: Positive
     mixup_alpha: NotNegative
@@ -66,10 +66,17 @@ class ExperimentRecipe(Recipe):
     corruptions: dict[Literal["brightness", "blur"], Annotated[list[Positive], Field(min_length=1)]]
 
 
-class SupervisedPretrainingRecipe(Recipe):
-    """Parameters of supervised pretraining."""
+class PretrainingRecipe(Recipe):
+    """Parameters that both pretraining notebooks have."""
 
     dataset: Literal["pathmnist", "pets"]
+    pretraining_epochs: int = Field(ge=1)
+
+
+class SupervisedPretrainingRecipe(PretrainingRecipe):
+    """Parameters of supervised pretraining."""
+
+    batch_size: int = Field(ge=2)
     backbone_lr: Positive
     head_lr: Positive
     mixup_alpha: NotNegative
@@ -77,10 +84,10 @@ class SupervisedPretrainingRecipe(Recipe):
     rotation_degrees: float = Field(ge=0, le=180)
 
 
-class BarlowTwinsRecipe(Recipe):
+class BarlowTwinsRecipe(PretrainingRecipe):
     """Parameters of Barlow Twins pretraining."""
 
-    dataset: Literal["pathmnist", "pets"]
+    twins_batch_size: int = Field(ge=2)
     lr: Positive
     projector: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     off_diagonal_weight: Positive

@@ -24,9 +24,9 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 # Images of each split: what the smoke profile can afford on two cores.
 SIZES: dict[str, dict[str, int]] = {
-    "tissue": {"train": 900, "validation": 225, "test": 504},
-    "creatures": {"train": 1480, "validation": 222, "test": 555},
-    "source": {"train": 3000, "validation": 240, "test": 240},
+    "tissue": {"train": 720, "validation": 216, "test": 405},
+    "creatures": {"train": 1332, "validation": 222, "test": 444},
+    "source": {"train": 1600, "validation": 240, "test": 240},
 }
 
 _PAINTERS: dict[str, Callable[[Draws, int, int], np.ndarray]] = {

@@ -154,13 +154,13 @@ def _backdrop(draws: Draws, x: Field, y: Field, contrast: float) -> list[Field]:
 
 
 def portray(
-    breed: Breed, draws: Draws, image_size: int, spread: float = 0.05, contrast: float = 1.0
+    breed: Breed, draws: Draws, image_size: int, spread: float = 0.04, contrast: float = 0.6
 ) -> np.ndarray:
     """Draw portraits of one breed; float64 (N, 3, H, W). See `_colour` and `_backdrop`."""
     x, y = plane(image_size)
     canvas = _backdrop(draws, x, y, contrast)
-    zoom = draws(0.8, 1.12)
-    right, down = turn(x - draws(0.42, 0.58), y - draws(0.42, 0.54), draws(-0.4, 0.4))
+    zoom = draws(0.85, 1.08)
+    right, down = turn(x - draws(0.45, 0.55), y - draws(0.44, 0.52), draws(-0.25, 0.25))
     right, down = right * zoom, down * zoom
     face = right - draws(-0.05, 0.05)  # it turns: its features move against the head
     coat, mark = (_colour(draws, colour, spread) for colour in breed.colours)

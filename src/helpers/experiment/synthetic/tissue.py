@@ -26,10 +26,10 @@ EOSIN = (0.07, 0.99, 0.11)
 LAMP = (0.985, 0.98, 0.985)
 # The second centre: a redder haematoxylin, an eosin that takes more blue out, more of the one
 # and less of the other, and a lamp that is a little yellow.
-SHIFTED_HAEMATOXYLIN = (0.60, 0.73, 0.33)
-SHIFTED_EOSIN = (0.10, 0.96, 0.17)
-SHIFTED_GAINS = (1.12, 0.92)
-SHIFTED_LAMP = (0.985, 0.978, 0.963)
+SHIFTED_HAEMATOXYLIN = (0.625, 0.715, 0.31)
+SHIFTED_EOSIN = (0.085, 0.975, 0.14)
+SHIFTED_GAINS = (1.06, 0.96)
+SHIFTED_LAMP = (0.985, 0.979, 0.974)
 
 Stains = tuple[Field, Field]  # haematoxylin, eosin
 
