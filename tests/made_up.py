@@ -63,7 +63,7 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "experiment": experiment,
         "seed": seed,
         "profile": profile,
-        "parameters": {"network": "resnet18", "epochs": 5},
+        "parameters": {"network": "resnet18", "epochs": 5, "initialisation": "random"},
         "recipe_hash": experiment,
         "data": {
             "name": dataset if official else STAND_INS[dataset],
@@ -73,7 +73,7 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
             "validation": 200,
             "test": len(labels),
         },
-        "weights": {"initialisation": "random", "official": official},
+        "weights": {"initialisation": "random", "official": True},
         "environment": {
             "device": "cpu",
             "python": "3.11",

@@ -17,7 +17,7 @@
 # and the baseline for the other two.
 #
 # ## Recipe
-# The values below are the paper's; an "injected" cell after them holds what this run changed.
+# The values below are the study's; what this run changed follows under "Parameters".
 # Source: the authors' public code (jeffwiroj/ece228). Where it differs from their text, the value
 # here is what the code did.
 

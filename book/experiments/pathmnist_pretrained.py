@@ -17,7 +17,7 @@
 # Tables 1 to 4. What does pretraining add to augmentation?
 #
 # ## Recipe
-# The values below are the paper's; an "injected" cell after them holds what this run changed.
+# The values below are the study's; what this run changed follows under "Parameters".
 # Source: the authors' public code (jeffwiroj/ece228). Where it differs from their text, the value
 # here is what the code did.
 # Their batch norm was frozen in the first epoch only; here "frozen" means frozen throughout.

@@ -17,7 +17,7 @@
 # of Tables 5 to 8.
 #
 # ## Recipe
-# The values below are the paper's; an "injected" cell after them holds what this run changed.
+# The values below are the study's; what this run changed follows under "Parameters".
 # The paper gives the network, the initialisations, the optimizer, the augmentations, the epochs and
 # the corruptions; image size, batch size, rates, weight decay and MixUp's alpha are not published:
 # they are this project's choice, those of PathMNIST where they carry over.

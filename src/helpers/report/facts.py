@@ -1,6 +1,7 @@
 """What the book was made from: profile, data, weights, seeds, commit, machine, dates."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from IPython.display import Markdown
 
@@ -12,14 +13,14 @@ def show_build() -> Markdown:
     runs = [record.run for records in shown_records().values() for record in records]
     environments = [run["environment"] for run in runs]
     started = sorted(run["started"][:10] for run in runs)
-    hours = sum(run["train_seconds"] + run["evaluate_seconds"] for run in runs) / 3600
+    seconds = sum(run["train_seconds"] + run["evaluate_seconds"] for run in runs)
     facts = {
         "Profile": f"`{Source.from_environment().profile}`",
         "Data": "; ".join(map(describe_data, DATASETS)),
         "Weights": _describe_weights(),
         "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
         "Runs": f"{len(runs)}, made {' to '.join(dict.fromkeys([started[0], started[-1]]))}"
-        f" in {hours:.2g} hours of training and evaluation",
+        f" in {_describe_duration(seconds)} of training and evaluation",
         "Commit of the runs": _join(map(_describe_commit, environments)),
         "Device": _join(run["device"] for run in environments),
         "Software": _join(
@@ -56,11 +57,17 @@ def _describe_weights() -> str:
     facts = []
     for arms in ARMS.values():
         for name, row in arms.items():
-            weights = shown_records()[name][0].run["weights"]
-            start = weights["initialisation"].replace("_", " ")
-            stand_in = start != "random" and not weights["official"]
-            facts.append(f"{row}: {start}{' (stand-in)' if stand_in else ''}")
+            run = shown_records()[name][0].run
+            start = run["parameters"]["initialisation"].replace("_", " ")
+            weights = run["weights"]
+            if not weights["official"]:
+                start += f" (stand-in: `{Path(weights['initialisation']).parent}`)"
+            facts.append(f"{row}: {start}")
     return "; ".join(facts)
+
+
+def _describe_duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def _describe_commit(environment: dict) -> str:
