@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,15 +24,15 @@ def install(session: nox.Session) -> None:
     """
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         session.error(f"Python 3.11 to 3.13 is needed; nox runs on {sys.version.split()[0]}")
-    made_from = (
-        sys.version + Path("requirements.txt").read_text() + Path("pyproject.toml").read_text()
-    )
-    digest = hashlib.sha256(made_from.encode()).hexdigest()
-    stamp = VENV / "made-from.sha256"
-    if not stamp.exists() or stamp.read_text() != digest:
-        session.run(sys.executable, "-m", "venv", str(VENV), external=True)
+    made_from = Path("requirements.txt").read_bytes() + Path("pyproject.toml").read_bytes()
+    wanted = [sys.version, hashlib.sha256(made_from).hexdigest()]
+    stamp = VENV / "made-from.json"
+    there = json.loads(stamp.read_text()) if stamp.exists() else [sys.version]
+    if there != wanted:
+        clear = ["--clear"] if there[0] != sys.version else []  # another Python's packages
+        session.run(sys.executable, "-m", "venv", *clear, str(VENV), external=True)
         python(session, "-m", "pip", "install", "-r", "requirements.txt")
-        stamp.write_text(digest)
+        stamp.write_text(json.dumps(wanted))
 
 
 def python(session: nox.Session, *arguments: str, **options) -> None:
@@ -41,11 +42,16 @@ def python(session: nox.Session, *arguments: str, **options) -> None:
 
 @nox.session(python=False)
 def book(session: nox.Session) -> None:
-    """Make the runs that are missing, then the book: -- [--profile NAME] [--seeds 0-2] [...]."""
+    """Make the runs that are missing, then the book: -- [--profile NAME] [--seeds 0-2] [...].
+
+    What else follows -- goes to ``python -m helpers run``, but for -p: the book would not know.
+    """
     parser = argparse.ArgumentParser(prog="nox -s book --", add_help=False)
     parser.add_argument("--profile", default="smoke")
     parser.add_argument("--seeds", default="0-2")
     asked, rest = parser.parse_known_args(session.posargs)
+    if any(word.startswith("-p") for word in rest):
+        session.error("book takes no -p; make the runs with `python -m helpers run`, see README")
     install(session)
     which = ["--profile", asked.profile, "--seeds", asked.seeds]
     python(session, "-m", "helpers", "run", *which, *rest)

@@ -1,8 +1,11 @@
 """What several test modules share: small data sets, and real images where they are to be had."""
 
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the tests compare bits of the CPU, on every machine
+
 import functools
 import http.server
-import os
 import threading
 from pathlib import Path
 

@@ -68,12 +68,13 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "data": {
             "name": dataset if official else STAND_INS[dataset],
             "official": official,
+            "sha256": dataset,
             "classes": classes,
             "train": 1000,
             "validation": 200,
             "test": len(labels),
         },
-        "weights": {"initialisation": "random", "official": True},
+        "weights": {"initialisation": "random", "sha256": None, "official": True},
         "environment": {
             "device": "cpu",
             "python": "3.11",
@@ -92,6 +93,8 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "labels": np.arange(4),
         "mixup": generator.integers(256, size=(3, 3, side, side), dtype=np.uint8),
         "mixup_labels": np.array([0, 3]),
+        "corruption": corruption,
+        "strength": strength,
     }
     predictions = {
         "logits": logits,

@@ -1,9 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, functional as pil_functional
 
+from helpers.experiment import augmentation
 from helpers.experiment.augmentation import Augmentation, flip_and_rotate, mixup
 
 
@@ -52,10 +55,10 @@ def test_no_augmentation_leaves_the_images(images):
 
 
 def test_same_generator_same_augmentation(images):
-    augmentation = Augmentation(0.4, 20, 0.3)
-    first, second = (augmentation(images, torch.Generator().manual_seed(5)) for _ in range(2))
+    augment = Augmentation(0.4, 20, 0.3)
+    first, second = (augment(images, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first, second)
-    assert not torch.equal(first, augmentation(images, torch.Generator().manual_seed(6)))
+    assert not torch.equal(first, augment(images, torch.Generator().manual_seed(6)))
 
 
 def test_mixup_is_the_weighted_mean():
@@ -69,3 +72,21 @@ def test_lambda_follows_the_beta_distribution():
     # The variance of Beta(a, a) is 1 / (4 (2 a + 1)).
     assert np.var(draws) == pytest.approx(1 / 6.4, abs=0.005)
     assert Augmentation(0, 0, 0.0).draw_lambdas(3, np.random.default_rng(0)) == [1, 1, 1]
+
+
+def test_flips_and_rotation_are_drawn_apart(images, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        augmentation, "flip_and_rotate", lambda images, *draws: seen.append(draws) or images
+    )
+    many = images[:1].expand(20_000, -1, -1, -1)
+    Augmentation(0.4, 20.0, 0.0)(many, torch.Generator().manual_seed(0))
+    ((horizontal, vertical, angle),) = seen
+    rotated = angle != 0
+    for one, other in itertools.combinations([horizontal, vertical, rotated], 2):
+        assert one.float().mean().item() == pytest.approx(0.4, abs=0.015)
+        assert (one & other).float().mean().item() == pytest.approx(0.16, abs=0.015)
+    turned = angle[rotated]
+    assert turned.min() < -19.9
+    assert turned.max() > 19.9
+    assert turned.std().item() == pytest.approx(20 / 3**0.5, rel=0.03)

@@ -1,4 +1,5 @@
 import ast
+import hashlib
 
 import jupytext
 import papermill
@@ -19,6 +20,7 @@ from helpers.runs.parameters import (
 )
 from helpers.runs.plan import plan
 from helpers.runs.recipe import MODELS, ExperimentRecipe
+from helpers.runs.record import write_record
 
 EXPERIMENTS = list_experiments()
 SIX = [name for name in EXPERIMENTS if not name.startswith("pretrain_")]
@@ -191,3 +193,47 @@ def test_stand_in_weights_lie_below_the_results():
     assert recipe.start == "results/mine/pretrain_supervised/seed-0/weights.pt"
     assert resolve("pets_supervised", "paper", 0, {}).start == "imagenet"
     assert resolve("pets_scratch", "smoke", 0, {}).start == "random"
+
+
+def test_weights_elsewhere_are_no_run_of_this_batch():
+    elsewhere = {"initialisation": "results/other/pretrain_supervised/seed-4/weights.pt"}
+    jobs = plan("paper", [0], "pets_scratch", elsewhere | {"results": "results/mine"})
+    assert [job.name for job in jobs] == ["pets_scratch seed 0"]
+
+
+def test_pretraining_takes_over_only_what_is_meant_for_it():
+    words = {"network": "resnet50", "batch_norm": "frozen", "batch_size": 8}
+    first, second = plan("smoke", [0], "pets_supervised", words | {"pretraining_epochs": 2})
+    assert (first.experiment, second.experiment) == ("pretrain_supervised", "pets_supervised")
+    assert (first.recipe.network, first.recipe.pretraining_epochs) == ("resnet50", 2)
+    assert (first.recipe.batch_norm, first.recipe.batch_size) == ("train", 32)
+    assert (second.recipe.batch_norm, second.recipe.batch_size) == ("frozen", 8)
+
+
+def test_a_seed_is_no_override_and_a_parameter_must_belong_to_a_run():
+    with pytest.raises(InputError, match="seed: give seeds as --seeds"):
+        plan("smoke", [0], "pets_scratch", {"seed": 9})
+    with pytest.raises(InputError, match="no parameter of these runs 'projector'"):
+        plan("smoke", [0], "pets_scratch", {"projector": [2]})
+
+
+def test_a_run_from_other_weights_than_lie_there_is_not_done(tmp_path):
+    first, second = plan("smoke", [0], "pets_supervised", {"results": str(tmp_path / "smoke")})
+    about = {"seed": 0, "data": {}, "recipe_hash": ""}
+
+    def write(job, digest):
+        parameters = job.recipe.model_dump(mode="json")
+        run = about | {"experiment": job.experiment, "parameters": parameters}
+        files = {} if job is second else {"weights.pt": digest}
+        write_record(job.folder, run | {"weights": {"sha256": hashed(digest)}}, files)
+
+    def hashed(content):
+        return hashlib.sha256(content).hexdigest()
+
+    write(first, b"old")
+    write(second, b"old")
+    assert first.is_done()
+    assert second.is_done()
+    write(first, b"new")
+    with pytest.raises(InputError, match="other weights to start from"):
+        second.is_done()

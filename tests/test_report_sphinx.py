@@ -81,3 +81,16 @@ def test_failed_runs_end_the_build_without_a_traceback(source, monkeypatch, tmp_
         sphinx.prepare(SimpleNamespace(srcdir=tmp_path), SimpleNamespace(html_theme_options={}))
     assert stop.value.code == 1
     assert capsys.readouterr().err == "pets_scratch seed 0: died\n"
+
+
+def test_the_banner_says_what_the_runs_were_made_from(tmp_path):
+    made_up.write_records(tmp_path, "made_up", seeds=(0,), official=True)
+    shown = read_shown(Source("made_up", tmp_path, "0"))
+    assert sphinx.write_banner(shown) == ""
+    (record,) = shown["pets_supervised"]
+    record.run["weights"]["official"] = False
+    assert sphinx.write_banner(shown) == sphinx.OTHER_WEIGHTS
+    record.run["data"]["official"] = False  # named pets still: some of the real images
+    assert "from a part of Oxford-IIIT Pets, not from Oxford" in sphinx.write_banner(shown)
+    record.run["data"]["name"] = "creatures"
+    assert "from generated stand-in images (creatures), not from" in sphinx.write_banner(shown)

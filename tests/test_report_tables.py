@@ -82,9 +82,14 @@ def test_one_seed_has_no_deviation(tmp_path, monkeypatch):
 
 
 def test_unmeasured_strength_is_said(results):
-    scores = pd.DataFrame({"corruption": ["blur"], "strength": [0.3], "value": [0.5]})
-    assert tables.measure(scores, "sigma=0.3") == 0.5
-    assert np.isnan(tables.measure(scores, "f=0.8"))
+    scores = pd.DataFrame(
+        {"corruption": ["blur"] * 3, "strength": [0.3, 0.5, 4.0], "value": [0.5, 0.7, 0.1]}
+    )
+    paper = ["Gaussian Blur", "sigma=0.3", "sigma=0.5"]
+    assert tables.measure(scores, "sigma=0.3", paper) == 0.5
+    assert tables.measure(scores, "Gaussian Blur", paper) == pytest.approx(0.6)  # not of 4.0
+    assert np.isnan(tables.measure(scores, "Gaussian Blur", [*paper, "sigma=0.7"]))
+    assert np.isnan(tables.measure(scores, "f=0.8", paper))
     assert tables._print(np.nan, np.nan, 1) == "not measured"
 
 
@@ -122,12 +127,32 @@ def test_missing_experiment_names_the_command(tmp_path):
         read_shown(Source("paper", tmp_path, "0-2"))
 
 
-def test_mixed_recipes_are_refused(results):
-    record = made_up.write_run(results, "made_up", "pets_scratch", 1)
-    text = (record.folder / "run.json").read_text()
-    text = text.replace('"recipe_hash": "pets_scratch"', '"recipe_hash": "other"')
-    (record.folder / "run.json").write_text(text)
-    with pytest.raises(InputError, match="pets_scratch mixes runs of different recipes"):
+def edit_run(record, old, new):
+    path = record.folder / "run.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"recipe_hash": "pets_scratch"', '"recipe_hash": "other"'),
+        ('"sha256": "pets"', '"sha256": "a part of pets"'),
+        ('"sha256": null', '"sha256": "other weights"'),
+    ],
+)
+def test_a_cell_mixes_no_recipes_data_or_weights(results, old, new):
+    edit_run(made_up.write_run(results, "made_up", "pets_scratch", 1), old, new)
+    with pytest.raises(InputError, match="pets_scratch mixes runs of different recipes, data or"):
+        read_shown(Source("made_up", results, "0-2"))
+
+
+def test_a_table_mixes_no_data(results):
+    for seed in (0, 1, 2):
+        record = made_up.write_run(results, "made_up", "pets_scratch", seed)
+        edit_run(record, '"sha256": "pets"', '"sha256": "a part of pets"')
+    with pytest.raises(InputError, match="arms of Oxford-IIIT Pets .* were run on different data"):
         read_shown(Source("made_up", results, "0-2"))
 
 

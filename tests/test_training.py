@@ -8,6 +8,7 @@ from torch.nn import functional
 from helpers import metrics
 from helpers.experiment import training
 from helpers.experiment.augmentation import Augmentation
+from helpers.experiment.corruptions import corrupt
 from helpers.experiment.data import Data, Split
 from helpers.experiment.evaluation import evaluate, make_examples
 from helpers.experiment.models import make_model
@@ -102,6 +103,28 @@ def test_mixup_loss_is_cross_entropy_with_mixed_labels():
     torch.testing.assert_close(loss, expected)
 
 
+def test_training_batches_are_augmented_and_mixed(stripes, monkeypatch):
+    weights, batches = [], []
+    real = training.mixed_loss
+
+    def spied(model, images, labels, weight, generator):
+        weights.append(weight)
+        batches.append(images)
+        return real(model, images, labels, weight, generator)
+
+    monkeypatch.setattr(training, "mixed_loss", spied)
+    train(stripes, FULL, 2)
+    assert weights == np.random.default_rng(0).beta(0.3, 0.3, (2, 3)).flatten().tolist()
+    originals = {bytes(image.numpy()) for image in stripes.train.images}
+    drawn = [bytes((image * 255).round().byte().numpy()) for batch in batches for image in batch]
+    assert 0.1 < sum(image in originals for image in drawn) / len(drawn) < 0.6
+    weights.clear(), batches.clear()
+    train(stripes, PLAIN, 1)
+    assert weights == [1, 1, 1]
+    seen = {bytes((image * 255).round().byte().numpy()) for batch in batches for image in batch}
+    assert seen == originals  # every image once an epoch
+
+
 def test_last_batch_of_one_image_is_left_out(stripes):
     train_split = Split(stripes.train.images[:17], stripes.train.labels[:17])
     data = Data("odd", False, stripes.classes, train_split, stripes.validation, stripes.test)
@@ -130,9 +153,11 @@ def test_evaluation_covers_all_conditions_in_order(stripes):
     assert np.isnan(scores.strength[0])
     for row, logits in zip(scores.itertuples(), result.logits, strict=True):
         assert row.accuracy == metrics.accuracy(logits, stripes.test.labels.numpy())
-    with torch.no_grad():
-        clean = model.eval()(stripes.test.images).half().numpy()
-    np.testing.assert_allclose(result.logits[0], clean, atol=1e-2)
+    model.eval()
+    for (name, strength), logits in zip(result.conditions, result.logits, strict=True):
+        with torch.no_grad():
+            expected = model(corrupt(stripes.test.images, name, strength)).half().numpy()
+        np.testing.assert_allclose(logits, expected, atol=2e-2)
     assert not any(np.array_equal(a, b) for a, b in itertools.combinations(result.logits, 2))
 
 

@@ -12,10 +12,12 @@ from helpers.runs.plan import plan
 
 app = typer.Typer(
     help="Make the runs of the report, and see which are there.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+#: Words that the command line does not take; the class is typer's or click's, by its version.
+UsageError = typer.BadParameter.__base__
 
 Profile = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
 Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
@@ -42,7 +44,7 @@ def run(
     """Make the runs that are missing; exit code 0 only if all asked-for runs are there."""
     asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
     run_batch(asked, jobs, scheduler)
-    print(f"{len(asked)} of {len(asked)} runs are there")
+    print(f"all {len(asked)} runs are there")
 
 
 @app.command()
@@ -65,18 +67,19 @@ def status(
 def main() -> int:
     """Run the command line; return 0, 1 for failed runs, 2 for bad input, 130 for Ctrl-C."""
     try:
-        app()
+        return app(standalone_mode=False) or 0
+    except UsageError as error:
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        return 2
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BatchError as error:
         print(error, file=sys.stderr)
         return 1
-    except SystemExit as end:  # typer's way out, of help and usage errors and Ctrl-C alike
-        if end.code == 130:
-            print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        return end.code
-    return 0
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -8,15 +8,20 @@ import torch
 def pick_device() -> torch.device:
     """Return the first CUDA device if there is one, else the CPU.
 
-    On CUDA it asks for deterministic algorithms, so that a run with the same seed on the same
-    machine repeats bit by bit; an operation that has none is named in a warning.
+    On the CPU a run takes one core, unless OMP_NUM_THREADS says otherwise: sums depend on how
+    many share them, and a batch makes one run a core. On CUDA it asks for deterministic
+    algorithms and for float32 that is float32; an operation that has no deterministic algorithm
+    is named in a warning.
     """
     if not torch.cuda.is_available():
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)
         return torch.device("cpu")
     # cuBLAS needs its workspace fixed before the first call to be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cudnn.allow_tf32 = False  # else a blur sums with ten bits
     return torch.device("cuda")
 
 

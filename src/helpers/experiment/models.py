@@ -39,9 +39,10 @@ class Classifier(nn.Module):
         return self.mean.device
 
     @property
-    def device_name(self) -> str:
-        """Name of the device, for the record."""
-        return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+    def machine(self) -> dict:
+        """What the record says of the device: its name, and the threads of the CPU."""
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        return {"device": name, "threads": torch.get_num_threads()}
 
     @property
     def head(self) -> nn.Linear:

@@ -91,7 +91,8 @@ def fit_barlow_twins(
         torch.manual_seed(seed)
         model.network.fc = make_projector(model.head.in_features, projector).to(device)
     images = data.train.images.to(device)
-    twins = _draw_twins(data.validation.images.to(device), torch.Generator(device).manual_seed(0))
+    fixed = torch.Generator(device).manual_seed(0)
+    twins = _draw_twins(data.validation.images.to(device), fixed)
     optimizer = torch.optim.AdamW(
         model.parameter_groups(lr, lr), weight_decay=weight_decay, fused=True
     )
@@ -108,7 +109,8 @@ def fit_barlow_twins(
             losses.append(loss.detach())
         model.eval()
         with torch.inference_mode():
-            validation_loss = _twin_loss(model, *twins, off_diagonal_weight).item()
+            first, second = (torch.cat([model(x) for x in z.split(batch_size)]) for z in twins)
+            validation_loss = barlow_twins_loss(first, second, off_diagonal_weight).item()
         losses = torch.stack(losses)
         rows.append(
             progress.finish_epoch(

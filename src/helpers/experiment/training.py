@@ -94,7 +94,7 @@ def fit(
     model : trained in place
     data : its train and validation splits are used
     augmentation : of each training batch
-    epochs, batch_size : the last batch of an epoch may be smaller
+    epochs, batch_size : the last batch of an epoch may be smaller, see `iterate_batches`
     backbone_lr, head_lr, weight_decay : of AdamW
     seed : of the order, the augmentation and MixUp
 
@@ -177,15 +177,14 @@ def mixed_loss(
 
 @torch.inference_mode()
 def score(model: Classifier, split: Split, batch_size: int = 1024) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy in evaluation mode."""
+    """Return mean cross-entropy and accuracy in evaluation mode, in float32."""
     model.eval()
     loss = torch.zeros((), device=model.device)
     right = torch.zeros((), device=model.device)
     batches = zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
     for images, labels in batches:
         labels = labels.to(model.device)
-        with autocast(model.device):
-            logits = model(images.to(model.device)).float()
+        logits = model(images.to(model.device))
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(1) == labels).sum()
     return loss.item() / len(split.labels), right.item() / len(split.labels)

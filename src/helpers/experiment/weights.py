@@ -82,9 +82,11 @@ def load_weights(network: str, initialisation: str, data_dir: str) -> Weights:
     else:
         path = from_root(initialisation)
         checkpoint = _load(path)
-        if checkpoint.get("network") != network:
+        if not {"network", "state", "mean", "std"} <= checkpoint.keys():
+            raise InputError(f"{path} is no checkpoint of a pretraining notebook; give one")
+        if checkpoint["network"] != network:
             raise InputError(
-                f"{path} holds a {checkpoint.get('network', 'foreign file')}, not a {network};"
+                f"{path} holds a {checkpoint['network']}, not a {network};"
                 " give the checkpoint of a pretraining run of the same network"
             )
         state = checkpoint["state"]

@@ -40,8 +40,7 @@ def _panel(images: np.ndarray, text: str, names: str) -> str:
 def show_corruptions(dataset: str) -> Picture:
     """Return the gallery of a data set, from the first run of its first arm."""
     record = shown_records()[next(iter(ARMS[dataset]))][0]
-    conditions = {name: record.predictions[name] for name in ("corruption", "strength")}
-    return plot_corruptions(record.examples | conditions, record.run["data"]["classes"])
+    return plot_corruptions(record.examples, record.run["data"]["classes"])
 
 
 def show_mixup() -> Picture:

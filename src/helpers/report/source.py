@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from helpers import ROOT, InputError
+from helpers.runs.parameters import PROFILES
 from helpers.runs.record import Record, read_records
 
 #: The arms of each data set, in the order of the paper's rows: experiment to row.
@@ -57,21 +58,34 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
     Raises
     ------
     InputError : naming the experiments without a record, a damaged record, or an experiment
-        whose seeds were run with different recipes
+        whose seeds or a data set whose arms cannot stand in one table
     """
     shown = {name: read_records(source.results, name) for name in EXPERIMENTS}
     if missing := [name for name, records in shown.items() if not records]:
+        known = (PROFILES / f"{source.profile}.yaml").exists()
+        what = f"--profile {source.profile}" if known else f"-p results={source.results}"
+        command = f"python -m helpers run {what} --seeds 0-4"
         raise InputError(
-            f"no runs of {', '.join(missing)} in {source.results}; make them with:"
-            f" python -m helpers run --profile {source.profile} --seeds 0-4"
+            f"no runs of {', '.join(missing)} in {source.results}; make them with: {command}"
         )
     for name, records in shown.items():
-        if len({record.run["recipe_hash"] for record in records}) > 1:
+        if len({_describe_origin(record.run) for record in records}) > 1:
             raise InputError(
-                f"{source.results / name} mixes runs of different recipes; delete the seeds that"
-                " do not belong, or give each recipe a results folder of its own"
+                f"{source.results / name} mixes runs of different recipes, data or weights; delete"
+                " the seeds that do not belong, or give each recipe a results folder of its own"
+            )
+    for dataset, arms in ARMS.items():
+        if len({record.run["data"]["sha256"] for name in arms for record in shown[name]}) > 1:
+            raise InputError(
+                f"the arms of {DATASETS[dataset]} in {source.results} were run on different data;"
+                " delete the runs that do not belong"
             )
     return shown
+
+
+def _describe_origin(run: dict) -> tuple[str | None, ...]:
+    """Return what the seeds of a cell must share: recipe, data and first weights."""
+    return run["recipe_hash"], run["data"]["sha256"], run["weights"]["sha256"]
 
 
 @cache

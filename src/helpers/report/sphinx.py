@@ -25,6 +25,11 @@ BANNER = (
     " software works and say nothing about the paper."
 )
 
+OTHER_WEIGHTS = (
+    "Some runs started from other weights than the paper's; the overview names them, and their"
+    " numbers are not a repetition of the study."
+)
+
 
 def setup(app: Sphinx) -> dict:
     """Connect the extension; before sphinx_external_toc looks for the pages."""
@@ -97,7 +102,8 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
         if not record.run["data"]["official"]
     }
     if not used:
-        return ""
+        starts = [record.run["weights"] for records in shown.values() for record in records]
+        return "" if all(weights["official"] for weights in starts) else OTHER_WEIGHTS
     drawn = [name for dataset, name in used.items() if name != dataset]
     sources = [f"generated stand-in images ({' and '.join(drawn)})"] if drawn else []
     sources += [f"a part of {DATASETS[name]}" for name in used.values() if name in DATASETS]

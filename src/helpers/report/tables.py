@@ -1,5 +1,6 @@
 """Tables 1-8: measured mean and standard deviation, and the paper's value beside it."""
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -31,23 +32,31 @@ def read_reference() -> pd.DataFrame:
     return pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
 
 
-def measure(metrics: pd.DataFrame, column: str) -> float:
+def measure(metrics: pd.DataFrame, column: str, columns: Iterable[str]) -> float:
     """Return the scores that a column of the paper stands for, averaged over its strengths.
 
     Parameters
     ----------
     metrics : one score of one run: corruption, strength, value
     column : ``Clean``, ``Brightness``, ``Gaussian Blur``, ``f=0.8`` or ``sigma=0.3`` and such
+    columns : all columns of the data set, which tell the strengths that the paper averages over
 
     Returns
     -------
-    float, NaN where the run did not measure it
+    float, NaN where the run did not measure all of it
     """
-    name, _, strength = column.partition("=")
-    corruption = {"Clean": "clean", "Brightness": "brightness", "f": "brightness"}.get(name, "blur")
-    chosen = metrics["corruption"] == corruption
-    if strength:
-        chosen &= np.isclose(metrics["strength"], float(strength))
+    if column == "Clean":
+        return metrics.loc[metrics["corruption"] == "clean", "value"].mean()
+    sign = {"Brightness": "f=", "Gaussian Blur": "sigma="}.get(column)
+    parts = [name for name in columns if name.startswith(sign)] if sign else [column]
+    return float(np.mean([_find(metrics, *part.split("=")) for part in parts]))
+
+
+def _find(metrics: pd.DataFrame, sign: str, strength: str) -> float:
+    corruption = {"f": "brightness", "sigma": "blur"}[sign]
+    chosen = (metrics["corruption"] == corruption) & np.isclose(
+        metrics["strength"], float(strength)
+    )
     return metrics.loc[chosen, "value"].mean()
 
 
@@ -67,10 +76,11 @@ def summarise() -> pd.DataFrame:
     }
     measured = []
     for cell in cells.itertuples():
+        columns = cells.loc[cells.dataset == cell.dataset, "column"].unique()
         percent = cell.metric == "accuracy_percent"
         score, scale = ("accuracy", 100) if percent else (cell.metric, 1)
         values = pd.Series(
-            scale * measure(record.metrics.rename(columns={score: "value"}), cell.column)
+            scale * measure(record.metrics.rename(columns={score: "value"}), cell.column, columns)
             for record in shown_records()[experiments[cell.dataset, cell.row]]
         )
         measured.append((values.mean(), values.std(), 1 if percent else 3))

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
@@ -49,12 +51,14 @@ def run_batch(
     InputError : for bad input, a line for each culprit
     BatchError : naming the runs that failed otherwise
     """
-    missing = [job for job in jobs if not job.is_done()]
+    missing = _list_missing(jobs)
     if not missing:
         return
-    for job in missing:
-        _check_writable(job.folder.parent)
+    for folder in {job.folder.parent for job in missing}:
+        _check_writable(folder)
     failed = [outcome for outcome in _outcomes(missing, workers, scheduler) if outcome.kind]
+    if not failed and (absent := _list_missing(missing)):
+        raise BatchError(f"no record of {absent[0].name}: do all workers see {absent[0].folder}?")
     if not failed:
         return
     if all(outcome.kind == "InputError" for outcome in failed):
@@ -64,6 +68,21 @@ def run_batch(
     raise BatchError("\n".join([*lines, count]))
 
 
+def _list_missing(jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs without a record, or raise one InputError for all unusable records."""
+    missing, errors = [], []
+    for job in jobs:
+        try:
+            if not job.is_done():
+                missing.append(job)
+        except InputError as error:
+            errors.append(str(error))
+    if errors:
+        more = f" (and {len(errors) - 1} more: see status)" if len(errors) > 1 else ""
+        raise InputError(errors[0] + more)
+    return missing
+
+
 def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) -> Iterable[Outcome]:
     """Yield outcomes as the runs end, with a bar and a line for each."""
     # Here: a second to import, which a batch with nothing to do should not take.
@@ -71,10 +90,9 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
     from distributed import Client, LocalCluster, as_completed
 
     if scheduler is None:
-        gpus = list(Path("/dev").glob("nvidia[0-9]*"))
-        workers = min(workers or (1 if gpus else CPU_COUNT), len(missing))
+        workers = workers or (1 if _has_gpu() else CPU_COUNT)
         cluster = LocalCluster(
-            n_workers=workers,
+            n_workers=min(workers, len(missing)),
             threads_per_worker=1,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
@@ -84,7 +102,7 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
         cluster, threads = scheduler, None
     try:
         client = Client(cluster, timeout="20s")
-    except OSError:
+    except (OSError, ValueError):
         raise InputError(
             f"cannot reach the scheduler {scheduler}; start one with `dask scheduler`, or leave"
             " out --scheduler"
@@ -93,11 +111,16 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
         client,
         tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar,
     ):
-        futures = {}
+        futures, jobs = {}, {}
         for job in missing:
             first = [futures[job.start]] if job.start in futures else []
-            futures[job.folder] = client.submit(make_run, job, threads, first, pure=False)
-        for _, outcome in as_completed(futures.values(), with_results=True):
+            future = client.submit(make_run, job, threads, first, pure=False)
+            futures[job.folder], jobs[future] = future, job
+        for future in as_completed(jobs):
+            if (error := future.exception()) is None:
+                outcome = future.result()
+            else:  # a worker that was lost again and again
+                outcome = Outcome(jobs[future], 0, type(error).__name__, str(error))
             how = f"failed, {outcome.kind}" if outcome.kind else "done"
             tqdm.write(f"{outcome.job.name:<32} {how:<8} {outcome.seconds:6.0f} s")
             bar.update()
@@ -146,6 +169,14 @@ def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
         except Exception as error:  # a kernel that died: the other runs go on
             kind, message = type(error).__name__, str(error)
     return Outcome(job, time.perf_counter() - started, kind, message)
+
+
+def _has_gpu() -> bool:
+    """Return whether the driver lists a GPU that this process may use; takes no torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not shutil.which("nvidia-smi"):
+        return False
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return "GPU" in listed.stdout
 
 
 def _check_writable(folder: Path) -> None:

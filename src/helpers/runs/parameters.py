@@ -68,7 +68,9 @@ def check_names(names: Iterable[str]) -> None:
     known = {name for model in (ExperimentRecipe, *MODELS.values()) for name in model.model_fields}
     for name in names:
         if name not in known:
-            raise unknown("parameter", name, sorted(known))
+            raise unknown("parameter", str(name), sorted(known))
+        if name == "seed":
+            raise InputError("seed: give seeds as --seeds 0-2, not as a parameter")
 
 
 def resolve(experiment: str, profile: str, seed: int, overrides: Mapping) -> Recipe:
@@ -109,7 +111,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict:
             raise InputError(f"-p {assignment}: write name=value, for example -p epochs=3")
         try:
             values[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             values[name.strip()] = value  # a word is a string without quotes
     return values
 

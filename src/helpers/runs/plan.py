@@ -9,7 +9,7 @@ from pathlib import Path
 from helpers import ROOT, InputError
 
 from .parameters import list_experiments, read_defaults, read_profile, resolve, unknown
-from .recipe import Recipe
+from .recipe import MODELS, SHARED, ExperimentRecipe, Recipe
 from .record import read_record, run_folder
 
 
@@ -46,34 +46,36 @@ class Job:
 
         Raises
         ------
-        InputError : where it is there but damaged, or made with another recipe
+        InputError : where it is there but damaged, or made with another recipe or from other
+            weights than now lie where it starts
         """
         record = read_record(self.folder)
         if record is None:
             return False
         record.check()
-        if record.run["recipe_hash"] != self.recipe.identity:
-            ours, theirs = self.recipe.computed, record.run["parameters"]
-            differing = [name for name in ours if ours[name] != theirs.get(name)]
+        ours, theirs = self.recipe.computed, record.run["parameters"]
+        other = [name for name in ours if ours[name] != theirs.get(name)]
+        start = read_record(self.start)
+        if start and start.run["files"].get("weights.pt") != record.run["weights"]["sha256"]:
+            other.append("weights to start from")
+        if other:
             raise InputError(
-                f"{self.folder} was made with another recipe (other {', '.join(differing)});"
+                f"{self.folder} was made with another recipe (other {', '.join(other)});"
                 " delete the folder to make it anew, or give another folder: -p results=FOLDER"
             )
         return True
 
     def failure(self) -> str:
-        """Return in a line why the run has no record, as far as its notebook tells."""
+        """Return in a line with what error the run ended, if its notebook holds one."""
         try:
-            notebook = json.loads(self.notebook.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            cells = json.loads(self.notebook.read_text(encoding="utf-8"))["cells"]
+        except (OSError, ValueError, KeyError):
             return ""
-        except (OSError, ValueError):
-            return "notebook cannot be read"
-        for cell in notebook.get("cells", []):
-            for output in cell.get("outputs", []):
-                if output["output_type"] == "error":
-                    return f"{output['ename']}: {output['evalue'].splitlines()[0]}"
-        return "running, or interrupted"
+        outputs = (output for cell in cells for output in cell.get("outputs", []))
+        for output in outputs:
+            if output["output_type"] == "error":
+                return " ".join(f"{output['ename']}: {output['evalue']}".split())
+        return ""
 
 
 def plan(
@@ -91,8 +93,9 @@ def plan(
 
     Raises
     ------
-    InputError : for a bad parameter of any run
+    InputError : for a bad parameter of any run, or one that no run has
     """
+    overrides = dict(overrides or {})
     names = [name for name in list_experiments() if fnmatch(name, only)]
     if not only.startswith("pretrain"):
         names = [name for name in names if not name.startswith("pretrain_")]
@@ -101,7 +104,11 @@ def plan(
     jobs: dict[Path, Job] = {}
     for seed in seeds:
         for name in names:
-            _add(jobs, name, profile, seed, dict(overrides or {}))
+            _add(jobs, name, profile, seed, overrides)
+    known = {name for job in jobs.values() for name in type(job.recipe).model_fields}
+    for name in overrides:
+        if name not in known:
+            raise unknown("parameter of these runs", name, sorted(known))
     return list(jobs.values())
 
 
@@ -111,7 +118,8 @@ def _add(jobs: dict[Path, Job], name: str, profile: str, seed: int, overrides: d
     job = Job(name, recipe, recipe.model_dump(include=changed))
     source, digits = job.start.parent.name, job.start.name.removeprefix("seed-")
     if source in list_experiments() and source != name and digits.isdigit():
-        # What a run starts from has the profile's recipe, but not this run's initialisation.
-        rest = {key: value for key, value in overrides.items() if key != "initialisation"}
-        _add(jobs, source, profile, int(digits), rest)
+        passed = SHARED | MODELS[source].model_fields.keys() - ExperimentRecipe.model_fields.keys()
+        rest = {key: value for key, value in overrides.items() if key in passed}
+        if job.start == run_folder(ROOT / recipe.results, source, int(digits)):
+            _add(jobs, source, profile, int(digits), rest)
     jobs[job.folder] = job

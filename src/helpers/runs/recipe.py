@@ -93,6 +93,10 @@ class BarlowTwinsRecipe(PretrainingRecipe):
     off_diagonal_weight: Positive
 
 
+#: What a run that others start from takes over from a command line meant for them, besides the
+#: parameters that pretraining alone has.
+SHARED = {"results", "data_dir", "data_source", "image_size", "network"}
+
 MODELS = {
     "pretrain_supervised": SupervisedPretrainingRecipe,
     "pretrain_barlow_twins": BarlowTwinsRecipe,

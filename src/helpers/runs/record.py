@@ -71,7 +71,7 @@ class Record:
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray]:
-        """Images uint8 (P, k, 3, H, W), labels (k,); mixup (3, 3, H, W), mixup_labels (2,)."""
+        """What ``helpers.experiment.make_examples`` returned."""
         return self._arrays("examples.npz")
 
     def check(self) -> "Record":

@@ -1,14 +1,12 @@
 """A run as its notebook sees it: begun with checked parameters, finished with a record."""
 
 import io
-import os
 import platform
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +30,7 @@ class Run:
         self.experiment = experiment
         self.recipe = recipe
         self.started = datetime.now(UTC)
+        self.environment = describe_environment()
 
     def finish(self, data, model, training, evaluation=None, examples=None) -> Record:
         """Write the record of the run.
@@ -56,12 +55,11 @@ class Run:
         about = {
             "experiment": self.experiment,
             "seed": self.recipe.seed,
-            "profile": Path(self.recipe.results).name,
             "parameters": self.recipe.model_dump(mode="json"),
             "recipe_hash": self.recipe.identity,
             "data": data.summary,
             "weights": model.weights,
-            "environment": describe_environment(model.device_name),
+            "environment": model.machine | self.environment,
             "started": self.started.isoformat(timespec="seconds"),
             "train_seconds": round(training.seconds, 3),
             "evaluate_seconds": round(evaluation.seconds, 3) if evaluation else None,
@@ -87,19 +85,16 @@ def begin(experiment: str, values: Mapping) -> Run:
     return Run(experiment, make_recipe(experiment, values))
 
 
-def describe_environment(device: str) -> dict:
-    """Return what else the numbers of a run depend on: device, threads, versions, commit."""
-    threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
-    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+def describe_environment() -> dict:
+    """Return what else the numbers of a run depend on: platform, versions, commit."""
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
     return {
-        "device": device,
-        "threads": int(threads),
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in PACKAGES},
         "git_commit": commit,
-        "git_dirty": None if status is None else bool(status),
+        "git_dirty": None if changes is None else bool(changes),
     }
 
 
