@@ -26,16 +26,19 @@ def helpers(*arguments: str) -> subprocess.CompletedProcess:
 
 def short(results: Path) -> list[str]:
     """Parameters of one epoch, with all files below a folder of the test's own."""
-    return ["-p", f"results={results}", "-p", "epochs=1", "-p", "pretraining_epochs=1"]
+    return ["-p", f"results={results}", "-p", "epochs=1"]
+
+
+ALL = ["--only", "pathmnist_*", "--seeds", "0", "-p", "pretraining_epochs=1"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     """A batch of three experiments and the pretraining that one of them starts from."""
     results = tmp_path_factory.mktemp("a batch, smoke") / "smoke"
-    done = helpers("run", "--only", "pathmnist_*", "--seeds", "0", *short(results))
+    done = helpers("run", *ALL, *short(results))
     assert done.returncode == 0, done.stderr
-    assert "4 of 4 runs are there" in done.stdout
+    assert "all 4 runs are there" in done.stdout
     return results
 
 
@@ -65,7 +68,7 @@ def test_each_run_left_a_record_and_its_notebook(results):
 
 def test_what_is_there_is_not_made_again(results):
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
-    again = helpers("run", "--only", "pathmnist_*", "--seeds", "0", *short(results))
+    again = helpers("run", *ALL, *short(results))
     assert (again.returncode, again.stderr) == (0, "")
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
 
@@ -146,6 +149,9 @@ def test_status_tells_what_is_done_missing_and_damaged(results, tmp_path):
     assert "is damaged: metrics.csv differs from its checksum" in answer
 
 
+ONE = ["--only", "pathmnist_basic", "--seeds", "98"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -155,7 +161,13 @@ def test_status_tells_what_is_done_missing_and_damaged(results, tmp_path):
         (["run", "-p", "epochs=0"], "epochs: "),
         (["run", "-p", "results=/dev/null/x"], "cannot write to /dev/null/x"),
         (["status", "-p", "epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
-        (["run", "--scheduler", "tcp://127.0.0.1:9"], "cannot reach the scheduler"),
+        (["run", *ONE, "--scheduler", "tcp://127.0.0.1:9"], "cannot reach the scheduler"),
+        (["run", *ONE, "--scheduler", "foo://x:1"], "cannot reach the scheduler foo://x:1"),
+        (["run", "-p", "corruptions={[]:1}"], "corruptions: "),
+        (["run", "-p", "seed=9"], "seed: give seeds as --seeds"),
+        (["run", *ONE, "-p", "pretraining_epochs=9"], "no parameter of these runs"),
+        (["run", "--jobs", "0"], "Invalid value for '--jobs'"),
+        (["rum"], "No such command 'rum'"),
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(words, message):

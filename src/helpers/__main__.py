@@ -67,7 +67,7 @@ def status(
 def main() -> int:
     """Run the command line; return 0, 1 for failed runs, 2 for bad input, 130 for Ctrl-C."""
     try:
-        return app(standalone_mode=False) or 0
+        code = app(standalone_mode=False) or 0
     except UsageError as error:
         print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
         return 2
@@ -78,8 +78,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, typer.Abort):
+        code = 130  # newer versions of typer return it
+    if code == 130:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        return 130
+    return code
 
 
 if __name__ == "__main__":
