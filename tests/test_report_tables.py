@@ -156,6 +156,12 @@ def test_a_table_mixes_no_data(results):
         read_shown(Source("made_up", results, "0-2"))
 
 
+def test_the_overview_names_what_differs_from_the_study(results):
+    (row,) = [line for line in report.show_build().data.split("\n") if "than in the study" in line]
+    assert "`epochs = 5`" in row
+    assert "image_size" not in row  # as in the notebooks
+
+
 def test_import_stays_light():
     code = "import sys, helpers.report; assert not {'torch', 'seaborn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

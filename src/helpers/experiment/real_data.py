@@ -96,7 +96,8 @@ def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
 
     root = from_root(data_dir)
     folder = root / "oxford-iiit-pet"
-    advice = f"unpack images.tar.gz and annotations.tar.gz of Oxford-IIIT Pets into {folder}"
+    archives = " and ".join(f"{url} (MD5 {md5})" for url, md5 in OxfordIIITPet._RESOURCES)
+    advice = f"unpack {archives} into {folder}"
     with fetching(folder, advice) as temporary:
         if temporary:
             OxfordIIITPet(temporary, "trainval", download=True)

@@ -1,9 +1,13 @@
 """What the book was made from: profile, data, weights, seeds, commit, machine, dates."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from IPython.display import Markdown
+
+from helpers.runs.parameters import read_defaults
+from helpers.runs.recipe import LOCATIONS
 
 from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
 
@@ -18,6 +22,7 @@ def show_build() -> Markdown:
         "Profile": f"`{Source.from_environment().profile}`",
         "Data": "; ".join(map(describe_data, DATASETS)),
         "Weights": _describe_weights(),
+        "Other than in the study": _describe_changes(),
         "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
         "Runs": f"{len(runs)}, made {' to '.join(dict.fromkeys([started[0], started[-1]]))}"
         f" in {_describe_duration(seconds)} of training and evaluation",
@@ -64,6 +69,18 @@ def _describe_weights() -> str:
                 start += f" (stand-in: `{Path(weights['initialisation']).parent}`)"
             facts.append(f"{row}: {start}")
     return "; ".join(facts)
+
+
+def _describe_changes() -> str:
+    """Return the parameters whose values are not those that the notebooks show."""
+    changes = {}
+    for name, records in shown_records().items():
+        for parameter, value in records[0].run["parameters"].items():
+            if parameter not in LOCATIONS and value != read_defaults(name)[parameter]:
+                changes.setdefault(parameter, {})[json.dumps(value)] = None
+    changes.pop("stand_in_weights", None)  # the row above tells them
+    listed = [f"`{name} = {' or '.join(values)}`" for name, values in changes.items()]
+    return ", ".join(listed) or "nothing"
 
 
 def _describe_duration(seconds: float) -> str:

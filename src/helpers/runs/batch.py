@@ -100,6 +100,8 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
         threads = max(1, CPU_COUNT // workers)
     else:
         cluster, threads = scheduler, None
+    if scheduler is None:
+        tqdm.write(f"{len(missing)} runs to make, {min(workers, len(missing))} at a time")
     try:
         client = Client(cluster, timeout="20s")
     except (OSError, ValueError):
