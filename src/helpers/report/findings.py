@@ -65,15 +65,15 @@ def show_agreement() -> Markdown:
             f"In the tables of {name} the best row is the paper's in {same} of {len(columns)}"
             " columns."
         )
-    if stand_ins := [name for key, name in DATASETS.items() if uses_stand_in(key)]:
+    if replaced := [name for key, name in DATASETS.items() if uses_other_data(key)]:
         sentences.append(
-            f"The runs used stand-ins for {' and '.join(stand_ins)}: such agreement, or its lack,"
-            " says nothing about the paper."
+            f"The runs used other data than {' and '.join(replaced)} as published: such agreement,"
+            " or its lack, says nothing about the paper."
         )
     return Markdown(" ".join(sentences))
 
 
-def uses_stand_in(dataset: str) -> bool:
-    """Return whether a run of a data set was made from other data than the real."""
+def uses_other_data(dataset: str) -> bool:
+    """Return whether a run of a data set was made from other data than the published."""
     records = [record for name in ARMS[dataset] for record in shown_records()[name]]
     return not all(record.run["data"]["official"] for record in records)

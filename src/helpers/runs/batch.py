@@ -57,9 +57,10 @@ def run_batch(
     for folder in {job.folder.parent for job in missing}:
         _check_writable(folder)
     failed = [outcome for outcome in _outcomes(missing, workers, scheduler) if outcome.kind]
-    if not failed and (absent := _list_missing(missing)):
-        raise BatchError(f"no record of {absent[0].name}: do all workers see {absent[0].folder}?")
     if not failed:
+        if absent := _list_missing(missing):
+            job = absent[0]
+            raise BatchError(f"no record of {job.name}: do all workers see {job.folder}?")
         return
     if all(outcome.kind == "InputError" for outcome in failed):
         raise InputError("\n".join(dict.fromkeys(outcome.message for outcome in failed)))
@@ -91,8 +92,10 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
 
     if scheduler is None:
         workers = workers or (1 if _has_gpu() else CPU_COUNT)
+        at_once = min(workers, len(missing))
+        tqdm.write(f"{len(missing)} runs to make, {at_once} at a time")
         cluster = LocalCluster(
-            n_workers=min(workers, len(missing)),
+            n_workers=at_once,
             threads_per_worker=1,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
@@ -100,8 +103,6 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
         threads = max(1, CPU_COUNT // workers)
     else:
         cluster, threads = scheduler, None
-    if scheduler is None:
-        tqdm.write(f"{len(missing)} runs to make, {min(workers, len(missing))} at a time")
     try:
         client = Client(cluster, timeout="20s")
     except (OSError, ValueError):
@@ -109,10 +110,7 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
             f"cannot reach the scheduler {scheduler}; start one with `dask scheduler`, or leave"
             " out --scheduler"
         ) from None
-    with (
-        client,
-        tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar,
-    ):
+    with client, tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar:
         futures, jobs = {}, {}
         for job in missing:
             first = [futures[job.start]] if job.start in futures else []
