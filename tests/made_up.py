@@ -2,12 +2,13 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 
 from helpers import metrics
-from helpers.report import source, tables
+from helpers.runs.parameters import read_defaults
 from helpers.runs.record import run_folder, write_record
 
 EXPERIMENTS = {
@@ -34,28 +35,40 @@ def show(monkeypatch, results, profile):
     """Let helpers.report read these records."""
     monkeypatch.setenv("REPORT_PROFILE", profile)
     monkeypatch.setenv("REPORT_RESULTS", str(results))
-    source.shown_records.cache_clear()
-    tables.summarise.cache_clear()
+    for name, module in sys.modules.items():
+        if name.startswith("helpers.report"):
+            for value in vars(module).values():
+                getattr(value, "cache_clear", lambda: None)()
 
 
-def write_run(results, profile, experiment, seed, official=False, salt=0):
-    """Write one record and its executed notebook; another salt gives other numbers."""
+def write_run(results, profile, experiment, seed, official=False, salt=0, right=None):
+    """Write one record and its executed notebook; another salt gives other numbers.
+
+    With `right` every condition has just this fraction of its images right.
+    """
     dataset = experiment.split("_")[0]
     classes = [f"class {label}" for label in range(9 if dataset == "pathmnist" else 37)]
     generator = np.random.default_rng([salt, seed, *experiment.encode()])
     corruption = np.array(["clean"] + ["brightness"] * 4 + ["blur"] * 4)
     strength = np.array([np.nan, *FACTORS[dataset], *SIGMAS])
-    labels = generator.integers(len(classes), size=300)
-    logits = generator.normal(size=(9, len(labels), len(classes)))
+    images = np.random.default_rng([salt, *dataset.encode()])  # the same for all its runs
+    labels, validation_labels = images.integers(len(classes), size=(2, 300))
     signal = EXPERIMENTS[experiment] * np.where(corruption == "clean", 1.4, 1.0)
-    logits += signal[:, None, None] * np.eye(len(classes))[labels]
-    logits = logits.astype(np.float16)
+    logits = np.stack([_draw_logits(labels, len(classes), size, generator) for size in signal])
+    if right is not None:
+        wrong = np.arange(len(labels)) >= round(right * len(labels))
+        answers = (labels + wrong) % len(classes)
+        logits[:] = 3 * np.eye(len(classes))[answers]
+    validation_logits = _draw_logits(validation_labels, len(classes), signal[0], generator)
     scores = pd.DataFrame(
         {
             "corruption": corruption,
             "strength": strength,
             "accuracy": [metrics.accuracy(part, labels) for part in logits],
-            "rms_calibration_error": [metrics.rms_calibration_error(p, labels) for p in logits],
+            "rms_calibration_error": [
+                metrics.rms_calibration_error(metrics.confidence(p), metrics.correct(p, labels))
+                for p in logits
+            ],
         }
     )
     side = 28 if dataset == "pathmnist" else 32
@@ -63,7 +76,7 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "experiment": experiment,
         "seed": seed,
         "profile": profile,
-        "parameters": {"network": "resnet18", "epochs": 5, "initialisation": "random"},
+        "parameters": read_defaults(experiment) | ({} if official else {"epochs": 5}),
         "recipe_hash": experiment,
         "data": {
             "name": dataset if official else STAND_INS[dataset],
@@ -77,6 +90,7 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "weights": {"initialisation": "random", "sha256": None, "official": True},
         "environment": {
             "device": "cpu",
+            "threads": 1,
             "python": "3.11",
             "torch": "2",
             "torchvision": "0",
@@ -87,6 +101,8 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "started": "2026-01-01T00:00:00+00:00",
         "train_seconds": 60.0,
         "evaluate_seconds": 3.0,
+        "peak_memory_bytes": 300_000_000,
+        "best_epoch": 5,
     }
     examples = {
         "images": generator.integers(256, size=(9, 4, 3, side, side), dtype=np.uint8),
@@ -101,6 +117,8 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
         "labels": labels,
         "corruption": corruption,
         "strength": strength,
+        "validation_logits": validation_logits,
+        "validation_labels": validation_labels,
     }
     contents = {
         "history.csv": _history(generator).to_csv(index=False).encode(),
@@ -111,6 +129,11 @@ def write_run(results, profile, experiment, seed, official=False, salt=0):
     record = write_record(run_folder(results, experiment, seed), run, contents)
     record.notebook.write_text(json.dumps(_notebook(experiment, seed)))
     return record
+
+
+def _draw_logits(labels, classes, signal, generator):
+    logits = generator.normal(size=(len(labels), classes))
+    return (logits + signal * np.eye(classes)[labels]).astype(np.float16)
 
 
 def _history(generator):

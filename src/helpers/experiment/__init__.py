@@ -3,7 +3,7 @@
 from .augmentation import Augmentation
 from .corruptions import CORRUPTIONS
 from .data import load_data
-from .evaluation import evaluate, make_examples
+from .evaluation import evaluate
 from .models import make_model
 from .pretraining import fit_barlow_twins
 from .training import fit
@@ -15,6 +15,5 @@ __all__ = [
     "fit",
     "fit_barlow_twins",
     "load_data",
-    "make_examples",
     "make_model",
 ]

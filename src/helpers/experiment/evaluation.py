@@ -1,4 +1,4 @@
-"""Predictions of a network on a test set, clean and under every corruption."""
+"""Predictions of a network: on the test set, clean and corrupted, and on the validation set."""
 
 import time
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from helpers import metrics
 
 from .corruptions import corrupt, list_conditions
-from .data import Data
+from .data import Data, Split
 from .models import Classifier
 
 #: Images a batch; with nine conditions one batch is nine forward passes.
@@ -20,19 +20,24 @@ BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Logits of all test images under all conditions.
+    """Logits of all test images under all conditions, and of the clean validation set.
 
     Attributes
     ----------
     conditions : P pairs of a corruption and its strength, the clean test set first
     logits : float16 (P, N, C); every score is computed from these, as they are stored
     labels : int64 (N,)
+    validation_logits, validation_labels : float16 (V, C) and int64 (V,)
+    examples : what `make_examples` returns, for galleries
     seconds : duration
     """
 
     conditions: list[tuple[str, float | None]]
     logits: np.ndarray
     labels: np.ndarray
+    validation_logits: np.ndarray
+    validation_labels: np.ndarray
+    examples: dict[str, np.ndarray]
     seconds: float
 
     def scores(self) -> pd.DataFrame:
@@ -42,20 +47,23 @@ class Evaluation:
                 "corruption": corruption,
                 "strength": strength,
                 "accuracy": metrics.accuracy(logits, self.labels),
-                "rms_calibration_error": metrics.rms_calibration_error(logits, self.labels),
+                "rms_calibration_error": metrics.rms_calibration_error(
+                    metrics.confidence(logits), metrics.correct(logits, self.labels)
+                ),
             }
             for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True)
         ]
         return pd.DataFrame(rows).astype({"strength": float})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what the record stores."""
-        return {"logits": self.logits, "labels": self.labels} | _name(self.conditions)
+        """Return what the record stores as predictions."""
+        names = ("logits", "labels", "validation_logits", "validation_labels")
+        return {name: getattr(self, name) for name in names} | _name(self.conditions)
 
 
 @torch.inference_mode()
 def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]]) -> Evaluation:
-    """Return the logits of the test set, clean and under each corruption and strength.
+    """Return the logits of test and validation set, the former under each corruption too.
 
     Corruption acts on the 8-bit images on the device; each batch is uploaded once for all its
     conditions. All is in float32, on CUDA too: bfloat16 would blur other images than the paper's
@@ -64,7 +72,7 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
     Parameters
     ----------
     model : network on its device
-    data : its test split is used
+    data : its test and validation splits are used
     corruptions : names of `CORRUPTIONS`, each with its strengths
 
     Raises
@@ -74,15 +82,25 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
     model.eval()
+    return Evaluation(
+        conditions,
+        logits=_predict(model, data.test, conditions),
+        labels=data.test.labels.numpy(),
+        validation_logits=_predict(model, data.validation, conditions[:1])[0],
+        validation_labels=data.validation.labels.numpy(),
+        examples=make_examples(data, corruptions),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
+    """Return the logits float16 (P, N, C) of a split under P conditions."""
     batches = []
-    progress = tqdm(data.test.images.split(BATCH_SIZE), desc="evaluate", unit="batch", leave=False)
-    for images in progress:
+    for images in tqdm(split.images.split(BATCH_SIZE), "evaluate", unit="batch", leave=False):
         images = images.to(model.device)
         logits = [model(corrupt(images, *condition)) for condition in conditions]
         batches.append(torch.stack(logits).half())
-    logits = torch.cat(batches, dim=1).cpu().numpy()
-    labels = data.test.labels.numpy()
-    return Evaluation(conditions, logits, labels, time.perf_counter() - started)
+    return torch.cat(batches, dim=1).cpu().numpy()
 
 
 def make_examples(

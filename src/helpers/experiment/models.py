@@ -20,7 +20,8 @@ class Classifier(nn.Module):
     name : "resnet18" or "resnet50"
     classes : outputs of the fresh head
     mean, std : of each channel, for pixels in [0, 1]
-    batch_norm : "train", or "frozen" for fixed affine parameters and fixed running statistics
+    batch_norm : "train"; "frozen", affine parameters and statistics fixed; or "affine_frozen",
+        affine parameters fixed, statistics fixed in the first epoch only
     """
 
     def __init__(self, name: str, classes: int, mean: list[float], std: list[float], batch_norm):
@@ -29,7 +30,7 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.network = torchvision.models.get_model(name, num_classes=classes)
-        if batch_norm == "frozen":
+        if batch_norm != "train":
             for module in self._batch_norms():
                 module.requires_grad_(False)
 
@@ -56,10 +57,10 @@ class Classifier(nn.Module):
         images = (images - self.mean) / self.std
         return self.network(images.contiguous(memory_format=torch.channels_last))
 
-    def train(self, mode: bool = True) -> "Classifier":
-        """Switch to training; frozen batch norm keeps to its running statistics."""
+    def train(self, mode: bool = True, epoch: int = 1) -> "Classifier":
+        """Switch to training in an epoch (from 1); fixed statistics are used and stay."""
         super().train(mode)
-        if self.batch_norm == "frozen":
+        if self.batch_norm == "frozen" or (self.batch_norm == "affine_frozen" and epoch == 1):
             for module in self._batch_norms():
                 module.eval()
         return self
@@ -120,7 +121,7 @@ def make_model(
     ----------
     network, initialisation, data_dir : see `load_weights`
     data : gives the number of classes and the normalisation
-    batch_norm : "train" or "frozen"
+    batch_norm : see `Classifier`
     seed : of the random weights
 
     Returns

@@ -79,6 +79,7 @@ def fit(
     augmentation: Augmentation,
     epochs: int,
     batch_size: int,
+    second_forward: bool,
     backbone_lr: float,
     head_lr: float,
     weight_decay: float,
@@ -95,6 +96,8 @@ def fit(
     data : its train and validation splits are used
     augmentation : of each training batch
     epochs, batch_size : the last batch of an epoch may be smaller, see `iterate_batches`
+    second_forward : whether each batch passes through the network once more before MixUp, without
+        gradients, so that the statistics of batch norm see it unmixed too
     backbone_lr, head_lr, weight_decay : of AdamW
     seed : of the order, the augmentation and MixUp
 
@@ -114,15 +117,19 @@ def fit(
     optimizer = torch.optim.AdamW(
         model.parameter_groups(backbone_lr, head_lr), weight_decay=weight_decay, fused=True
     )
+    observe = second_forward and augmentation.mixup_alpha > 0
     progress = Progress(count, epochs, "train")
     rows, best, best_state = [], -1.0, {}
     for epoch in range(1, epochs + 1):
-        model.train()
+        model.train(epoch=epoch)
         losses = []
         weights = augmentation.draw_lambdas(-(-count // batch_size), lambdas)
         batches = iterate_batches(count, batch_size, generator, progress)
         for index, weight in zip(batches, weights, strict=False):
             batch = augmentation(images[index], generator) / 255
+            if observe:
+                with torch.no_grad(), autocast(device):
+                    model(batch)
             loss = mixed_loss(model, batch, labels[index], weight, generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

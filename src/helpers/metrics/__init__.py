@@ -1,6 +1,64 @@
 """Scores of stored logits: numpy functions that know nothing of networks, files or pages."""
 
-from .calibration import rms_calibration_error
-from .scores import accuracy, confidence, softmax
+from .calibration import (
+    CALIBRATION_SCORES,
+    debiased_calibration_error,
+    equal_count_calibration_error,
+    expected_calibration_error,
+    maximum_calibration_error,
+    rms_calibration_error,
+    signed_calibration_gap,
+)
+from .intervals import (
+    Estimate,
+    Sample,
+    accuracy_influence,
+    holm,
+    mean_samples,
+    predict_next,
+    rms_influence,
+)
+from .noise import Floor, noise_floor, simulate_calibrated
+from .scores import (
+    accuracy,
+    balanced_accuracy,
+    brier_score,
+    confidence,
+    correct,
+    describe,
+    negative_log_likelihood,
+    softmax,
+)
+from .selective import area_under_risk_coverage, risk_coverage
+from .temperature import fit_temperature
 
-__all__ = ["accuracy", "confidence", "rms_calibration_error", "softmax"]
+__all__ = [
+    "CALIBRATION_SCORES",
+    "Estimate",
+    "Floor",
+    "Sample",
+    "accuracy",
+    "accuracy_influence",
+    "area_under_risk_coverage",
+    "balanced_accuracy",
+    "brier_score",
+    "confidence",
+    "correct",
+    "debiased_calibration_error",
+    "describe",
+    "equal_count_calibration_error",
+    "expected_calibration_error",
+    "fit_temperature",
+    "holm",
+    "maximum_calibration_error",
+    "mean_samples",
+    "negative_log_likelihood",
+    "noise_floor",
+    "predict_next",
+    "risk_coverage",
+    "rms_calibration_error",
+    "rms_influence",
+    "signed_calibration_gap",
+    "simulate_calibrated",
+    "softmax",
+]

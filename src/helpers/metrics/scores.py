@@ -1,6 +1,9 @@
-"""Accuracy and confidence of logits."""
+"""Accuracy, confidence and proper scores of logits; and all scores of a table at once."""
 
 import numpy as np
+from scipy import special
+
+from .calibration import CALIBRATION_SCORES
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -15,9 +18,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     float64 (..., C), each row summing to 1. Computed in float64 with the row's maximum taken off
     first, so that no finite float16 overflows.
     """
-    shifted = np.asarray(logits, dtype=np.float64)
-    exponential = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
-    return exponential / exponential.sum(axis=-1, keepdims=True)
+    return special.softmax(np.asarray(logits, dtype=np.float64), axis=-1)
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:
@@ -45,3 +46,87 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     labels : int (N,)
     """
     return correct(logits, labels).mean(axis=-1)
+
+
+def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean, over the classes that occur in the labels, of the fraction found.
+
+    Parameters
+    ----------
+    logits : float (N, C)
+    labels : int (N,)
+
+    Returns
+    -------
+    float in [0, 1], a fraction
+
+    Source: Brodersen et al. 2010, The balanced accuracy and its posterior distribution. A class
+    without an image counts for nothing, as in scikit-learn.
+    """
+    _, group, count = np.unique(labels, return_inverse=True, return_counts=True)
+    return float((np.bincount(group, weights=correct(logits, labels)) / count).mean())
+
+
+def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean of -ln(probability of the label).
+
+    Parameters
+    ----------
+    logits : float (N, C)
+    labels : int (N,)
+
+    Returns
+    -------
+    float, at least 0, in nats. Taken from the log-softmax in float64: finite for every finite
+    float16 logit, also where the probability itself rounds to 0.
+
+    Source: Good 1952, Rational decisions.
+    """
+    log_probability = special.log_softmax(np.asarray(logits, dtype=np.float64), axis=-1)
+    return float(-log_probability[np.arange(len(labels)), labels].mean())
+
+
+def brier_score(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean squared distance between the class probabilities and the label.
+
+    Parameters
+    ----------
+    logits : float (N, C)
+    labels : int (N,)
+
+    Returns
+    -------
+    float in [0, 2]: summed over all classes, not halved and not averaged over them
+
+    Source: Brier 1950, Verification of forecasts expressed in terms of probability.
+    """
+    distance = softmax(logits)
+    distance[np.arange(len(labels)), labels] -= 1
+    return float((distance**2).sum(axis=1).mean())
+
+
+def describe(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return every score of one test set under one condition.
+
+    Parameters
+    ----------
+    logits : float (N, C)
+    labels : int (N,)
+
+    Returns
+    -------
+    accuracy, balanced_accuracy, negative_log_likelihood, brier_score, and the names of
+    `CALIBRATION_SCORES`, in this order
+
+    Raises
+    ------
+    ValueError : for no images at all
+    """
+    top, right = confidence(logits), correct(logits, labels)
+    calibration = {name: score(top, right) for name, score in CALIBRATION_SCORES.items()}
+    return {
+        "accuracy": float(right.mean()),
+        "balanced_accuracy": balanced_accuracy(logits, labels),
+        "negative_log_likelihood": negative_log_likelihood(logits, labels),
+        "brier_score": brier_score(logits, labels),
+    } | calibration

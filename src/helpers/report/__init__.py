@@ -1,20 +1,33 @@
 """What a reader sees: records in, tables, figures and sentences out. Knows no torch."""
 
+from .contrasts import show_contrasts
+from .diagrams import show_reliability, show_risk_coverage, show_strengths
 from .facts import show_build, show_data
 from .figures import plot_history, show_curves
 from .findings import show_agreement, show_findings
 from .galleries import plot_corruptions, show_corruptions, show_mixup
-from .tables import show_table
+from .scores import show_scores
+from .tables import show_reading, show_table
+from .temperature import plot_temperatures, show_beyond_temperature, show_temperatures
 
 __all__ = [
     "plot_corruptions",
     "plot_history",
+    "plot_temperatures",
     "show_agreement",
+    "show_beyond_temperature",
     "show_build",
+    "show_contrasts",
     "show_corruptions",
     "show_curves",
     "show_data",
     "show_findings",
     "show_mixup",
+    "show_reading",
+    "show_reliability",
+    "show_risk_coverage",
+    "show_scores",
+    "show_strengths",
     "show_table",
+    "show_temperatures",
 ]

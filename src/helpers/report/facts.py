@@ -8,6 +8,7 @@ from IPython.display import Markdown
 
 from helpers.runs.parameters import read_defaults
 from helpers.runs.recipe import LOCATIONS
+from helpers.runs.record import Record
 
 from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
 
@@ -71,14 +72,20 @@ def _describe_weights() -> str:
     return "; ".join(facts)
 
 
-def _describe_changes() -> str:
-    """Return the parameters whose values are not those that the notebooks show."""
+def list_changes(records: list[Record]) -> dict[str, list[str]]:
+    """Return the parameters of runs that are not as in their notebooks: name to values as JSON."""
     changes = {}
-    for name, records in shown_records().items():
-        for parameter, value in records[0].run["parameters"].items():
-            if parameter not in LOCATIONS and value != read_defaults(name)[parameter]:
-                changes.setdefault(parameter, {})[json.dumps(value)] = None
-    changes.pop("stand_in_weights", None)  # the row above tells them
+    for record in records:
+        defaults = read_defaults(record.experiment)
+        for name, value in record.run["parameters"].items():
+            if name not in LOCATIONS and value != defaults.get(name):
+                changes.setdefault(name, {})[json.dumps(value)] = None
+    changes.pop("stand_in_weights", None)  # told with the weights
+    return {name: list(values) for name, values in changes.items()}
+
+
+def _describe_changes() -> str:
+    changes = list_changes([records[0] for records in shown_records().values()])
     listed = [f"`{name} = {' or '.join(values)}`" for name, values in changes.items()]
     return ", ".join(listed) or "nothing"
 

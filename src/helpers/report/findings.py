@@ -3,14 +3,13 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from .source import ARMS, DATASETS, shown_records
+from .cells import SHIFTS
+from .source import DATASETS
 from .tables import summarise
+from .verdicts import MEANINGS, SIGNS, why_withheld
 
 #: Table of the accuracy by corruption; the one after it holds the calibration error.
 ACCURACY = {"pathmnist": 1, "pets": 5}
-
-#: Columns that average over a corruption's strengths, as prose writes them.
-SHIFTS = {"Brightness": "brightness", "Gaussian Blur": "Gaussian blur"}
 
 
 def show_findings(dataset: str) -> Markdown:
@@ -20,7 +19,7 @@ def show_findings(dataset: str) -> Markdown:
     error = cells[cells.table == ACCURACY[dataset] + 1]
     bullets = [
         "**Accuracy on clean images.** " + _extremes(accuracy, "{:.1f} %"),
-        *(_losses(accuracy, shift) for shift in SHIFTS),
+        *(_losses(accuracy, shift) for shift in SHIFTS if shift != "Clean"),
         "**Calibration error on clean images.** " + _extremes(error, "{:.3f}"),
     ]
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
@@ -55,25 +54,23 @@ def _losses(cells: pd.DataFrame, shift: str) -> str:
 
 
 def show_agreement() -> Markdown:
-    """Return in how many columns of the tables the best row is the paper's."""
+    """Return how many of the paper's cells the runs reproduce, or why that is not judged."""
     cells = summarise()
-    sentences = []
+    parts = []
     for dataset, name in DATASETS.items():
-        columns = cells[cells.dataset == dataset].groupby(["table", "column"])
+        own = cells[cells.dataset == dataset]
+        if reasons := why_withheld(dataset):
+            text = f"the verdict on the paper's {len(own)} cells is withheld: {'; '.join(reasons)}."
+        else:
+            counts = own.verdict.value_counts().reindex(list(SIGNS), fill_value=0)
+            told = ", ".join(f"{SIGNS[word]} {number} {word}" for word, number in counts.items())
+            text = f"of the paper's {len(own)} cells, {told}."
+        columns = own.groupby(["table", "column"])
         same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
-        sentences.append(
-            f"In the tables of {name} the best row is the paper's in {same} of {len(columns)}"
-            " columns."
-        )
-    if replaced := [name for key, name in DATASETS.items() if uses_other_data(key)]:
-        sentences.append(
-            f"The runs used other data than {' and '.join(replaced)} as published: such agreement,"
-            " or its lack, says nothing about the paper."
-        )
-    return Markdown(" ".join(sentences))
-
-
-def uses_other_data(dataset: str) -> bool:
-    """Return whether a run of a data set was made from other data than the published."""
-    records = [record for name in ARMS[dataset] for record in shown_records()[name]]
-    return not all(record.run["data"]["official"] for record in records)
+        order = f"The best row is the paper's in {same} of {len(columns)} columns"
+        meaningless = " (which here says nothing about the paper)" if reasons else ""
+        parts.append(f"- **{name}**: {text} {order}{meaningless}.")
+    if not all(map(why_withheld, DATASETS)):
+        parts.append("")
+        parts += [f"{SIGNS[word]} *{word}*: {text}.  " for word, text in MEANINGS.items()]
+    return Markdown("\n".join(parts))

@@ -1,5 +1,6 @@
 """Which runs the book shows: the environment names them, the records are read once a process."""
 
+import json
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 from helpers.runs.parameters import PROFILES
+from helpers.runs.recipe import LOCATIONS
 from helpers.runs.record import Record, read_records
 
 #: The arms of each data set, in the order of the paper's rows: experiment to row.
@@ -69,23 +71,59 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
             f"no runs of {', '.join(missing)} in {source.results}; make them with: {command}"
         )
     for name, records in shown.items():
-        if len({_describe_origin(record.run) for record in records}) > 1:
-            raise InputError(
-                f"{source.results / name} mixes runs of different recipes, data or weights; delete"
-                " the seeds that do not belong, or give each recipe a results folder of its own"
-            )
+        _refuse_mixture(source.results / name, records)
     for dataset, arms in ARMS.items():
-        if len({record.run["data"]["sha256"] for name in arms for record in shown[name]}) > 1:
+        data = {name: shown[name][0].run["data"]["sha256"] for name in arms}
+        if len(set(data.values())) > 1:
+            listed = ", ".join(f"{name} on {checksum[:12]}" for name, checksum in data.items())
             raise InputError(
-                f"the arms of {DATASETS[dataset]} in {source.results} were run on different data;"
-                " delete the runs that do not belong"
+                f"the arms of {DATASETS[dataset]} in {source.results} were run on different data"
+                f" ({listed}); delete the runs that do not belong"
             )
     return shown
 
 
-def _describe_origin(run: dict) -> tuple[str | None, ...]:
-    """Return what the seeds of a cell must share: recipe, data and first weights."""
-    return run["recipe_hash"], run["data"]["sha256"], run["weights"]["sha256"]
+def _refuse_mixture(folder: Path, records: list[Record]) -> None:
+    """Raise InputError unless the seeds of a cell share recipe, data and first weights."""
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        run = record.run
+        origin = run["recipe_hash"], run["data"]["sha256"], run["weights"]["sha256"]
+        groups.setdefault(origin, []).append(record)
+    if len(groups) == 1:
+        return
+    ours, theirs, *others = groups.values()
+    named = [
+        f"recipe {group[0].run['recipe_hash']} has {_cut(_count_seeds([r.seed for r in group]))}"
+        for group in (ours, theirs)
+    ]
+    named += [f"{len(others)} more"] * bool(others)
+    differences = _list_differences(ours[0].run, theirs[0].run)
+    raise InputError(
+        f"{folder} mixes runs of different recipes, data or weights: {', '.join(named)};"
+        f" {differences or 'no parameter differs'}; delete the seeds that do not belong, or give"
+        " each recipe a results folder of its own"
+    )
+
+
+def _list_differences(ours: dict, theirs: dict) -> str:
+    """Return the first three parameters, or data or weights, that differ, with both values."""
+    first, second = (
+        {name: json.dumps(value) for name, value in run["parameters"].items()}
+        | {f"{what} sha256": str(run[what]["sha256"])[:12] for what in ("data", "weights")}
+        for run in (ours, theirs)
+    )
+    different = [
+        f"{name} {_cut(first.get(name, 'absent'))} against {_cut(second.get(name, 'absent'))}"
+        for name in first | second
+        if name not in LOCATIONS and first.get(name) != second.get(name)
+    ]
+    more = [f"{len(different) - 3} more"] if len(different) > 3 else []
+    return ", ".join(different[:3] + more)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 @cache

@@ -8,6 +8,7 @@ stand-in data, and marks the pages that execute as outdated when a record has ch
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,10 +16,12 @@ from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
+from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.record import Record
 
 from . import mathml
-from .source import ARMS, DATASETS, Source, read_shown
+from .provenance import find_page, list_runs, name_notebook
+from .source import ARMS, DATASETS, EXPERIMENTS, Source, read_shown
 
 BANNER = (
     "Made from {made_from}, not from {titles} as published: the numbers of this book show that the"
@@ -47,11 +50,12 @@ def prepare(app: Sphinx, config) -> None:
         if source.profile == "smoke":
             make_runs(source)
         shown = read_shown(source)
+        runs = list_runs(source, shown)
     except InputError as error:
         _stop(f"error: {error}", 2)
-    copy_notebooks(shown, Path(app.srcdir) / "runs")
+    copy_notebooks(runs, Path(app.srcdir) / "runs")
     config.html_theme_options["announcement"] = write_banner(shown)
-    app.report_fingerprint = fingerprint(source, shown)
+    app.report_fingerprint = fingerprint(source, runs)
 
 
 def make_runs(source: Source) -> None:
@@ -74,15 +78,30 @@ def _stop(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def copy_notebooks(shown: dict[str, list[Record]], folder: Path) -> None:
-    """Copy each experiment's first executed notebook into the book, if it has changed."""
+def copy_notebooks(runs: dict[str, list[Record]], folder: Path) -> None:
+    """Copy the executed notebooks into the book: one of each experiment as a page, all else to
+    download. A file that has not changed is not written; what the book no longer has is removed.
+    """
     folder.mkdir(exist_ok=True)
-    for name, records in shown.items():
-        notebooks = [record.notebook for record in records if record.notebook.exists()]
-        content = notebooks[0].read_bytes() if notebooks else _explain_absence(name)
-        page = folder / f"{name}.ipynb"
-        if not page.exists() or page.read_bytes() != content:
-            page.write_bytes(content)
+    kept = set()
+    for name, content in _name_notebooks(runs):
+        path = folder / name
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+        kept.add(path)
+    for path in set(folder.glob("*.ipynb")) - kept:
+        path.unlink()
+
+
+def _name_notebooks(runs: dict[str, list[Record]]) -> Iterator[tuple[str, bytes]]:
+    for experiment, records in runs.items():
+        page = find_page(records)
+        if experiment in EXPERIMENTS:
+            content = page.notebook.read_bytes() if page else _explain_absence(experiment)
+            yield f"{experiment}.ipynb", content
+        for record in records:
+            if record is not page and record.notebook.exists():
+                yield name_notebook(record), record.notebook.read_bytes()
 
 
 def _explain_absence(name: str) -> bytes:
@@ -111,14 +130,17 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
     return BANNER.format(made_from=" and ".join(sources), titles=titles)
 
 
-def fingerprint(source: Source, shown: dict[str, list[Record]]) -> str:
-    """Return a hash of all that the executed pages are made from: records and this package."""
-    package = Path(__file__).parent
-    code = [*sorted(package.glob("*.py")), *sorted(package.glob("reference/*.csv"))]
-    runs = [record.folder / "run.json" for records in shown.values() for record in records]
-    digest = hashlib.sha256(f"{source.profile} {source.results}".encode())
-    for path in [*code, *runs]:  # run.json holds the checksums of the other files
-        digest.update(path.read_bytes())
+def fingerprint(source: Source, runs: dict[str, list[Record]]) -> str:
+    """Return a hash of all that the executed pages are made from: records, code, reference data."""
+    packages = [ROOT / "src" / "helpers" / name for name in ("metrics", "report", "runs")]
+    # The notebooks hold the study's values, which the pages compare with those of the runs.
+    code = [path for folder in [*packages, NOTEBOOKS] for path in sorted(folder.glob("*.py"))]
+    reference = sorted((Path(__file__).parent / "reference").iterdir())
+    records = [record for group in runs.values() for record in group]
+    there = [record.notebook.exists() for record in records]  # else there is nothing to link to
+    digest = hashlib.sha256(f"{source.profile} {source.results} {there}".encode())
+    for path in [*code, *reference, *(record.folder / "run.json" for record in records)]:
+        digest.update(path.read_bytes())  # run.json holds the checksums of the other files
     return digest.hexdigest()
 
 

@@ -1,16 +1,16 @@
-"""Tables 1-8: measured mean and standard deviation, and the paper's value beside it."""
+"""Tables 1-8: measured mean, spread and interval, and beside them the paper's value."""
 
-from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from .source import ARMS, describe_data, describe_seeds, shown_records
+from helpers import metrics
 
-REFERENCE = Path(__file__).parent / "reference"
+from .cells import DIGITS, EXPERIMENTS, read_predictions, read_reference, sample
+from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
+from .verdicts import MEANINGS, SIGNS, judge, why_withheld
 
 #: What each table holds, for its caption.
 CAPTIONS = {
@@ -27,78 +27,48 @@ CAPTIONS |= {number + 4: caption for number, caption in CAPTIONS.items()}
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
 
-def read_reference() -> pd.DataFrame:
-    """Return the paper's 84 cells: table, dataset, metric, row, column, value, bold."""
-    return pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
-
-
-def measure(metrics: pd.DataFrame, column: str, columns: Iterable[str]) -> float:
-    """Return the scores that a column of the paper stands for, averaged over its strengths.
-
-    Parameters
-    ----------
-    metrics : one score of one run: corruption, strength, value
-    column : ``Clean``, ``Brightness``, ``Gaussian Blur``, ``f=0.8`` or ``sigma=0.3`` and such
-    columns : all columns of the data set, which tell the strengths that the paper averages over
-
-    Returns
-    -------
-    float, NaN where the run did not measure all of it
-    """
-    if column == "Clean":
-        return metrics.loc[metrics["corruption"] == "clean", "value"].mean()
-    sign = {"Brightness": "f=", "Gaussian Blur": "sigma="}.get(column)
-    parts = [name for name in columns if name.startswith(sign)] if sign else [column]
-    return float(np.mean([_find(metrics, *part.split("=")) for part in parts]))
-
-
-def _find(metrics: pd.DataFrame, sign: str, strength: str) -> float:
-    corruption = {"f": "brightness", "sigma": "blur"}[sign]
-    chosen = (metrics["corruption"] == corruption) & np.isclose(
-        metrics["strength"], float(strength)
-    )
-    return metrics.loc[chosen, "value"].mean()
-
-
 @cache
 def summarise() -> pd.DataFrame:
     """Return the paper's cells with what the runs measured, in the paper's units.
 
     Returns
     -------
-    DataFrame with the columns of `read_reference` and mean, deviation (sample standard deviation
-    over seeds, NaN for one seed), text (as a table prints them), best and paper_best (whether
-    the row is its column's best, as printed)
+    DataFrame with the columns of `read_reference` and digits, mean, deviation (sample standard
+    deviation over seeds), low and high (95 % interval over seeds and test images), floor (of a
+    calibration error, else None), verdict, distance (to the paper's value), best and paper_best
+    (whether the row is its column's best, as printed); NaN where not measured
     """
-    cells = read_reference()
-    experiments = {
-        (dataset, row): name for dataset, arms in ARMS.items() for name, row in arms.items()
-    }
-    measured = []
+    cells = read_reference().copy()
+    withheld = {dataset: why_withheld(dataset) for dataset in DATASETS}
+    rows = []
     for cell in cells.itertuples():
-        columns = cells.loc[cells.dataset == cell.dataset, "column"].unique()
-        percent = cell.metric == "accuracy_percent"
-        score, scale = ("accuracy", 100) if percent else (cell.metric, 1)
-        values = pd.Series(
-            scale * measure(record.metrics.rename(columns={score: "value"}), cell.column, columns)
-            for record in shown_records()[experiments[cell.dataset, cell.row]]
-        )
-        measured.append((values.mean(), values.std(), 1 if percent else 3))
-    cells[["mean", "deviation", "digits"]] = measured
-    cells["digits"] = cells["digits"].astype(int)
-    cells["text"] = [_print(*row) for row in measured]
-    printed = pd.Series([round(mean, digits) for mean, _, digits in measured])
+        measured = sample(cell.dataset, cell.metric, cell.row, cell.column)
+        digits = DIGITS[cell.metric]
+        row = {"digits": digits, "floor": None, "verdict": "withheld"}
+        if measured is not None:
+            estimate = measured.estimate()
+            row |= {name: getattr(estimate, name) for name in ("mean", "deviation", "low", "high")}
+            if cell.metric == "rms_calibration_error":
+                row["floor"] = _find_floor(cell)
+        if not withheld[cell.dataset]:
+            verdict = judge(measured, cell.value, digits)
+            row |= {"verdict": verdict.word, "distance": verdict.distance}
+        rows.append(row)
+    names = ["digits", "mean", "deviation", "low", "high", "floor", "verdict", "distance"]
+    cells[names] = pd.DataFrame(rows, columns=names, index=cells.index)
+    sign = cells.metric.map({"accuracy_percent": 1, "rms_calibration_error": -1})
+    printed = cells.apply(lambda cell: round(cell["mean"], cell.digits), axis="columns")
     for name, values in {"best": printed, "paper_best": cells["value"]}.items():
-        sign = cells.metric.map({"accuracy_percent": 1, "rms_calibration_error": -1})
         goodness = sign * values
         cells[name] = goodness == goodness.groupby([cells.table, cells.column]).transform("max")
     return cells
 
 
-def _print(mean: float, deviation: float, digits: int) -> str:
-    if np.isnan(mean):
-        return "not measured"
-    return f"{mean:.{digits}f}" + ("" if np.isnan(deviation) else f" ± {deviation:.{digits}f}")
+def _find_floor(cell) -> metrics.Floor:
+    """Return the noise floor of a cell's score, the mean over seeds and strengths."""
+    predictions = read_predictions(EXPERIMENTS[cell.dataset, cell.row])
+    chosen = predictions.confidence[:, predictions.find(cell.dataset, cell.column)]
+    return metrics.noise_floor(chosen.reshape(-1, chosen.shape[-1]))
 
 
 def show_table(number: int) -> Markdown:
@@ -112,7 +82,7 @@ def show_table(number: int) -> Markdown:
     for row, group in cells.groupby("row", sort=False):
         lines.append(f"| {row} | " + " | ".join(map(_cell, group.itertuples())) + " |")
     caption = CAPTIONS[number].format(network=_network(dataset), data=describe_data(dataset))
-    caption += f". Mean ± standard deviation over {describe_seeds(dataset)}; small: the paper."
+    caption += f". Mean ± standard deviation over {describe_seeds(dataset)}, 95 % interval, paper."
     table = "\n".join(lines)
     return Markdown(f"```{{table}} {caption}\n:name: table-{number}\n:align: left\n\n{table}\n```")
 
@@ -122,9 +92,60 @@ def _head(column: str) -> str:
 
 
 def _cell(cell) -> str:
+    text = _print(cell.mean, cell.deviation, cell.digits)
+    parts = [f"**{text}**" if cell.best else text]
+    if not np.isnan(cell.mean):
+        interval = f"{cell.low:.{cell.digits}f} to {cell.high:.{cell.digits}f}"
+        parts.append(f"[{interval}]{{.interval}}")
+    if cell.floor is not None:
+        parts.append(f"[{print_floor(cell.mean, cell.floor, cell.digits)}]{{.floor}}")
     paper = f"{cell.value:.{cell.digits}f}"
-    paper = f"**{paper}**" if cell.bold else paper
-    return f"{f'**{cell.text}**' if cell.best else cell.text} [{paper}]{{.paper}}"
+    parts.append(f"[{f'**{paper}**' if cell.bold else paper}]{{.paper}}")
+    if cell.verdict != "withheld":
+        parts.append(f"[{_print_verdict(cell)}]{{.verdict}}")
+    return " ".join(parts)
+
+
+def _print(mean: float, deviation: float, digits: int) -> str:
+    if np.isnan(mean):
+        return "not measured"
+    return f"{mean:.{digits}f}" + ("" if np.isnan(deviation) else f" ± {deviation:.{digits}f}")
+
+
+def print_floor(score: float, floor: metrics.Floor, digits: int) -> str:
+    """Return the noise floor of a calibration error, marked where the error lies within it."""
+    mark = " ◦ as calibrated" if floor.covers(score) else ""
+    return f"floor {floor.mean:.{digits}f}{mark}"
+
+
+def _print_verdict(cell) -> str:
+    distance = "" if cell.verdict != "off" else f" by {cell.distance:+.{cell.digits}f}"
+    return f"{SIGNS[cell.verdict]} {cell.verdict}{distance}"
+
+
+def show_reading(dataset: str) -> Markdown:
+    """Return how to read the cells of a data set's tables, and why verdicts are withheld if so."""
+    counts = {len(shown_records()[name]) for name in ARMS[dataset]}
+    lines = [
+        "**How to read a cell.** Mean ± standard deviation over the seeds; the 95 % interval of"
+        " the expected score, for other seeds *and* other test images ({doc}`/method`); for a"
+        " calibration error its noise floor, what a perfectly calibrated network with these"
+        " confidences would score on as many images, marked “◦ as calibrated” where the measured"
+        " value is not distinguishable from that; last, the paper's value."
+    ]
+    if 1 in counts:
+        lines.append(
+            "With one seed the interval knows the chance in the choice of test images only: how"
+            " far other seeds would lie, it cannot know."
+        )
+    if reasons := why_withheld(dataset):
+        lines.append(
+            f"**The verdict on the paper's values is withheld**, since {'; '.join(reasons)}."
+        )
+    else:
+        signs = "; ".join(f"{SIGNS[word]} *{word}*: {text}" for word, text in MEANINGS.items())
+        lines.append(f"**Reproduced?** {signs}.")
+    return Markdown("\n\n".join(lines))
 
 
 def _network(dataset: str) -> str:

@@ -1,0 +1,53 @@
+"""Selective prediction: how often a model errs where it may leave out its least sure images."""
+
+import numpy as np
+
+
+def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the error rate of the k most confident images, for every k.
+
+    Images of equal confidence come in no order: within such a group the errors rise evenly, which
+    is their mean over all orders. The curve thus does not depend on the order of the data.
+
+    Parameters
+    ----------
+    confidence : float (N,), or any other score that is high where the model is sure
+    correct : bool (N,)
+
+    Returns
+    -------
+    coverage : float64 (N,), k/N for k = 1 ... N
+    risk : float64 (N,), the fraction of wrong ones among the k most confident images
+
+    Raises
+    ------
+    ValueError : for no images at all
+
+    Source: El-Yaniv and Wiener 2010, On the foundations of noise-free selective classification;
+    Geifman and El-Yaniv 2017, Selective classification for deep neural networks.
+    """
+    if len(confidence) == 0:
+        raise ValueError("the risk of no images is not defined")
+    # Without the minus sign the groups would come with the least confident images first.
+    _, group, count = np.unique(-np.asarray(confidence), return_inverse=True, return_counts=True)
+    error_rate = np.bincount(group, weights=1 - np.asarray(correct)) / count
+    kept = np.arange(1, len(group) + 1)
+    return kept / len(group), np.cumsum(np.repeat(error_rate, count)) / kept
+
+
+def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Return the mean of the risk over the N coverages (AURC): a fraction, lower is better.
+
+    Parameters
+    ----------
+    confidence : float (N,)
+    correct : bool (N,)
+
+    Raises
+    ------
+    ValueError : for no images at all
+
+    Source: Geifman, Uziel and El-Yaniv 2019, Bias-reduced uncertainty estimation for deep neural
+    classifiers.
+    """
+    return float(risk_coverage(confidence, correct)[1].mean())

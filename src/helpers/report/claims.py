@@ -1,0 +1,90 @@
+"""One table of the paper's claims: what its own tables say of each, and what the runs say."""
+
+from collections import Counter
+
+from IPython.display import Markdown
+
+from .assessment import Effect, Finding, judge_claims
+from .cells import SHIFTS
+from .evidence import MEASURES
+from .source import DATASETS
+from .statements import Claim, Denial
+from .verdicts import why_withheld
+
+#: Word to the sign that stands before it, so that none rests on colour.
+SIGNS = {"holds": "✓", "fails": "✗", "cannot tell": "?"}
+
+
+def show_claims() -> Markdown:
+    """Return all claims as a table under their counts, and of what the verdicts do not speak."""
+    judged = judge_claims()
+    claims = {claim.id: claim for claim, *_ in judged}
+    lines = ["| The paper states | Its own numbers | These runs |", "|:--|:--|:--|"]
+    for claim, *findings in judged:
+        compared = claims[claim.denies] if isinstance(claim, Denial) else claim
+        note = f"{claim.section}. {claim.reading}".rstrip()
+        cells = [f"{claim.statement} [{note}]{{.reading}}"]
+        cells += [_cell(finding, compared) for finding in findings]
+        lines.append(f"| {' | '.join(cells)} |")
+    paper, runs = (_count(findings) for findings in list(zip(*judged, strict=True))[1:])
+    parts = [
+        f"**{len(judged)} statements.** By the paper's own numbers: {paper}. By these runs: {runs}."
+    ]
+    withheld = {title: why_withheld(dataset) for dataset, title in DATASETS.items()}
+    if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
+        parts.append(
+            "**These runs stand in for the study; their verdicts say nothing about the paper:**\n"
+        )
+        parts[-1] += "\n" + "\n".join(reasons)
+    table = "\n".join(lines)
+    parts.append(f"```{{table}}\n:class: claims\n:align: left\n\n{table}\n```")
+    return Markdown("\n\n".join(parts))
+
+
+def _count(findings: tuple[Finding, ...]) -> str:
+    counts = Counter(finding.word for finding in findings)
+    return ", ".join(f"{sign} {word} {counts[word]}" for word, sign in SIGNS.items())
+
+
+def _cell(finding: Finding, claim: Claim) -> str:
+    parts = [f"[{SIGNS[finding.word]} {finding.word}]{{.verdict}}"]
+    if finding.shown:
+        parts += [_print_size(finding.shown, claim), f"[{_describe(finding, claim)}]{{.case}}"]
+    if finding.why:
+        parts.append(f"[{finding.why}]{{.case}}")
+    return " ".join(parts)
+
+
+def _print_size(effect: Effect, claim: Claim) -> str:
+    """Return a difference with its interval; against a number, the value itself."""
+    measure = MEASURES[claim.measure]
+    right = effect.pair.right
+    shift, sign = (right, "") if isinstance(right, float) else (0.0, "+")
+
+    def print_number(value: float) -> str:
+        return f"{value + shift:{sign}.{measure.digits}f}".replace("-", "−")
+
+    text = print_number(effect.difference) + measure.unit
+    low, high = effect.interval or (effect.difference, effect.difference)
+    if low < high:
+        text += f" [{print_number(low)} to {print_number(high)}]{{.interval}}"
+    return text
+
+
+def _describe(finding: Finding, claim: Claim) -> str:
+    """Return which comparison an effect is of, and how it stands among the claim's others."""
+    pair, column = finding.shown.pair, finding.shown.column
+    name = pair.left if isinstance(pair.right, float) else f"{pair.left} against {pair.right}"
+    if column:
+        name += f", {SHIFTS.get(column, column).replace('sigma', 'σ').replace('=', ' = ')}"
+    count, stands = len(finding.effects), Counter(effect.stand for effect in finding.effects)
+    if count == 1:
+        return name
+    if stands[-1]:
+        worst = ", this the most" if stands[-1] > 1 else ""
+        return f"{name}; {stands[-1]} of {count} the other way{worst}"
+    if claim.figure is not None:
+        return f"{name}; the largest of {count}"
+    if stands[1] == count:
+        return f"{name}; the least clear of {count}"
+    return f"{name}; {stands[1]} of {count} clear, this the least"

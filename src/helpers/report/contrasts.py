@@ -1,0 +1,94 @@
+"""Differences between the arms of a data set, paired by seed and test image."""
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+from IPython.display import Markdown
+
+from helpers import metrics
+
+from .cells import DIGITS, SHIFTS, sample
+from .source import ARMS
+
+UNITS = {"accuracy_percent": "Accuracy (points)", "rms_calibration_error": "RMS calibration error"}
+
+
+class Contrast(NamedTuple):
+    """One row of a data set's tables minus another; either may be taken at its temperature."""
+
+    metric: str
+    minuend: str
+    subtrahend: str
+    minuend_tempered: bool = False
+    subtrahend_tempered: bool = False
+
+    @property
+    def label(self) -> str:
+        """What a table calls it."""
+        marks = [" at its temperature" if mark else "" for mark in self[3:]]
+        return f"{self.minuend}{marks[0]} − {self.subtrahend}{marks[1]}"
+
+
+def list_contrasts(dataset: str) -> list[Contrast]:
+    """Return every pair of arms by both metrics: the later row of the paper minus the earlier."""
+    pairs = list(combinations(ARMS[dataset].values(), 2))
+    return [Contrast(metric, later, earlier) for metric in DIGITS for earlier, later in pairs]
+
+
+def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
+    """Return contrasts on clean images and as means over the strengths of each corruption.
+
+    Returns
+    -------
+    DataFrame with contrast, column, mean, low, high (95 % interval over seeds and test images, of
+    this contrast alone), p_value, and adjusted, the p-value by Holm's method over all rows;
+    without the rows that the runs did not measure
+
+    Raises
+    ------
+    ValueError : where two arms have no seed in common
+    """
+    rows = []
+    for contrast in contrasts:
+        metric, minuend, subtrahend, *tempered = contrast
+        for column in SHIFTS:
+            first = sample(dataset, metric, minuend, column, tempered[0])
+            second = sample(dataset, metric, subtrahend, column, tempered[1])
+            if first is not None and second is not None:
+                estimate = (first - second).estimate()
+                names = ("mean", "low", "high", "p_value")
+                row = {name: getattr(estimate, name) for name in names}
+                rows.append({"contrast": contrast, "column": column} | row)
+    table = pd.DataFrame(rows)
+    table["adjusted"] = metrics.holm(table["p_value"])
+    return table
+
+
+def show_contrasts(dataset: str) -> Markdown:
+    """Return the differences of all arms of a data set as a table."""
+    return Markdown(tabulate(compare(dataset, list_contrasts(dataset))))
+
+
+def tabulate(table: pd.DataFrame) -> str:
+    """Return contrasts as a Markdown table; what chance does not explain is bold and starred."""
+    lines = ["| Difference | " + " | ".join(SHIFTS) + " |", "|:--|" + "--:|" * len(SHIFTS)]
+    heading = None
+    for contrast, group in table.groupby("contrast", sort=False):
+        contrast = Contrast(*contrast)
+        if contrast.metric != heading:
+            heading = contrast.metric
+            lines.append(f"| *{UNITS[heading]}* |" + " |" * len(SHIFTS))
+        cells = {row.column: _cell(row, DIGITS[heading]) for row in group.itertuples()}
+        texts = " | ".join(cells.get(column, "not measured") for column in SHIFTS)
+        lines.append(f"| {contrast.label} | {texts} |")
+    return "\n".join(lines)
+
+
+def _cell(row, digits: int) -> str:
+    mean = f"{row.mean:+.{digits}f}"
+    p_value = "p < 0.001" if row.adjusted < 0.001 else f"p = {row.adjusted:.3f}"
+    interval = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}, {p_value}"
+    text = f"**{mean}** \\*" if row.adjusted < 0.05 else mean
+    return f"{text} [{interval}]{{.interval}}".replace("-", "−")

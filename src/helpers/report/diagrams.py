@@ -1,0 +1,136 @@
+"""Reliability, strength and risk-coverage diagrams, a colour an arm as on every page."""
+
+import numpy as np
+
+from helpers import metrics
+from helpers.metrics.bins import assign_equal_width
+
+from .cells import EXPERIMENTS, SHIFTS, list_strengths, read_predictions, sample
+from .figures import draw_estimates, legend_panel, style_arms
+from .pictures import INK, Picture, plot_panel
+
+AXES = {"brightness": "brightness factor", "blur": "σ of the blur (pixels)"}
+UNITS = {"accuracy_percent": "accuracy (%)", "rms_calibration_error": "RMS calibration error"}
+
+
+def show_reliability(dataset: str, bins: int = 10) -> Picture:
+    """Return reliability diagrams: accuracy by confidence, a row an arm, a column a shift.
+
+    All seeds and all strengths of a shift are pooled. The area of a dot is proportional to the
+    number of images in its bin; bins of less than one image in a thousand are left out.
+    """
+    panels = []
+    for row, style in style_arms(dataset).items():
+        predictions = read_predictions(EXPERIMENTS[dataset, row])
+        for column, shift in SHIFTS.items():
+            places = predictions.find(dataset, column)
+            if places is None:
+                continue
+            confidence = predictions.confidence[:, places].ravel()
+            correct = predictions.correct[:, places].ravel()
+            draw, gap = _reliability(confidence, correct, bins, style.colour, f"{row}, {shift}")
+            tendency = "over-confident" if gap > 0 else "under-confident"
+            alt = f"{row}, {shift}: {abs(gap):.3f} {tendency} on average"
+            panels.append(plot_panel(draw, alt, 2.3, 2.3))
+    return Picture(panels)
+
+
+def _reliability(confidence, correct, bins, colour, title):
+    index = assign_equal_width(confidence, bins)
+    count = np.bincount(index, minlength=bins)
+    shown = count >= len(confidence) / 1000
+    mean, accuracy = (
+        np.bincount(index, weights=values, minlength=bins)[shown] / count[shown]
+        for values in (confidence, correct)
+    )
+
+    def draw(axes):
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        axes.vlines(mean, mean, accuracy, color=colour, linewidth=1)
+        axes.scatter(mean, accuracy, s=240 * count[shown] / count.sum() + 6, color=colour)
+        axes.set(title=title, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+        axes.set_xticks(np.linspace(0, 1, 6))
+        axes.grid(visible=True)
+
+    return draw, float(np.mean(confidence) - np.mean(correct))
+
+
+def show_strengths(dataset: str) -> Picture:
+    """Return accuracy and calibration error against the strength, a line an arm.
+
+    Bars are 95 % intervals over seeds and test images. The clean test set stands where the
+    corruption does nothing: brightness 1, σ 0.
+    """
+    panels = [legend_panel(dataset)]
+    for metric, unit in UNITS.items():
+        for corruption, axis in AXES.items():
+            lines = {row: _trace(dataset, metric, row, corruption) for row in style_arms(dataset)}
+            lines = {row: line for row, line in lines.items() if line}
+            ends = [
+                f"{row} ends at {list(line.values())[-1].mean:.3g}" for row, line in lines.items()
+            ]
+            alt = f"{unit} against {axis}: {'; '.join(ends)}"
+            panels.append(plot_panel(_strengths(dataset, lines, axis, unit), alt, 3.6, 2.6))
+    return Picture(panels)
+
+
+def _trace(dataset, metric, row, corruption) -> dict[float, metrics.Estimate]:
+    """Return what was measured at each strength, clean at the strength that does nothing."""
+    measured = {
+        strength: sample(dataset, metric, row, column)
+        for strength, column in list_strengths(dataset, corruption)
+    }
+    return {strength: found.estimate() for strength, found in measured.items() if found}
+
+
+def _strengths(dataset, lines, axis, unit):
+    def draw(axes):
+        for row, line in lines.items():
+            draw_estimates(axes, line.keys(), line.values(), style_arms(dataset)[row])
+        axes.set(xlabel=axis, ylabel=unit)
+        axes.grid(axis="y")
+
+    return draw
+
+
+def show_risk_coverage(dataset: str) -> Picture:
+    """Return the risk of the images kept when the least confident go to an expert, a panel a shift.
+
+    Lines are means over the seeds; a shift pools its strengths.
+    """
+    panels = [legend_panel(dataset)]
+    coverage = np.linspace(0.02, 1, 99)
+    for column, shift in SHIFTS.items():
+        risks = {row: _find_risk(dataset, row, column, coverage) for row in style_arms(dataset)}
+        risks = {row: risk for row, risk in risks.items() if risk is not None}
+        told = [
+            f"{row} {100 * np.interp(0.5, coverage, risk):.1f} % at half, {100 * risk[-1]:.1f} %"
+            " at full coverage"
+            for row, risk in risks.items()
+        ]
+        alt = f"risk against coverage, {shift}: {'; '.join(told)}"
+        panels.append(plot_panel(_risks(dataset, coverage, risks, shift), alt, 2.6, 2.3))
+    return Picture(panels)
+
+
+def _find_risk(dataset, row, column, coverage) -> np.ndarray | None:
+    """Return the mean over the seeds of the risk at each coverage; None if not measured."""
+    predictions = read_predictions(EXPERIMENTS[dataset, row])
+    places = predictions.find(dataset, column)
+    if places is None:
+        return None
+    seeds = zip(predictions.confidence[:, places], predictions.correct[:, places], strict=True)
+    curves = [metrics.risk_coverage(pair[0].ravel(), pair[1].ravel()) for pair in seeds]
+    return np.mean([np.interp(coverage, *curve) for curve in curves], axis=0)
+
+
+def _risks(dataset, coverage, risks, title):
+    def draw(axes):
+        for row, risk in risks.items():
+            style = style_arms(dataset)[row]
+            axes.plot(100 * coverage, 100 * risk, style.line, color=style.colour)
+        axes.set(title=title, xlabel="coverage (%)", ylabel="risk (%)", xlim=(0, 100))
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
+
+    return draw

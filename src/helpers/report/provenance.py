@@ -1,0 +1,124 @@
+"""All runs behind the book: where each came from, with links to its executed notebook."""
+
+from IPython.display import Markdown
+
+from helpers.runs.record import Record, read_records
+
+from .source import DATASETS, EXPERIMENTS, Source, shown_records
+
+#: Column to its alignment.
+COLUMNS = {
+    "Experiment": ":--",
+    "Seed": "--:",
+    "Recipe": ":--",
+    "Data": ":--",
+    "First weights": ":--",
+    "Commit": ":--",
+    "Device and software": ":--",
+    "Training (s)": "--:",
+    "Evaluation (s)": "--:",
+    "Peak memory (MB)": "--:",
+    "Epoch kept": "--:",
+}
+
+
+def list_runs(source: Source, shown: dict[str, list[Record]]) -> dict[str, list[Record]]:
+    """Return all runs that the book rests on, by experiment.
+
+    Parameters
+    ----------
+    source : where they lie
+    shown : the runs of the six experiments
+
+    Returns
+    -------
+    The shown runs, the ablations beside them, and the pretraining runs that they started from
+
+    Raises
+    ------
+    InputError : naming a record that is damaged
+    """
+    runs = dict(shown)
+    used = {record.run["weights"]["sha256"] for records in shown.values() for record in records}
+    for record in read_records(source.results, "ablation_*"):
+        runs.setdefault(record.experiment, []).append(record)
+    for record in read_records(source.results, "pretrain_*"):
+        if record.run["files"]["weights.pt"] in used:
+            runs.setdefault(record.experiment, []).append(record)
+    return runs
+
+
+def find_page(records: list[Record]) -> Record | None:
+    """Return the run whose executed notebook is the page of its experiment: the first with one."""
+    if records[0].experiment not in EXPERIMENTS:
+        return None
+    return next((record for record in records if record.notebook.exists()), None)
+
+
+def name_notebook(record: Record) -> str:
+    """Return the name under which the book offers an executed notebook that is no page."""
+    return f"{record.experiment}-seed-{record.seed}.ipynb"
+
+
+def show_runs() -> Markdown:
+    """Return a table of all runs, each linked to its executed notebook where there is one."""
+    rows = []
+    for records in list_runs(Source.from_environment(), shown_records()).values():
+        page = find_page(records)
+        rows += [_describe(record, record is page) for record in records]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [COLUMNS, COLUMNS.values(), *rows])
+    return Markdown(f"```{{table}}\n:class: runs\n:align: left\n\n{table}\n```")
+
+
+def _describe(record: Record, is_page: bool) -> list[str]:
+    run = record.run
+    return [
+        record.experiment,
+        _link(record, is_page),
+        f"`{run['recipe_hash']}`",
+        _describe_data(run["data"]),
+        _describe_weights(run),
+        _describe_commit(run["environment"]),
+        "{device}, threads: {threads}, torch {torch}".format(**run["environment"]),
+        _print(run["train_seconds"], 1),
+        _print(run["evaluate_seconds"], 1),
+        _print(run["peak_memory_bytes"], 0, 1e-6),
+        _list_epochs(run["best_epoch"]),
+    ]
+
+
+def _list_epochs(best: int | dict[str, int]) -> str:
+    """Return the epoch whose weights were kept; of an ablation that of each variant."""
+    return ", ".join(map(str, best.values())) if isinstance(best, dict) else str(best)
+
+
+def _link(record: Record, is_page: bool) -> str:
+    # A leading slash is the book's own folder.
+    if is_page:
+        return f"{{doc}}`{record.seed} </runs/{record.experiment}>`"
+    if record.notebook.exists():
+        return f"{{download}}`{record.seed} </runs/{name_notebook(record)}>`"
+    return str(record.seed)
+
+
+def _describe_data(data: dict) -> str:
+    stand_in = "a part" if data["name"] in DATASETS else "stand-in"
+    return f"{data['name']} `{data['sha256'][:12]}`, {'official' if data['official'] else stand_in}"
+
+
+def _describe_weights(run: dict) -> str:
+    if "arms" in run:
+        return f"those of {', '.join(run['arms'])}"
+    weights, made = run["weights"], run["files"].get("weights.pt")
+    origin = "published" if weights["official"] else "stand-in"
+    first = f"`{weights['sha256'][:12]}`, {origin}" if weights["sha256"] else "random"
+    return first + (f"; gave `{made[:12]}`" if made else "")
+
+
+def _describe_commit(environment: dict) -> str:
+    commit = (environment["git_commit"] or "not known")[:10]
+    return f"`{commit}`" + (" with changes" if environment["git_dirty"] else "")
+
+
+def _print(value: float | None, digits: int, scale: float = 1) -> str:
+    return "" if value is None else f"{value * scale:,.{digits}f}"

@@ -1,0 +1,89 @@
+"""Every score of every arm side by side, a calibration error with its noise floor."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from helpers import metrics
+
+from .cells import SHIFTS, read_predictions
+from .source import ARMS, shown_records
+from .tables import print_floor
+
+#: Score to what a table calls it.
+LABELS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "negative_log_likelihood": "Negative log-likelihood",
+    "brier_score": "Brier score",
+    "rms_calibration_error_10": "RMS, 10 bins (the paper's)",
+    "rms_calibration_error_15": "RMS, 15 bins",
+    "rms_calibration_error_equal_count_100": "RMS, 100 images a bin",
+    "rms_calibration_error_equal_count_100_without_last": "RMS, 100 images, last bin out",
+    "debiased_rms_calibration_error_10": "RMS, 10 bins, debiased",
+    "expected_calibration_error_15": "Expected (ECE), 15 bins",
+    "maximum_calibration_error_15": "Maximum (MCE), 15 bins",
+    "signed_calibration_gap": "Signed gap",
+}
+
+
+@cache
+def summarise_scores(dataset: str) -> pd.DataFrame:
+    """Return every score of the arms of a data set.
+
+    Returns
+    -------
+    DataFrame with row, column (clean, or the mean over the strengths of a corruption), score (a
+    key of `LABELS`), mean (over seeds and strengths), deviation (sample standard deviation over
+    seeds), floor (`metrics.Floor` of a calibration error, else None); without what the runs did
+    not measure
+    """
+    rows = []
+    for name, row in ARMS[dataset].items():
+        predictions = read_predictions(name)
+        for column in SHIFTS:
+            places = predictions.find(dataset, column)
+            if places is None:
+                continue
+            by_seed = [_average(record.predictions, places) for record in shown_records()[name]]
+            chosen = predictions.confidence[:, places]
+            chosen = chosen.reshape(-1, chosen.shape[-1])
+            for score in LABELS:
+                values = [scores[score] for scores in by_seed]
+                deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
+                calibration = score in metrics.CALIBRATION_SCORES
+                floor = metrics.noise_floor(chosen, score) if calibration else None
+                rows.append((row, column, score, np.mean(values), deviation, floor))
+    names = ["row", "column", "score", "mean", "deviation", "floor"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _average(arrays: dict[str, np.ndarray], places: list[int]) -> dict[str, float]:
+    """Return the mean of each score over some conditions of a run."""
+    scores = [metrics.describe(arrays["logits"][place], arrays["labels"]) for place in places]
+    return {name: float(np.mean([part[name] for part in scores])) for name in LABELS}
+
+
+def show_scores(dataset: str) -> Markdown:
+    """Return every score as a table: a row a score, grouped by shift, a column an arm."""
+    arms = ARMS[dataset].values()
+    lines = ["| Score | " + " | ".join(arms) + " |", "|:--|" + "--:|" * len(arms)]
+    for column, group in summarise_scores(dataset).groupby("column", sort=False):
+        lines.append(f"| *{column}* |" + " |" * len(arms))
+        cells = {(cell.score, cell.row): _print(cell) for cell in group.itertuples()}
+        for score, label in LABELS.items():
+            texts = [cells.get((score, row), "not measured") for row in arms]
+            lines.append(f"| {label} | {' | '.join(texts)} |")
+    return Markdown("\n".join(lines))
+
+
+def _print(cell) -> str:
+    sign = "+" if cell.score == "signed_calibration_gap" else ""
+    text = f"{cell.mean:{sign}.3f}".replace("-", "−")
+    if not np.isnan(cell.deviation):
+        text += f" ± {cell.deviation:.3f}"
+    if cell.floor is not None:
+        text += f" [{print_floor(cell.mean, cell.floor, 3)}]{{.floor}}"
+    return text
