@@ -32,10 +32,8 @@ def show_claims() -> Markdown:
     ]
     withheld = {title: why_withheld(dataset) for dataset, title in DATASETS.items()}
     if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
-        parts.append(
-            "**These runs stand in for the study; their verdicts say nothing about the paper:**\n"
-        )
-        parts[-1] += "\n" + "\n".join(reasons)
+        text = "These runs stand in for the study; their verdicts say nothing about the paper:"
+        parts += [f"**{text}**", "\n".join(reasons)]
     table = "\n".join(lines)
     parts.append(f"```{{table}}\n:class: claims\n:align: left\n\n{table}\n```")
     return Markdown("\n\n".join(parts))

@@ -82,9 +82,12 @@ def read_paper(name: str, row: str, column: str | None) -> float:
         return 100 * measure.find(history) if len(history) else np.nan
     if measure.lost:
         return read_paper("accuracy", row, "Clean") - read_paper("accuracy", row, column)
-    cells = read_reference()
-    chosen = (cells.metric == measure.metric) & (cells.row == row) & (cells.column == column)
-    return float(cells.value[chosen].item())
+    return _read_cells()[measure.metric, row, column]
+
+
+@cache
+def _read_cells() -> dict[tuple[str, str, str], float]:
+    return read_reference().set_index(["metric", "row", "column"])["value"].to_dict()
 
 
 @cache

@@ -88,7 +88,8 @@ class Claim(Statement):
         metric = MEASURES[self.measure].metric
         if bool(metric) != bool(self.columns):
             raise ValueError(f"{self.measure} {'needs' if metric else 'takes no'} columns")
-        cells = read_reference().query("metric == @metric")
+        cells = read_reference()
+        cells = cells[cells.metric == metric]
         for row in {row for pair in self.compare for row in (pair.left, pair.right)} & ROWS.keys():
             if unknown := set(self.columns) - set(cells.column[cells.row == row]):
                 raise ValueError(f"{row} has no column {', '.join(sorted(unknown))}")
