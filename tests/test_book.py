@@ -12,9 +12,12 @@ from bs4 import BeautifulSoup
 
 import made_up
 from helpers import ROOT
-from helpers.report import tables
+from helpers.report.cells import read_reference
 
-PAGES = {"data", "index", "method", "results/pathmnist", "results/pets"}
+PAGES = {
+    *("calibration", "claims", "data", "index", "method", "register", "runs"),
+    *("results/pathmnist", "results/pets"),
+}
 
 
 def build(folder, profile="made_up"):
@@ -69,7 +72,7 @@ def test_tables_hold_the_paper_and_the_runs(pages, folder):
                 for head, cell in zip(heads[1:], cells, strict=True):
                     column = head.replace(" = ", "=").replace("σ", "sigma")
                     found[number, row.text.strip(), column] = cell
-    reference = tables.read_reference()
+    reference = read_reference()
     assert len(found) == len(reference) == 84
     for cell in reference.itertuples():
         shown = found[cell.table, cell.row, cell.column]
@@ -77,16 +80,20 @@ def test_tables_hold_the_paper_and_the_runs(pages, folder):
         assert float(paper.text) == cell.value
         assert bool(paper.strong) == cell.bold
         assert re.match(r"\d+\.\d+ ± \d+\.\d+ ", shown.text.strip())
+        assert re.fullmatch(r"-?\d+\.\d+ to \d+\.\d+", shown.select_one(".interval").text)
+        assert bool(shown.select_one(".floor")) == (cell.metric == "rms_calibration_error")
+        assert not shown.select_one(".verdict")  # withheld: the data are stand-ins
 
 
 def test_figures_are_numbered_as_in_the_paper(pages):
     numbers = {
-        name: re.findall(r'caption-number">Figure (\d) <', page) for name, page in pages.items()
+        name: re.findall(r'caption-number">Figure (\d+) <', page) for name, page in pages.items()
     }
     assert {name: found for name, found in numbers.items() if found} == {
         "method": ["1", "2"],
         "results/pathmnist": ["3"],
         "results/pets": ["4"],
+        "calibration": [str(number) for number in range(5, 13)],
     }
     assert 'href="results/pathmnist.html#table-1"' in pages["index"]
 

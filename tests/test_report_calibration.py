@@ -1,6 +1,7 @@
 """The pages' contrasts, scores, temperatures and diagrams against numbers from the logits."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -47,6 +48,17 @@ def test_contrasts_are_of_the_seeds_that_both_arms_have(results):
     common = sample("pets", "accuracy_percent", "Supervised", "Clean")
     assert common.seeds == (0, 1, 2)
     assert len(table) == 3
+
+
+def test_arms_without_a_seed_in_common_are_not_compared(results):
+    for seed in (0, 1, 2):
+        shutil.rmtree(results / "pets_scratch" / f"seed-{seed}")
+    made_up.write_run(results, "made_up", "pets_scratch", 7)
+    table = compare("pets", contrasts.list_contrasts("pets"))
+    known = table[table["mean"].notna()]
+    assert {contrast.subtrahend for contrast in known.contrast} == {"Supervised"}
+    assert known.adjusted.notna().all()
+    assert report.show_contrasts("pets").data.count("not measured") == 2 * 2 * 3
 
 
 def test_p_values_are_adjusted_over_the_table(results):

@@ -1,6 +1,7 @@
 """Which records a book shows, and which it refuses to show together."""
 
 import pytest
+
 import made_up
 from helpers import InputError
 from helpers.report.source import Source, list_numbers, read_shown
@@ -71,7 +72,7 @@ def test_only_what_a_line_holds_is_named(source):
     assert text.count(" against ") == 3
     assert ", 1 more; delete" in text
     edit(source, "pets_scratch", 1)
-    with pytest.raises(InputError, match=r"corruptions .{79}… against .{79}…; delete"):
+    with pytest.raises(InputError, match=r"corruptions {\"bri.* against .{79}…; delete"):
         read_shown(source)
 
 

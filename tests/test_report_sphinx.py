@@ -1,13 +1,21 @@
-"""The extension's parts, without a build."""
+"""The extension's parts, and a build that they stop."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import made_up
+from helpers import ROOT
 from helpers.report import sphinx
+from helpers.report.provenance import list_runs
 from helpers.report.source import Source, read_shown
 from helpers.runs.batch import BatchError
+from helpers.runs.record import run_folder, write_record
 
 
 @pytest.fixture
@@ -38,6 +46,21 @@ def test_first_seed_with_a_notebook_is_shown(source, tmp_path):
     assert "No executed notebook" in (tmp_path / "runs/pets_supervised.ipynb").read_text()
 
 
+def test_all_other_notebooks_are_there_to_download(source, tmp_path):
+    shown, pages = read_shown(source), tmp_path / "runs"
+    shown["pets_scratch"][0].notebook.unlink()  # seed 1 is the page
+    sphinx.copy_notebooks(shown, pages)
+    assert len(list(pages.iterdir())) == 6 * 3 - 1
+    for experiment, seed, page in [("pets_scratch", 2, 1), ("pets_supervised", 1, 0)]:
+        copied = (pages / f"{experiment}-seed-{seed}.ipynb").read_text()
+        assert f"output of seed {seed}" in copied
+        assert f"output of seed {page}" in (pages / f"{experiment}.ipynb").read_text()
+    shown["pets_scratch"].pop()
+    sphinx.copy_notebooks(shown, pages)
+    assert len(list(pages.iterdir())) == 6 * 3 - 2
+    assert not (pages / "pets_scratch-seed-2.ipynb").exists()
+
+
 def test_banner_names_what_stands_in(source):
     assert "tissue and creatures" in sphinx.write_banner(read_shown(source))
     made_up.write_records(source.results, "made_up", official=True)
@@ -55,6 +78,62 @@ def test_fingerprint_follows_records_and_profile(source):
     assert sphinx.fingerprint(other, read_shown(other)) != before
     made_up.write_run(source.results, "made_up", "pets_scratch", 0, salt=1)
     assert sphinx.fingerprint(source, read_shown(source)) != before
+
+
+def test_fingerprint_follows_what_pages_are_computed_by(source, monkeypatch, tmp_path):
+    for folder in ("src/helpers", "book/experiments"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.setattr(sphinx, "ROOT", tmp_path)
+    monkeypatch.setattr(sphinx, "NOTEBOOKS", tmp_path / "book/experiments")
+    shown = read_shown(source)
+    found = [sphinx.fingerprint(source, shown)]
+    assert sphinx.fingerprint(source, shown) == found[0]
+    for name in [
+        "src/helpers/metrics/scores.py",
+        "src/helpers/report/tables.py",
+        "src/helpers/report/reference/claims.yaml",
+        "src/helpers/report/reference/tables.csv",
+        "src/helpers/runs/record.py",
+        "book/experiments/pets_scratch.py",
+    ]:
+        with (tmp_path / name).open("a") as file:
+            file.write("\n")
+        found.append(sphinx.fingerprint(source, shown))
+    assert len(set(found)) == 7
+
+
+def test_fingerprint_follows_ablations_and_notebooks(source):
+    shown = read_shown(source)
+    before = sphinx.fingerprint(source, list_runs(source, shown))
+    run = shown["pets_scratch"][0].run | {"experiment": "ablation_pets"}
+    write_record(run_folder(source.results, "ablation_pets", 0), run, {"history.csv": b"epoch\n"})
+    after = sphinx.fingerprint(source, list_runs(source, shown))
+    assert after != before
+    shown["pets_scratch"][2].notebook.unlink()  # a link less
+    assert sphinx.fingerprint(source, list_runs(source, shown)) != after
+
+
+def test_runs_of_two_recipes_stop_the_build_and_both_are_named(source, tmp_path):
+    """A real build, of a book of one page: it ends before it reads that."""
+    record = read_shown(source)["pets_scratch"][1]
+    contents = {name: (record.folder / name).read_bytes() for name in record.run["files"]}
+    parameters = record.run["parameters"]
+    other = {"recipe_hash": "0123456789ab", "parameters": parameters | {"weight_decay": 0.25}}
+    write_record(record.folder, record.run | other, contents)
+    book = tmp_path / "book"
+    book.mkdir()
+    shutil.copy(ROOT / "book/_config.yml", book)
+    (book / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (book / "index.md").write_text("# A page\n")
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", book]
+    environment = os.environ | {"REPORT_PROFILE": "made_up", "REPORT_RESULTS": str(source.results)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "recipe pets_scratch has 2 seeds (0, 2), recipe 0123456789ab has 1 seed (1)" in line
+    assert f"weight_decay {parameters['weight_decay']} against 0.25" in line
+    assert not list(book.rglob("*.html"))
 
 
 def test_only_smoke_makes_runs(source, monkeypatch, tmp_path):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import made_up
-from helpers import InputError, metrics, report
+from helpers import metrics, report
 from helpers.report import tables
 from helpers.report.cells import read_reference
-from helpers.report.source import ARMS, Source, list_numbers, read_shown
+from helpers.report.source import ARMS
 from helpers.runs.record import read_records
 
 
@@ -110,48 +110,6 @@ def test_agreement_counts_columns(results):
 def test_seeds_may_differ_between_arms(results):
     made_up.write_run(results, "made_up", "pets_scratch", 7)
     assert "4 seeds (0, 1, 2, 7) for No Pretraining, 3 seeds (0–2) for" in report.show_table(5).data
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([0], "0"), ([0, 1], "0, 1"), ([2, 3, 4], "2–4"), ([0, 2, 3], "0, 2, 3")]
-)
-def test_list_numbers(numbers, text):
-    assert list_numbers(numbers) == text
-
-
-def test_missing_experiment_names_the_command(tmp_path):
-    made_up.write_run(tmp_path, "paper", "pets_scratch", 0)
-    with pytest.raises(InputError, match="python -m helpers run --profile paper --seeds 0-4"):
-        read_shown(Source("paper", tmp_path, "0-2"))
-
-
-def edit_run(record, old, new):
-    path = record.folder / "run.json"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"recipe_hash": "pets_scratch"', '"recipe_hash": "other"'),
-        ('"sha256": "pets"', '"sha256": "a part of pets"'),
-        ('"sha256": null', '"sha256": "other weights"'),
-    ],
-)
-def test_a_cell_mixes_no_recipes_data_or_weights(results, old, new):
-    edit_run(made_up.write_run(results, "made_up", "pets_scratch", 1), old, new)
-    with pytest.raises(InputError, match="pets_scratch mixes runs of different recipes, data or"):
-        read_shown(Source("made_up", results, "0-2"))
-
-
-def test_a_table_mixes_no_data(results):
-    for seed in (0, 1, 2):
-        record = made_up.write_run(results, "made_up", "pets_scratch", seed)
-        edit_run(record, '"sha256": "pets"', '"sha256": "a part of pets"')
-    with pytest.raises(InputError, match="arms of Oxford-IIIT Pets .* were run on different data"):
-        read_shown(Source("made_up", results, "0-2"))
 
 
 def test_the_overview_names_what_differs_from_the_study(results):

@@ -1,6 +1,7 @@
-"""The command line: ``python -m helpers run`` and ``python -m helpers status``."""
+"""The command line: ``python -m helpers run``, ``status`` and ``verify``."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,9 +10,10 @@ from helpers import InputError
 from helpers.runs.batch import BatchError, run_batch
 from helpers.runs.parameters import parse_overrides, parse_seeds
 from helpers.runs.plan import plan
+from helpers.runs.verify import verify as verify_record
 
 app = typer.Typer(
-    help="Make the runs of the report, and see which are there.",
+    help="Make the runs of the report, see which are there, and repeat one.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -64,8 +66,30 @@ def status(
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
 
 
+@app.command()
+def verify(
+    record: Annotated[
+        Path,
+        typer.Argument(help="Folder of a run, such as results/smoke/pathmnist_basic/seed-0."),
+    ],
+) -> None:
+    """Repeat a run in a new process; exit code 0 only if it gives the same bits."""
+    found = verify_record(record)
+    for name, difference in found.files.items():
+        print(f"{name:<16} {difference or 'same bits'}")
+    if found.same:
+        print(f"verified: {record} repeats bit by bit")
+        return
+    print(f"not verified: {record} gives other bits; what differs of the environment:")
+    for name, (then, now) in found.environment.items():
+        print(f"{name:<16} then {then}, now {now}")
+    if not found.environment:
+        print("nothing that the record knows")
+    raise typer.Exit(1)
+
+
 def main() -> int:
-    """Run the command line; return 0, 1 for failed runs, 2 for bad input, 130 for Ctrl-C."""
+    """Return the exit code: 1 for runs that failed or differ, 2 for bad input, 130 for Ctrl-C."""
     try:
         code = app(standalone_mode=False) or 0
     except UsageError as error:

@@ -9,15 +9,8 @@ from .calibration import (
     rms_calibration_error,
     signed_calibration_gap,
 )
-from .intervals import (
-    Estimate,
-    Sample,
-    accuracy_influence,
-    holm,
-    mean_samples,
-    predict_next,
-    rms_influence,
-)
+from .influence import accuracy_influence, rms_influence
+from .intervals import Estimate, Sample, holm, mean_samples, predict_next
 from .noise import Floor, noise_floor, simulate_calibrated
 from .scores import (
     accuracy,

@@ -44,7 +44,7 @@ def rms_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int
     Source: equation 1 of the paper. Ten equal-width bins are its authors' choice, taken with
     torchmetrics' ``CalibrationError(norm="l2", n_bins=10)``. At the time of the paper (up to 0.11)
     its bins were these. Since 1.0 they are :math:`[(i-1)/M, i/M)`, and a confidence of exactly 1
-    has a bin of its own; elsewhere the two agree.
+    has a bin of its own; its multiclass form rounds to float32 before, so that .99999999 is 1.
     """
     return equal_width(bins, join_squares)(confidence, correct)
 

@@ -1,11 +1,13 @@
 """What a reader sees: records in, tables, figures and sentences out. Knows no torch."""
 
+from .claims import show_claims
 from .contrasts import show_contrasts
 from .diagrams import show_reliability, show_risk_coverage, show_strengths
 from .facts import show_build, show_data
 from .figures import plot_history, show_curves
 from .findings import show_agreement, show_findings
 from .galleries import plot_corruptions, show_corruptions, show_mixup
+from .provenance import show_runs
 from .scores import show_scores
 from .tables import show_reading, show_table
 from .temperature import plot_temperatures, show_beyond_temperature, show_temperatures
@@ -17,6 +19,7 @@ __all__ = [
     "show_agreement",
     "show_beyond_temperature",
     "show_build",
+    "show_claims",
     "show_contrasts",
     "show_corruptions",
     "show_curves",
@@ -26,6 +29,7 @@ __all__ = [
     "show_reading",
     "show_reliability",
     "show_risk_coverage",
+    "show_runs",
     "show_scores",
     "show_strengths",
     "show_table",

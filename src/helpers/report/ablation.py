@@ -21,9 +21,9 @@ SIGNS = {"stays": "✓", "moves": "✗", "undecided": "?"}
 
 LEGEND = (
     "Each cell: the score with the choice switched minus the score without, {interval}. Below it"
-    " the difference between this arm and *{references}*, before and after the switch, and whether"
-    " the conclusion from it {stays}, {moves} (the sign changes), or is {undecided} (one of the two"
-    " 95 % intervals holds 0)."
+    " the difference between this arm and the one that it is held against, before and after the"
+    " switch, and whether the conclusion from it {stays}, {moves} (the sign changes), or is"
+    " {undecided} (one of the two 95 % intervals holds 0)."
 )
 
 ONE_SEED = (
@@ -159,9 +159,8 @@ def show_ablation(dataset: str) -> Markdown:
     variants = read_variants(dataset, records)
     seeds = list_numbers([record.seed for record in records])
     interval = (ONE_SEED if len(records) == 1 else MORE_SEEDS).format(seeds=seeds)
-    references = " or ".join(dict.fromkeys(variant.reference for variant in variants))
     words = {word: f"*{sign} {word}*" for word, sign in SIGNS.items()}
-    legend = LEGEND.format(interval=interval, references=references, **words)
+    legend = LEGEND.format(interval=interval, **words)
     return Markdown("\n".join([*_tabulate(dataset, variants), "", legend]))
 
 
@@ -182,7 +181,7 @@ def _tabulate(dataset: str, variants: list[Variant]) -> Iterator[str]:
         for variant in variants:
             effects = [compare_variant(dataset, variant, metric, column) for column in SHIFTS]
             cells = " | ".join(_cell(effect, DIGITS[metric]) for effect in effects)
-            yield f"| {variant.row}: {variant.label} | {cells} |"
+            yield f"| {variant.row}, against {variant.reference}: {variant.label} | {cells} |"
 
 
 def _cell(effect: Effect | None, digits: int) -> str:
@@ -190,6 +189,6 @@ def _cell(effect: Effect | None, digits: int) -> str:
         return "not measured"
     interval = f"{effect.effect.low:+.{digits}f} to {effect.effect.high:+.{digits}f}"
     pair = f"{effect.before.mean:+.{digits}f}, then {effect.after.mean:+.{digits}f}"
-    verdict = f"{SIGNS[effect.conclusion]} {effect.conclusion}: {pair}"
-    text = f"{effect.effect.mean:+.{digits}f} [{interval}]{{.interval}} [{verdict}]{{.verdict}}"
-    return text.replace("-", "−")
+    verdict = f"{SIGNS[effect.conclusion]} {effect.conclusion}"
+    parts = [f"[{interval}]{{.interval}}", f"[{pair}]{{.verdict}}", f"[{verdict}]{{.verdict}}"]
+    return " ".join([f"{effect.effect.mean:+.{digits}f}", *parts]).replace("-", "−")

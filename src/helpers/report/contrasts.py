@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import combinations
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -43,26 +44,24 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
     Returns
     -------
     DataFrame with contrast, column, mean, low, high (95 % interval over seeds and test images, of
-    this contrast alone), p_value, and adjusted, the p-value by Holm's method over all rows;
-    without the rows that the runs did not measure
-
-    Raises
-    ------
-    ValueError : where two arms have no seed in common
+    this contrast alone), p_value, and adjusted, the p-value by Holm's method over all rows; NaN
+    where the runs did not measure a column, or not with a seed in common
     """
+    names = ["mean", "low", "high", "p_value"]
     rows = []
     for contrast in contrasts:
         metric, minuend, subtrahend, *tempered = contrast
         for column in SHIFTS:
             first = sample(dataset, metric, minuend, column, tempered[0])
             second = sample(dataset, metric, subtrahend, column, tempered[1])
-            if first is not None and second is not None:
+            row = {"contrast": contrast, "column": column} | dict.fromkeys(names, np.nan)
+            if first and second and set(first.seeds) & set(second.seeds):
                 estimate = (first - second).estimate()
-                names = ("mean", "low", "high", "p_value")
-                row = {name: getattr(estimate, name) for name in names}
-                rows.append({"contrast": contrast, "column": column} | row)
+                row |= {name: getattr(estimate, name) for name in names}
+            rows.append(row)
     table = pd.DataFrame(rows)
-    table["adjusted"] = metrics.holm(table["p_value"])
+    known = table["p_value"].notna()
+    table.loc[known, "adjusted"] = metrics.holm(table["p_value"][known])
     return table
 
 
@@ -80,13 +79,14 @@ def tabulate(table: pd.DataFrame) -> str:
         if contrast.metric != heading:
             heading = contrast.metric
             lines.append(f"| *{UNITS[heading]}* |" + " |" * len(SHIFTS))
-        cells = {row.column: _cell(row, DIGITS[heading]) for row in group.itertuples()}
-        texts = " | ".join(cells.get(column, "not measured") for column in SHIFTS)
-        lines.append(f"| {contrast.label} | {texts} |")
+        cells = [_cell(row, DIGITS[heading]) for row in group.itertuples()]
+        lines.append(f"| {contrast.label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _cell(row, digits: int) -> str:
+    if np.isnan(row.mean):
+        return "not measured"
     mean = f"{row.mean:+.{digits}f}"
     p_value = "p < 0.001" if row.adjusted < 0.001 else f"p = {row.adjusted:.3f}"
     interval = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}, {p_value}"

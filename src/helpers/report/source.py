@@ -87,9 +87,7 @@ def _refuse_mixture(folder: Path, records: list[Record]) -> None:
     """Raise InputError unless the seeds of a cell share recipe, data and first weights."""
     groups: dict[tuple, list[Record]] = {}
     for record in records:
-        run = record.run
-        origin = run["recipe_hash"], run["data"]["sha256"], run["weights"]["sha256"]
-        groups.setdefault(origin, []).append(record)
+        groups.setdefault(tuple(record.origin), []).append(record)
     if len(groups) == 1:
         return
     ours, theirs, *others = groups.values()

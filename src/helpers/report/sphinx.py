@@ -132,10 +132,11 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
 
 def fingerprint(source: Source, runs: dict[str, list[Record]]) -> str:
     """Return a hash of all that the executed pages are made from: records, code, reference data."""
-    packages = [ROOT / "src" / "helpers" / name for name in ("metrics", "report", "runs")]
+    package = ROOT / "src" / "helpers"
     # The notebooks hold the study's values, which the pages compare with those of the runs.
-    code = [path for folder in [*packages, NOTEBOOKS] for path in sorted(folder.glob("*.py"))]
-    reference = sorted((Path(__file__).parent / "reference").iterdir())
+    folders = [*(package / name for name in ("metrics", "report", "runs")), NOTEBOOKS]
+    code = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    reference = sorted((package / "report" / "reference").iterdir())
     records = [record for group in runs.values() for record in group]
     there = [record.notebook.exists() for record in records]  # else there is nothing to link to
     digest = hashlib.sha256(f"{source.profile} {source.results} {there}".encode())

@@ -6,10 +6,13 @@
 run.json           recipe, data, weights, environment, durations, checksums of the other files
 history.csv        a row an epoch
 metrics.csv        a row a corruption and strength; the first is the clean test set
-predictions.npz    float16 logits of every test image under every corruption, and the labels
+predictions.npz    float16 logits of all test images, clean and corrupted, and of the validation
+                   images, and the labels of both
 examples.npz       a few test images under every corruption and one MixUp instance
 weights.pt         pretraining only: the backbone's state dict
 =================  =========================================================================
+
+An ablation's tables have one column more, and its logits one axis, for the variants of its arms.
 
 The executed notebook lies beside the folder as ``seed-<n>.ipynb``: papermill is still writing it
 when its last cell writes the record, so it cannot be inside.
@@ -50,6 +53,12 @@ class Record:
         return self.run["seed"]
 
     @property
+    def origin(self) -> list[str | None]:
+        """What runs in one cell share: hashes of recipe, data and first weights, if any."""
+        data, weights = self.run["data"], self.run["weights"]
+        return [self.run["recipe_hash"], data["sha256"], weights["sha256"]]
+
+    @property
     def notebook(self) -> Path:
         """The executed notebook; there if whoever ran it kept it beside the record."""
         return self.folder.with_suffix(".ipynb")
@@ -66,7 +75,9 @@ class Record:
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """Logits float16 (P, N, C), labels int64 (N,), corruption str (P,), strength (P,)."""
+        """Logits float16 (P, N, C), labels int64 (N,), corruption str (P,), strength (P,); of the
+        clean validation set validation_logits float16 (V, C), validation_labels int64 (V,).
+        """
         return self._arrays("predictions.npz")
 
     @cached_property
