@@ -1,68 +1,149 @@
+"""Scores of logits, against scikit-learn, torch and loops in plain Python."""
+
+import math
+import warnings
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torchmetrics.functional.classification import multiclass_calibration_error
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss
 
-from helpers.metrics import accuracy, confidence, rms_calibration_error, softmax
+from helpers import metrics
 
-
-def logits_of(confidences: list[float]) -> np.ndarray:
-    """Two-class logits whose first class has the given probability."""
-    p = np.array(confidences)
-    return np.stack([np.log(p), np.log1p(-p)], axis=1)
-
-
-def test_hand_worked_case():
-    # Bin (.6, .7]: confidences .62 and .68, one right: gap .5 - .65 = -.15, weight 2/4.
-    # Bin (.9, 1]: .95 and .91, both right: gap 1 - .93 = .07, weight 2/4.
-    logits = logits_of([0.62, 0.68, 0.95, 0.91])
-    labels = np.array([0, 1, 0, 0])
-    expected = np.sqrt(0.5 * 0.15**2 + 0.5 * 0.07**2)
-    assert rms_calibration_error(logits, labels) == pytest.approx(expected, abs=1e-12)
-    assert accuracy(logits, labels) == 0.75
+#: Logits (N, C) and labels (N,) at the rims of what a record can hold.
+EXTREMES = {
+    "largest float16": (np.array([[65504, -65504, 65504], [-65504, 65504, 0]], np.float16), [2, 1]),
+    "hopeless": (np.array([[65504, -65504], [-65504, 65504]], np.float16), [1, 0]),
+    "all equal": (np.zeros((4, 3), np.float16), [0, 1, 2, 2]),
+    "one image": (np.array([[1.5, -0.25, 3]], np.float16), [1]),
+    "one class": (np.array([[3.0], [-7], [0]], np.float16), [0, 0, 0]),
+    "one label": (np.array([[1.0, 2], [2, 1], [0, 3]], np.float16), [1, 1, 1]),
+    "smallest float16": (np.array([[6e-8, 0], [0, 6e-8], [-6e-8, 0]], np.float16), [0, 0, 0]),
+}
 
 
-def test_bins_are_closed_on_the_right():
-    # .75 and .5 are exact in binary: with four bins .75 shares (.5, .75] with .7, and .5 does not.
-    logits = logits_of([0.5, 0.7, 0.75])
-    labels = np.array([0, 0, 1])
-    expected = np.sqrt((0.5**2 + 2 * (0.5 - 0.725) ** 2) / 3)
-    assert rms_calibration_error(logits, labels, bins=4) == pytest.approx(expected, abs=1e-12)
+@pytest.fixture(params=EXTREMES)
+def extreme(request):
+    logits, labels = EXTREMES[request.param]
+    return logits, np.array(labels)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 300), st.integers(2, 12), st.floats(0.1, 20), st.integers(0, 2**32 - 1))
-def test_agrees_with_torchmetrics(images, classes, scale, seed):
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(size=(images, classes)) * scale
-    labels = rng.integers(classes, size=images)
-    probabilities = torch.from_numpy(softmax(logits))
-    # torchmetrics computes in float32 and puts a confidence of exactly 1 into a bin of its own.
-    probabilities = probabilities.clamp(max=1 - 1e-7)
-    theirs = multiclass_calibration_error(
-        probabilities, torch.from_numpy(labels), classes, n_bins=10, norm="l2"
-    )
-    assert rms_calibration_error(logits, labels) == pytest.approx(float(theirs), abs=1e-6)
+@st.composite
+def batches(draw):
+    """Random float16 logits (N, C), sharp or soft, and labels (N,); rounded, so that some tie."""
+    images, classes = draw(st.integers(1, 200)), draw(st.integers(2, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    logits = (rng.normal(size=(images, classes)) * draw(st.floats(0.1, 4))).round(1)
+    return logits.astype(np.float16), rng.integers(classes, size=images)
 
 
-def test_sure_and_right_is_perfect_and_sure_and_wrong_is_the_worst():
-    logits = np.array([[1000.0, 0], [1000, 0]], dtype=np.float16)
-    assert rms_calibration_error(logits, np.array([0, 0])) == 0
-    assert rms_calibration_error(logits, np.array([1, 1])) == 1
+def exact_softmax(row: np.ndarray) -> list[float]:
+    """Softmax in plain Python: the differences of float16 numbers are exact, as fractions."""
+    top = max(Fraction(float(value)) for value in row)
+    parts = [math.exp(float(Fraction(float(value)) - top)) for value in row]
+    return [part / math.fsum(parts) for part in parts]
 
 
-def test_no_image_is_refused():
-    with pytest.raises(ValueError, match="no images"):
-        rms_calibration_error(np.zeros((0, 3)), np.zeros(0, dtype=int))
+def test_every_name_is_exported():
+    assert sorted(metrics.__all__) == metrics.__all__
+    for name in metrics.__all__:
+        assert hasattr(metrics, name)
 
 
-def test_softmax_of_large_float16_is_finite():
-    logits = np.array([[65504, -65504, 65504]], dtype=np.float16)
-    np.testing.assert_allclose(softmax(logits), [[0.5, 0, 0.5]])
-    assert confidence(logits) == 0.5
+def test_softmax_and_confidence_at_extremes(extreme):
+    logits, _ = extreme
+    expected = [exact_softmax(row) for row in logits]
+    np.testing.assert_allclose(metrics.softmax(logits), expected, rtol=1e-12)
+    np.testing.assert_allclose(metrics.confidence(logits), np.max(expected, axis=1), rtol=1e-12)
+
+
+def test_a_tie_goes_to_the_lower_class():
+    logits = np.array([[1, 1, 0], [0, 1, 1]])
+    np.testing.assert_array_equal(metrics.correct(logits, np.array([0, 2])), [True, False])
 
 
 def test_accuracy_over_conditions():
     logits = np.array([[[2, 1], [0, 3]], [[0, 1], [0, 3]]])
-    np.testing.assert_array_equal(accuracy(logits, np.array([0, 1])), [1.0, 0.5])
+    np.testing.assert_array_equal(metrics.accuracy(logits, np.array([0, 1])), [1.0, 0.5])
+
+
+def test_balanced_accuracy_leaves_out_classes_without_images():
+    # Class 0: one of two found; class 2: its only image found; class 1 does not occur.
+    logits = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    assert metrics.balanced_accuracy(logits, np.array([0, 0, 2])) == 0.75
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(batches())
+def test_agrees_with_scikit_learn(batch):
+    logits, labels = batch
+    probabilities = metrics.softmax(logits)
+    predicted, names = logits.argmax(axis=1), range(logits.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes that do not occur
+        balanced = balanced_accuracy_score(labels, predicted)
+    assert metrics.balanced_accuracy(logits, labels) == pytest.approx(balanced, abs=1e-12)
+    likelihood = log_loss(labels, probabilities, labels=names)
+    assert metrics.negative_log_likelihood(logits, labels) == pytest.approx(likelihood, abs=1e-6)
+    brier = brier_score_loss(labels, probabilities, labels=names, scale_by_half=False)
+    assert metrics.brier_score(logits, labels) == pytest.approx(brier, abs=1e-12)
+
+
+def test_proper_scores_at_extremes(extreme):
+    logits, labels = extreme
+    # scikit-learn clips probabilities, so that a sure and wrong image costs 36 nats at most.
+    doubles = torch.from_numpy(logits.astype(float))
+    likelihood = torch.nn.functional.cross_entropy(doubles, torch.from_numpy(labels)).item()
+    assert metrics.negative_log_likelihood(logits, labels) == pytest.approx(likelihood, rel=1e-12)
+    distances = [
+        (probability - (number == label)) ** 2
+        for row, label in zip(logits, labels, strict=True)
+        for number, probability in enumerate(exact_softmax(row))
+    ]
+    brier = math.fsum(distances) / len(labels)
+    assert metrics.brier_score(logits, labels) == pytest.approx(brier, abs=1e-12)
+
+
+def test_hand_worked_proper_scores():
+    # Probabilities (3/4, 1/4) and (1/2, 1/2), labels 1 and 0.
+    logits, labels = np.log([[3, 1], [1, 1]]), np.array([1, 0])
+    assert metrics.negative_log_likelihood(logits, labels) == pytest.approx(math.log(8) / 2)
+    assert metrics.brier_score(logits, labels) == pytest.approx((2 * 0.75**2 + 2 * 0.5**2) / 2)
+
+
+def test_a_sure_and_wrong_image_costs_the_difference_of_its_logits():
+    logits = np.array([[65504, -65504]], np.float16)
+    assert metrics.negative_log_likelihood(logits, np.array([1])) == 2 * 65504
+    assert metrics.brier_score(logits, np.array([1])) == 2
+
+
+def test_describe_gives_all_scores_in_the_documented_order(extreme):
+    logits, labels = extreme
+    scores = metrics.describe(logits, labels)
+    assert list(scores) == [
+        "accuracy",
+        "balanced_accuracy",
+        "negative_log_likelihood",
+        "brier_score",
+        "rms_calibration_error_10",
+        "rms_calibration_error_15",
+        "rms_calibration_error_equal_count_100",
+        "rms_calibration_error_equal_count_100_without_last",
+        "debiased_rms_calibration_error_10",
+        "expected_calibration_error_15",
+        "maximum_calibration_error_15",
+        "signed_calibration_gap",
+    ]
+    assert all(type(value) is float and math.isfinite(value) for value in scores.values())
+    for name in ("accuracy", "balanced_accuracy", "negative_log_likelihood", "brier_score"):
+        assert scores[name] == getattr(metrics, name)(logits, labels)
+    top, right = metrics.confidence(logits), metrics.correct(logits, labels)
+    for name, definition in metrics.CALIBRATION_SCORES.items():
+        assert scores[name] == definition(top, right)
+
+
+def test_describe_refuses_no_images():
+    with pytest.raises(ValueError, match="no images"):
+        metrics.describe(np.zeros((0, 3)), np.zeros(0, dtype=int))

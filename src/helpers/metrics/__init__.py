@@ -22,7 +22,7 @@ from .scores import (
     negative_log_likelihood,
     softmax,
 )
-from .selective import area_under_risk_coverage, risk_coverage
+from .selective import risk_coverage
 from .temperature import fit_temperature
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Sample",
     "accuracy",
     "accuracy_influence",
-    "area_under_risk_coverage",
     "balanced_accuracy",
     "brier_score",
     "confidence",

@@ -33,21 +33,3 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarr
     error_rate = np.bincount(group, weights=1 - np.asarray(correct)) / count
     kept = np.arange(1, len(group) + 1)
     return kept / len(group), np.cumsum(np.repeat(error_rate, count)) / kept
-
-
-def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return the mean of the risk over the N coverages (AURC): a fraction, lower is better.
-
-    Parameters
-    ----------
-    confidence : float (N,)
-    correct : bool (N,)
-
-    Raises
-    ------
-    ValueError : for no images at all
-
-    Source: Geifman, Uziel and El-Yaniv 2019, Bias-reduced uncertainty estimation for deep neural
-    classifiers.
-    """
-    return float(risk_coverage(confidence, correct)[1].mean())
