@@ -15,7 +15,9 @@ import pytest
 from distributed import LocalCluster
 
 from helpers import ROOT
+from helpers.runs.batch import Outcome, make_run
 from helpers.runs.parameters import NOTEBOOKS
+from helpers.runs.plan import plan
 from helpers.runs.record import read_record, read_records
 
 
@@ -149,6 +151,7 @@ def test_status_tells_what_is_done_missing_and_damaged(results, tmp_path):
     assert "is damaged: metrics.csv differs from its checksum" in answer
 
 
+SWITCH = "switches=[{'experiment': 'pets_scratch', 'lr': 1.0}]"
 ONE = ["--only", "pathmnist_basic", "--seeds", "98"]
 
 
@@ -166,6 +169,7 @@ ONE = ["--only", "pathmnist_basic", "--seeds", "98"]
         (["run", "-p", "corruptions={[]:1}"], "corruptions: "),
         (["run", "-p", "seed=9"], "seed: give seeds as --seeds"),
         (["run", *ONE, "-p", "pretraining_epochs=9"], "no parameter of these runs"),
+        (["run", "--only", "ablation_pe*", "-p", SWITCH], "no parameter to switch 'lr'; there are"),
         (["run", "--jobs", "0"], "Invalid value for '--jobs'"),
         (["rum"], "No such command 'rum'"),
     ],
@@ -176,6 +180,13 @@ def test_bad_input_gives_one_line_and_exit_code_2(words, message):
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
+
+
+def test_a_run_is_not_tried_where_one_that_it_needs_has_failed():
+    *arms, ablation = plan("smoke", [0], "ablation_pets")
+    outcomes = [Outcome(arms[0], 9.0), Outcome(arms[1], 1.0, "InputError", "no such file")]
+    outcome = make_run(ablation, 1, outcomes)
+    assert (outcome.kind, outcome.message, outcome.seconds) == ("InputError", "no such file", 0)
 
 
 def test_ctrl_c_stops_cleanly(tmp_path):

@@ -44,19 +44,42 @@ def test_same_seed_same_weights_and_the_global_generator_is_left_alone(stripes):
     assert not torch.equal(first["network.conv1.weight"], other["network.conv1.weight"])
 
 
-def test_frozen_batch_norm_keeps_affine_and_statistics(stripes):
-    model = make(stripes, batch_norm="frozen").train()
-    before = {name: value.clone() for name, value in model.network.bn1.state_dict().items()}
-    groups = model.parameter_groups(0.1, 0.1)
-    optimizer = torch.optim.SGD(groups)
-    model(stripes.train.images).square().sum().backward()
-    optimizer.step()
-    assert all(torch.equal(v, before[n]) for n, v in model.network.bn1.state_dict().items())
-    assert model.network.conv1.weight.grad.abs().sum() > 0
+@pytest.mark.parametrize(
+    ("batch_norm", "affine_moves", "statistics_move"),
+    [
+        ("train", True, (True, True, True)),
+        ("frozen", False, (False, False, False)),
+        ("affine_frozen", False, (False, True, True)),
+    ],
+)
+def test_what_batch_norm_keeps_in_which_epoch(stripes, batch_norm, affine_moves, statistics_move):
+    model = make(stripes, batch_norm=batch_norm)
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    optimizer = torch.optim.SGD(model.parameter_groups(0.01, 0.01))
+    affine = [norms[-1].weight.clone(), norms[-1].bias.clone()]
+    convolution = model.network.conv1.weight.clone()
+    for epoch, moves in enumerate(statistics_move, start=1):
+        model.train(epoch=epoch)
+        before = [norm.running_mean.clone() for norm in norms]
+        optimizer.zero_grad()
+        model(stripes.train.images).square().sum().backward()
+        optimizer.step()
+        changed = [
+            not torch.equal(n.running_mean, old) for n, old in zip(norms, before, strict=True)
+        ]
+        assert changed == [moves] * len(norms)
+        model.eval()  # as the validation does after each epoch
+    moved = not torch.equal(norms[-1].weight, affine[0])
+    assert moved == (not torch.equal(norms[-1].bias, affine[1])) == affine_moves
+    assert not torch.equal(model.network.conv1.weight, convolution)
 
-    trained = make(stripes).train()
-    trained(stripes.train.images)
-    assert not torch.equal(trained.network.bn1.running_mean, before["running_mean"])
+
+def test_fixed_statistics_are_the_ones_that_normalise(stripes):
+    images = stripes.train.images[:8]
+    model = make(stripes, batch_norm="affine_frozen")
+    evaluated = model.eval()(images)
+    torch.testing.assert_close(model.train(epoch=1)(images), evaluated)
+    assert (model.train(epoch=2)(images) - evaluated).abs().max() > 1e-2
 
 
 def test_parameter_groups_are_backbone_and_head(stripes):
@@ -169,10 +192,12 @@ def test_barlow_twins_is_published_for_resnet50_only(stripes):
         make(stripes, "barlow_twins")
 
 
-def test_frozen_flag_does_not_change_the_outputs(stripes):
+def test_the_mode_of_batch_norm_does_not_change_the_outputs(stripes):
     images = stripes.test.images
-    frozen, trained = (
-        Classifier("resnet18", 3, [0.5] * 3, [0.2] * 3, norm).eval() for norm in ("frozen", "train")
+    trained, *others = (
+        Classifier("resnet18", 3, [0.5] * 3, [0.2] * 3, norm).eval()
+        for norm in ("train", "frozen", "affine_frozen")
     )
-    frozen.load_state_dict(trained.state_dict())
-    torch.testing.assert_close(frozen(images), trained(images))
+    for other in others:
+        other.load_state_dict(trained.state_dict())
+        torch.testing.assert_close(other(images), trained(images))

@@ -23,12 +23,11 @@ from helpers.runs.recipe import MODELS, ExperimentRecipe
 from helpers.runs.record import write_record
 
 EXPERIMENTS = list_experiments()
-SIX = [name for name in EXPERIMENTS if not name.startswith("pretrain_")]
 
 
-def test_there_are_six_experiments_and_two_pretrainings():
-    assert EXPERIMENTS[:2] == ["pretrain_barlow_twins", "pretrain_supervised"]
-    assert len(SIX) == 6
+def test_there_are_two_pretrainings_six_experiments_and_two_ablations():
+    kinds = [name.split("_")[0] for name in EXPERIMENTS]
+    assert kinds == [*["pretrain"] * 2, *["pathmnist"] * 3, *["pets"] * 3, *["ablation"] * 2]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -36,7 +35,8 @@ def test_a_notebook_shows_all_its_parameters(name):
     model = MODELS.get(name, ExperimentRecipe)
     defaults = read_defaults(name)
     assert set(defaults) == set(model.model_fields)
-    assert resolve(name, "paper", 0, {}).image_size == defaults["image_size"]
+    values = {key: value for key, value in defaults.items() if key != "results"}
+    assert resolve(name, "paper", 0, {}).model_dump(exclude={"results"}) == values
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -70,12 +70,31 @@ def test_the_protocol_of_the_authors_code_is_what_the_notebooks_show():
     assert (mixup.mixup_alpha, mixup.augment_probability, mixup.rotation_degrees) == (0.3, 0.4, 20)
     assert (mixup.backbone_lr, mixup.head_lr) == (1e-3, 1e-3)
     assert (pretrained.backbone_lr, pretrained.head_lr) == (5e-5, 5e-4)
-    assert (pretrained.initialisation, pretrained.batch_norm) == ("imagenet", "frozen")
+    assert (pretrained.initialisation, pretrained.batch_norm) == ("imagenet", "affine_frozen")
+    assert {basic.initialisation, mixup.initialisation} == {"random"}
+    assert {basic.batch_norm, mixup.batch_norm} == {"train"}
+    assert (mixup.second_forward, pretrained.second_forward) == (True, True)
+    assert {(r.network, r.image_size) for r in (basic, mixup, pretrained)} == {("resnet18", 28)}
+    same = {"network", "image_size", "batch_size", "weight_decay", "corruptions", "data_source"}
+    assert basic.model_dump(include=same) == mixup.model_dump(include=same)
+    names = ("mixup_alpha", "augment_probability", "rotation_degrees", "corruptions")
+    for name in names:
+        assert getattr(mixup, name) == getattr(pretrained, name)
+    assert (basic.backbone_lr, basic.head_lr) == (1e-3, 1e-3)
     strengths = {"brightness": [0.8, 0.9, 1.1, 1.2], "blur": [0.3, 0.5, 0.7, 0.9]}
     assert mixup.corruptions == strengths
-    pets = [resolve(f"pets_{arm}", "paper", 0, {}) for arm in ("scratch", "supervised")]
-    assert [r.epochs for r in pets] == [120, 25]
-    assert pets[0].corruptions == strengths | {"brightness": [0.6, 0.8, 1.2, 1.4]}
+
+
+def test_the_pets_arms_share_one_configuration():
+    arms = [resolve(f"pets_{arm}", "paper", 0, {}) for arm in ("scratch", "supervised")]
+    arms.append(resolve("pets_barlow_twins", "paper", 0, {}))
+    assert [arm.epochs for arm in arms] == [120, 25, 25]
+    assert [arm.initialisation for arm in arms] == ["random", "imagenet", "barlow_twins"]
+    blur = {"blur": [0.3, 0.5, 0.7, 0.9]}
+    assert arms[0].corruptions == blur | {"brightness": [0.6, 0.8, 1.2, 1.4]}
+    assert all(arm.backbone_lr == arm.head_lr / 10 for arm in arms[1:])
+    own = {"epochs", "initialisation", "backbone_lr", "head_lr"}
+    assert len({arm.model_dump_json(exclude=own) for arm in arms}) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,6 +132,12 @@ def test_overrides_are_python_values_or_words():
         ("corruptions", {"snow": [1.0]}, "corruptions.snow"),
         ("corruptions", {"blur": []}, "corruptions.blur: .*at least 1"),
         ("network", "resnet19", "network: .*'resnet18' or 'resnet50', not 'resnet19'"),
+        (
+            "batch_norm",
+            "freeze",
+            "batch_norm: .*'train', 'frozen' or 'affine_frozen', not 'freeze'",
+        ),
+        ("second_forward", 1, "second_forward: .*valid boolean, not 1"),
         ("augment_probability", 1.5, "augment_probability: .*less than or equal to 1"),
         ("epoch", 3, "no parameter 'epoch'; did you mean epochs?"),
     ],
@@ -159,11 +184,14 @@ def test_the_hash_is_of_what_is_computed_and_not_of_where_or_which_seed():
 def test_runs_come_after_what_they_start_from():
     jobs = plan("smoke", [0, 1])
     names = [job.name for job in jobs]
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 16
     for first, then in [
         ("pretrain_supervised seed 0", "pathmnist_pretrained seed 0"),
         ("pretrain_supervised seed 0", "pets_supervised seed 0"),
         ("pretrain_barlow_twins seed 0", "pets_barlow_twins seed 0"),
+        ("pathmnist_mixup seed 0", "ablation_pathmnist seed 0"),
+        ("pathmnist_pretrained seed 0", "ablation_pathmnist seed 0"),
+        ("pets_supervised seed 0", "ablation_pets seed 0"),
     ]:
         assert names.index(first) < names.index(then)
 
@@ -175,7 +203,7 @@ def test_only_asks_for_a_part_and_for_what_it_needs():
         "pets_barlow_twins seed 3",
     ]
     assert len(plan("smoke", [0], "pretrain_*")) == 2
-    assert len(plan("paper", [0])) == 6  # published weights: nothing to pretrain
+    assert len(plan("paper", [1])) == 6  # published weights: nothing to pretrain
     with pytest.raises(InputError, match="no experiment 'dogs'"):
         plan("smoke", [0], "dogs")
 

@@ -11,16 +11,18 @@ from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.corruptions import corrupt
 from helpers.experiment.data import Data, Split
 from helpers.experiment.evaluation import evaluate, make_examples
-from helpers.experiment.models import make_model
+from helpers.experiment.models import Classifier, make_model
 from helpers.experiment.training import fit, mixed_loss
 
 PLAIN = Augmentation(0.0, 0.0, 0.0)
 FULL = Augmentation(0.4, 20.0, 0.3)
 
 
-def train(data, augmentation=PLAIN, epochs=6, batch_size=32, lr=1e-3, seed=0):
-    model = make_model("resnet18", "random", data, "nowhere", "train", seed)
-    return model, fit(model, data, augmentation, epochs, batch_size, lr, lr, 1e-6, seed)
+def train(data, augmentation=PLAIN, epochs=6, lr=1e-3, seed=0, second=False, **others):
+    arguments = {"batch_norm": "train", "batch_size": 32} | others
+    batch_norm, batch_size = arguments.values()
+    model = make_model("resnet18", "random", data, "nowhere", batch_norm, seed)
+    return model, fit(model, data, augmentation, epochs, batch_size, second, lr, lr, 1e-6, seed)
 
 
 def test_an_easy_set_is_learned(stripes):
@@ -125,6 +127,63 @@ def test_training_batches_are_augmented_and_mixed(stripes, monkeypatch):
     assert seen == originals  # every image once an epoch
 
 
+def count_batches(model):
+    """How many batches went into the statistics, and into which."""
+    norm = model.network.layer4[1].bn2
+    return int(norm.num_batches_tracked), norm.running_mean
+
+
+def test_with_a_second_forward_statistics_see_each_batch_twice(stripes):
+    (once, _), (twice, _) = (train(stripes, FULL, 1, second=second) for second in (False, True))
+    assert [count_batches(model)[0] for model in (once, twice)] == [3, 6]
+    assert not torch.equal(count_batches(once)[1], count_batches(twice)[1])
+
+
+def test_the_second_forward_comes_first_unmixed_and_without_gradient(stripes, monkeypatch):
+    calls = []
+    real = Classifier.forward
+
+    def spied(self, images):
+        if self.training:
+            calls.append((images.clone(), torch.is_grad_enabled()))
+        return real(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", spied)
+    flips = Augmentation(0.4, 0.0, 0.3)  # no rotation, so that each image's colours stay
+    train(stripes, flips, 1, second=True)
+    assert [grad for _, grad in calls] == [False, True] * 3
+    for (unmixed, _), (mixed, _) in zip(calls[::2], calls[1::2], strict=True):
+        levels = unmixed * 255
+        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+        assert not torch.equal(unmixed, mixed)
+
+
+def test_the_second_forward_moves_nothing_but_the_statistics(stripes):
+    # In an epoch whose statistics are fixed it leaves no trace: no gradient, no random draw.
+    states = [
+        train(stripes, FULL, 1, second=second, batch_norm="affine_frozen")[0].state_dict()
+        for second in (False, True)
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_without_mixup_there_is_no_second_forward(stripes):
+    model, _ = train(stripes, PLAIN, 1, second=True)
+    assert count_batches(model)[0] == 3
+
+
+def test_statistics_of_affine_frozen_move_from_the_second_epoch_on(stripes, monkeypatch):
+    counts, real = [], training.score
+
+    def scored(model, split):
+        counts.append(count_batches(model)[0])
+        return real(model, split)
+
+    monkeypatch.setattr(training, "score", scored)
+    train(stripes, epochs=3, batch_norm="affine_frozen")
+    assert counts == [0, 0, 3, 3, 6, 6]  # training subset and validation set, after each epoch
+
+
 def test_last_batch_of_one_image_is_left_out(stripes):
     train_split = Split(stripes.train.images[:17], stripes.train.labels[:17])
     data = Data("odd", False, stripes.classes, train_split, stripes.validation, stripes.test)
@@ -135,7 +194,7 @@ def test_last_batch_of_one_image_is_left_out(stripes):
 def test_learning_rates_reach_their_parameters(stripes):
     model = make_model("resnet18", "random", stripes, "nowhere", "train", 0)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    fit(model, stripes, PLAIN, 1, 32, 1e-12, 1e-2, 0.0, 0)
+    fit(model, stripes, PLAIN, 1, 32, False, 1e-12, 1e-2, 0.0, 0)
     moved = {n: (v - before[n]).abs().max().item() for n, v in model.named_parameters()}
     assert moved["network.fc.weight"] > 1e-3
     assert moved["network.conv1.weight"] < 1e-8

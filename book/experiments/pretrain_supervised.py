@@ -29,7 +29,7 @@ image_size = 224  # pixels
 network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
 stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
-batch_norm = "train"  # or "frozen"
+batch_norm = "train"  # or frozen, affine_frozen
 pretraining_epochs = 100
 batch_size = 256  # the last batch of an epoch is smaller
 backbone_lr = 1e-3  # of AdamW
@@ -51,7 +51,7 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 
 # %%
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-steps = {"epochs": pretraining_epochs, "batch_size": batch_size}
+steps = {"epochs": pretraining_epochs, "batch_size": batch_size, "second_forward": False}
 rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
 training = ex.fit(model, data, augmentation, **steps, **rates, seed=seed)
 report.plot_history(training.history)

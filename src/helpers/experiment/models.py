@@ -41,9 +41,17 @@ class Classifier(nn.Module):
 
     @property
     def machine(self) -> dict:
-        """What the record says of the device: its name, and the threads of the CPU."""
-        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
-        return {"device": name, "threads": torch.get_num_threads()}
+        """What the record says of the device; sums depend on the CPU's threads and vectors too."""
+        return {
+            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
+            "threads": torch.get_num_threads(),
+            "vectors": torch.backends.cpu.get_cpu_capability(),
+        }
+
+    @property
+    def peak_gpu_memory_bytes(self) -> int | None:
+        """The most memory of the GPU that this process has used; None on a CPU."""
+        return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
 
     @property
     def head(self) -> nn.Linear:

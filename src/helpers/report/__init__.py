@@ -1,5 +1,6 @@
 """What a reader sees: records in, tables, figures and sentences out. Knows no torch."""
 
+from .ablation import show_ablation
 from .claims import show_claims
 from .contrasts import show_contrasts
 from .diagrams import show_reliability, show_risk_coverage, show_strengths
@@ -16,6 +17,7 @@ __all__ = [
     "plot_corruptions",
     "plot_history",
     "plot_temperatures",
+    "show_ablation",
     "show_agreement",
     "show_beyond_temperature",
     "show_build",

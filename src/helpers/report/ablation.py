@@ -7,12 +7,11 @@ import numpy as np
 from IPython.display import Markdown
 
 from helpers import metrics
-from helpers.metrics import Estimate, Sample
-from helpers.runs.ablation import identify
+from helpers.metrics import Estimate
 from helpers.runs.parameters import PROFILES
 from helpers.runs.record import Record, read_records
 
-from .cells import DIGITS, SHIFTS, Predictions, sample
+from .cells import DIGITS, SHIFTS, Predictions, sample, score
 from .contrasts import UNITS
 from .source import ARMS, DATASETS, Source, list_numbers, shown_records
 
@@ -124,22 +123,11 @@ def compare_variant(dataset: str, variant: Variant, metric: str, column: str) ->
     )
     if places is None or base is None or reference is None:
         return None
-    parts = [_score(variant.predictions, metric, place) for place in places]
+    parts = [score(variant.predictions, metric, place) for place in places]
     effect = metrics.mean_samples(parts) - base
     after = metrics.mean_samples(parts) - reference
     # As a difference of the two, the arm as it was counts the same seeds.
     return Effect(*(part.estimate() for part in (effect, after - effect, after)))
-
-
-def _score(predictions: Predictions, metric: str, place: int) -> Sample:
-    confidence, correct = predictions.confidence[:, place], predictions.correct[:, place]
-    if metric == "accuracy_percent":
-        influence = np.stack([metrics.accuracy_influence(right) for right in correct])
-        return 100 * Sample(predictions.seeds, correct.mean(axis=-1), influence)
-    pairs = list(zip(confidence, correct, strict=True))
-    values = np.array([metrics.rms_calibration_error(*pair) for pair in pairs])
-    influence = np.stack([metrics.rms_influence(*pair) for pair in pairs])
-    return Sample(predictions.seeds, values, influence)
 
 
 def show_ablation(dataset: str) -> Markdown:
@@ -153,7 +141,7 @@ def show_ablation(dataset: str) -> Markdown:
         arms = {arm: {part.seed: part for part in shown[arm]} for arm in record.run["arms"]}
         for arm, origin in record.run["arms"].items():
             base = arms[arm].get(record.seed)
-            if base is None or identify(base) != origin:
+            if base is None or base.origin != origin:
                 why = f"was made from these runs: that of seed {record.seed} had another {arm}"
                 return Markdown(_explain(dataset, why, "Delete it and make it anew"))
     variants = read_variants(dataset, records)

@@ -139,13 +139,22 @@ def sample(
     places = read_predictions(experiment, tempered).find(dataset, column)
     if places is None:
         return None
-    return metrics.mean_samples([_score(experiment, metric, place, tempered) for place in places])
+    return metrics.mean_samples([_score_arm(experiment, metric, p, tempered) for p in places])
 
 
 @cache
-def _score(experiment: str, metric: str, place: int, tempered: bool) -> Sample:
-    """Return the accuracy in percent or the calibration error of an arm under one condition."""
-    predictions = read_predictions(experiment, tempered)
+def _score_arm(experiment: str, metric: str, place: int, tempered: bool) -> Sample:
+    return score(read_predictions(experiment, tempered), metric, place)
+
+
+def score(predictions: Predictions, metric: str, place: int) -> Sample:
+    """Return a metric under one condition, in the paper's units.
+
+    Parameters
+    ----------
+    metric : ``accuracy_percent`` or ``rms_calibration_error``
+    place : of the condition
+    """
     confidence, correct = predictions.confidence[:, place], predictions.correct[:, place]
     if metric == "accuracy_percent":
         values = correct.mean(axis=-1)

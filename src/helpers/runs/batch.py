@@ -91,7 +91,7 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
     from distributed import Client, LocalCluster, as_completed
 
     if scheduler is None:
-        workers = workers or (1 if _has_gpu() else CPU_COUNT)
+        workers = workers or (1 if has_gpu() else CPU_COUNT)
         at_once = min(workers, len(missing))
         tqdm.write(f"{len(missing)} runs to make, {at_once} at a time")
         cluster = LocalCluster(
@@ -113,7 +113,7 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
     with client, tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar:
         futures, jobs = {}, {}
         for job in missing:
-            first = [futures[job.start]] if job.start in futures else []
+            first = [futures[folder] for folder in job.needs if folder in futures]
             future = client.submit(make_run, job, threads, first, pure=False)
             futures[job.folder], jobs[future] = future, job
         for future in as_completed(jobs):
@@ -136,14 +136,15 @@ def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
     ----------
     job : what to make
     threads : cores that the run may take; None leaves the worker's setting
-    first : outcome of the run that it starts from, if that belongs to the batch
+    first : outcomes of the runs that it needs, as far as they belong to the batch
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     started = time.perf_counter()
-    if first and first[0].kind:
-        return Outcome(job, 0, first[0].kind, first[0].message)
+    for needed in first:
+        if needed.kind:
+            return Outcome(job, 0, needed.kind, needed.message)
     if threads is not None:
         os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     # Dask asks malloc to give memory back at once; a training takes the same blocks every step,
@@ -171,7 +172,7 @@ def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
     return Outcome(job, time.perf_counter() - started, kind, message)
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Return whether the driver lists a GPU that this process may use; takes no torch."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not shutil.which("nvidia-smi"):
         return False

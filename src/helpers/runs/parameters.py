@@ -21,9 +21,9 @@ PROFILES = ROOT / "profiles"
 
 
 def list_experiments() -> list[str]:
-    """Return the notebooks' names, the pretraining ones first."""
+    """Return the notebooks' names: pretraining first, then the experiments, then ablations."""
     names = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
-    return sorted(names, key=lambda name: not name.startswith("pretrain_"))
+    return sorted(names, key=lambda name: (name[:8] != "pretrain", name[:8] == "ablation"))
 
 
 def read_defaults(experiment: str) -> dict:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 
+from .ablation import list_arms, list_variants
 from .parameters import list_experiments, read_defaults, read_profile, resolve, unknown
-from .recipe import MODELS, SHARED, ExperimentRecipe, Recipe
+from .recipe import MODELS, SHARED, AblationRecipe, ExperimentRecipe, Recipe
 from .record import read_record, run_folder
 
 
@@ -37,9 +38,12 @@ class Job:
         return self.folder.with_suffix(".ipynb")
 
     @property
-    def start(self) -> Path:
-        """The folder of the run that it starts from, if it starts from a checkpoint."""
-        return (ROOT / self.recipe.start).parent
+    def needs(self) -> list[Path]:
+        """The folders of the runs that must be made first; what starts from none names none."""
+        if isinstance(self.recipe, AblationRecipe):
+            arms = list_arms(self.experiment, self.recipe)
+            return [run_folder(self.folder.parents[1], arm, self.recipe.seed) for arm in arms]
+        return [(ROOT / self.recipe.start).parent]
 
     def is_done(self) -> bool:
         """Return whether the record is there.
@@ -47,7 +51,7 @@ class Job:
         Raises
         ------
         InputError : where it is there but damaged, or made with another recipe or from other
-            weights than now lie where it starts
+            runs than now lie where it looks for them
         """
         record = read_record(self.folder)
         if record is None:
@@ -55,9 +59,12 @@ class Job:
         record.check()
         ours, theirs = self.recipe.computed, record.run["parameters"]
         other = [name for name in ours if ours[name] != theirs.get(name)]
-        start = read_record(self.start)
-        if start and start.run["files"].get("weights.pt") != record.run["weights"]["sha256"]:
-            other.append("weights to start from")
+        for needed in filter(None, map(read_record, self.needs)):
+            if isinstance(self.recipe, AblationRecipe):
+                if needed.origin != record.run["arms"].get(needed.experiment):
+                    other.append(f"{needed.experiment} to compare with")
+            elif needed.run["files"].get("weights.pt") != record.run["weights"]["sha256"]:
+                other.append("weights to start from")
         if other:
             raise InputError(
                 f"{self.folder} was made with another recipe (other {', '.join(other)});"
@@ -81,14 +88,15 @@ class Job:
 def plan(
     profile: str, seeds: Iterable[int], only: str = "*", overrides: Mapping | None = None
 ) -> list[Job]:
-    """Return the runs that are asked for, each after the run that it starts from.
+    """Return the runs that are asked for, each after the runs that it needs.
 
     Parameters
     ----------
     profile : name of a file in ``profiles``
     seeds : of each experiment
     only : pattern of experiment names; pretraining is made where a run starts from it, or where
-        the pattern begins with ``pretrain``
+        the pattern begins with ``pretrain``; an ablation for seed 0, or for all seeds where the
+        pattern begins with ``ablation``
     overrides : parameters that replace the profile's
 
     Raises
@@ -104,7 +112,8 @@ def plan(
     jobs: dict[Path, Job] = {}
     for seed in seeds:
         for name in names:
-            _add(jobs, name, profile, seed, overrides)
+            if seed == 0 or only.startswith("ablation") or not name.startswith("ablation_"):
+                _add(jobs, name, profile, seed, overrides)
     known = {name for job in jobs.values() for name in type(job.recipe).model_fields}
     for name in overrides:
         if name not in known:
@@ -116,10 +125,24 @@ def _add(jobs: dict[Path, Job], name: str, profile: str, seed: int, overrides: d
     recipe = resolve(name, profile, seed, overrides)
     changed = {"seed", *read_profile(profile), *overrides} & read_defaults(name).keys()
     job = Job(name, recipe, recipe.model_dump(include=changed))
-    source, digits = job.start.parent.name, job.start.name.removeprefix("seed-")
-    if source in list_experiments() and source != name and digits.isdigit():
+    if isinstance(recipe, AblationRecipe):
+        for arm in list_arms(name, recipe):
+            _add(jobs, arm, profile, seed, overrides)
+        # A switch that cannot be turned stops the batch here, before anything trains.
+        list_variants(
+            recipe, {jobs[folder].experiment: jobs[folder].recipe for folder in job.needs}
+        )
+    else:
+        _add_start(jobs, job, profile, overrides)
+    jobs[job.folder] = job
+
+
+def _add_start(jobs: dict[Path, Job], job: Job, profile: str, overrides: dict) -> None:
+    """Add the pretraining that a run starts from, if it belongs to the same results."""
+    (start,) = job.needs
+    source, digits = start.parent.name, start.name.removeprefix("seed-")
+    if source in list_experiments() and source != job.experiment and digits.isdigit():
         passed = SHARED | MODELS[source].model_fields.keys() - ExperimentRecipe.model_fields.keys()
         rest = {key: value for key, value in overrides.items() if key in passed}
-        if job.start == run_folder(ROOT / recipe.results, source, int(digits)):
+        if start == run_folder(ROOT / job.recipe.results, source, int(digits)):
             _add(jobs, source, profile, int(digits), rest)
-    jobs[job.folder] = job

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from helpers import InputError
 
@@ -26,20 +26,6 @@ class Recipe(BaseModel):
     seed: int = Field(ge=0, lt=2**32)
     results: str = Field(min_length=1)
     data_dir: str = Field(min_length=1)
-    data_source: Literal["official", "synthetic"]
-    image_size: int = Field(ge=16, le=1024)
-    network: Literal["resnet18", "resnet50"]
-    initialisation: str = Field(min_length=1)
-    stand_in_weights: dict[str, str]
-    batch_norm: Literal["train", "frozen"]
-    weight_decay: NotNegative
-
-    @property
-    def start(self) -> str:
-        """What the network starts from: the initialisation, or the checkpoint in its place."""
-        if self.initialisation in self.stand_in_weights:
-            return f"{self.results}/{self.stand_in_weights[self.initialisation]}"
-        return self.initialisation
 
     @property
     def identity(self) -> str:
@@ -53,7 +39,26 @@ class Recipe(BaseModel):
         return self.model_dump(mode="json", exclude=LOCATIONS)
 
 
-class ExperimentRecipe(Recipe):
+class TrainingRecipe(Recipe):
+    """Parameters of a notebook that trains one network."""
+
+    data_source: Literal["official", "synthetic"]
+    image_size: int = Field(ge=16, le=1024)
+    network: Literal["resnet18", "resnet50"]
+    initialisation: str = Field(min_length=1)
+    stand_in_weights: dict[str, str]
+    batch_norm: Literal["train", "frozen", "affine_frozen"]
+    weight_decay: NotNegative
+
+    @property
+    def start(self) -> str:
+        """What the network starts from: the initialisation, or the checkpoint in its place."""
+        if self.initialisation in self.stand_in_weights:
+            return f"{self.results}/{self.stand_in_weights[self.initialisation]}"
+        return self.initialisation
+
+
+class ExperimentRecipe(TrainingRecipe):
     """Parameters of the six experiments."""
 
     epochs: int = Field(ge=1)
@@ -61,12 +66,13 @@ class ExperimentRecipe(Recipe):
     backbone_lr: Positive
     head_lr: Positive
     mixup_alpha: NotNegative
+    second_forward: bool
     augment_probability: Probability
     rotation_degrees: float = Field(ge=0, le=180)
     corruptions: dict[Literal["brightness", "blur"], Annotated[list[Positive], Field(min_length=1)]]
 
 
-class PretrainingRecipe(Recipe):
+class PretrainingRecipe(TrainingRecipe):
     """Parameters that both pretraining notebooks have."""
 
     dataset: Literal["pathmnist", "pets"]
@@ -93,6 +99,12 @@ class BarlowTwinsRecipe(PretrainingRecipe):
     off_diagonal_weight: Positive
 
 
+class AblationRecipe(Recipe):
+    """Parameters of an ablation: the name of an arm in each switch, and what it changes there."""
+
+    switches: Annotated[list[dict[str, JsonValue]], Field(min_length=1)]
+
+
 #: What a run that others start from takes over from a command line meant for them, besides the
 #: parameters that pretraining alone has.
 SHARED = {"results", "data_dir", "data_source", "image_size", "network"}
@@ -100,6 +112,8 @@ SHARED = {"results", "data_dir", "data_source", "image_size", "network"}
 MODELS = {
     "pretrain_supervised": SupervisedPretrainingRecipe,
     "pretrain_barlow_twins": BarlowTwinsRecipe,
+    "ablation_pathmnist": AblationRecipe,
+    "ablation_pets": AblationRecipe,
 }
 
 

@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows
     resource = None
 
-PACKAGES = ("torch", "torchvision", "medmnist", "numpy", "pandas", "pillow")
+PACKAGES = ("torch", "torchvision", "medmnist", "numpy", "scipy", "pandas", "pillow")
 
 
 class Run:
@@ -32,42 +32,49 @@ class Run:
         self.started = datetime.now(UTC)
         self.environment = describe_environment()
 
-    def finish(self, data, model, training, evaluation=None, examples=None) -> Record:
+    def finish(self, data, model, training, evaluation=None) -> Record:
         """Write the record of the run.
 
         Parameters
         ----------
-        data, model, training, evaluation, examples : what the functions of
-            ``helpers.experiment`` return; without an evaluation the run is a pretraining and
-            its record holds the backbone's weights
+        data, model, training, evaluation : what the functions of ``helpers.experiment`` return;
+            without an evaluation the run is a pretraining and its record holds the backbone's
+            weights
 
         Raises
         ------
         InputError : where the results cannot be written
         """
-        contents = {"history.csv": _csv(training.history)}
+        contents = {"history.csv": pack_table(training.history)}
         if evaluation is None:
             contents["weights.pt"] = model.pack_backbone()
         else:
-            contents["metrics.csv"] = _csv(evaluation.scores())
-            contents["predictions.npz"] = _npz(evaluation.arrays())
-            contents["examples.npz"] = _npz(examples)
+            contents["metrics.csv"] = pack_table(evaluation.scores())
+            contents["predictions.npz"] = pack_arrays(evaluation.arrays())
+            contents["examples.npz"] = pack_arrays(evaluation.examples)
         about = {
+            "data": data.summary,
+            "weights": model.weights,
+            "train_seconds": round(training.seconds, 3),
+            "evaluate_seconds": round(evaluation.seconds, 3) if evaluation else None,
+            "best_epoch": training.best_epoch,
+        }
+        return self._write(model, about, contents)
+
+    def _write(self, model, about: dict, contents: dict[str, bytes]) -> Record:
+        """Write a record of these files, with what every run tells besides what it is about."""
+        run = {
             "experiment": self.experiment,
             "seed": self.recipe.seed,
             "parameters": self.recipe.model_dump(mode="json"),
             "recipe_hash": self.recipe.identity,
-            "data": data.summary,
-            "weights": model.weights,
             "environment": model.machine | self.environment,
             "started": self.started.isoformat(timespec="seconds"),
-            "train_seconds": round(training.seconds, 3),
-            "evaluate_seconds": round(evaluation.seconds, 3) if evaluation else None,
             "peak_memory_bytes": _peak_memory_bytes(),
-            "best_epoch": training.best_epoch,
+            "peak_gpu_memory_bytes": model.peak_gpu_memory_bytes,
         }
         folder = run_folder(ROOT / self.recipe.results, self.experiment, self.recipe.seed)
-        return write_record(folder, about, contents)
+        return write_record(folder, run | about, contents)
 
 
 def begin(experiment: str, values: Mapping) -> Run:
@@ -87,7 +94,9 @@ def begin(experiment: str, values: Mapping) -> Run:
 
 def describe_environment() -> dict:
     """Return what else the numbers of a run depend on: platform, versions, commit."""
-    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
+    commit = _git("rev-parse", "HEAD")
+    # Files that git does not know yet count too; where else they lie, they decide no number.
+    changes = _git("status", "--porcelain", "--", "src", "book/experiments", "profiles")
     return {
         "machine": platform.machine(),
         "system": platform.system(),
@@ -113,11 +122,13 @@ def _peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _csv(table) -> bytes:
+def pack_table(table) -> bytes:
+    """Return a data frame as a record's file."""
     return table.to_csv(index=False).encode()
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Return arrays as a record's file."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

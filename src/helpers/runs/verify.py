@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 
-from .batch import BatchError, _has_gpu, make_run
+from .batch import BatchError, has_gpu, make_run
 from .comparison import Comparison, compare
 from .parameters import list_experiments, unknown
 from .plan import Job
@@ -67,7 +67,7 @@ def plan_repeat(record: Record, results: Path) -> Job:
         why = f"{record.experiment} has no {', '.join(sorted(gone))} any more" if gone else None
         raise _refuse(record, why or f"its parameters are not those of recipe {run['recipe_hash']}")
     device = run["environment"]["device"]
-    if device != "cpu" and not _has_gpu():
+    if device != "cpu" and not has_gpu():
         raise InputError(
             f"{record.folder} cannot be repeated: it was made on {device}, and this machine has no"
             " GPU; repeat it where there is one"

@@ -1,0 +1,52 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # PathMNIST: do the open choices matter?
+#
+# Each switch takes the recipe of one arm from the record of that arm's run, changes one choice to
+# another reading, and trains and tests again with the same seed. The record is compared with the
+# arm's own, image by image, on the page "Register of open choices", which also says where each
+# reading comes from.
+
+# %% tags=["parameters"]
+seed = 0  # of the runs to compare with
+results = "results/paper"  # folder of this profile's records, those of the arms too
+data_dir = "data"  # folder of the data sets and published weights
+# The readings of each choice; one that an arm has already is left out.
+switches = [
+    {"experiment": "pathmnist_mixup", "second_forward": False},
+    {"experiment": "pathmnist_mixup", "second_forward": True},
+    {"experiment": "pathmnist_mixup", "backbone_lr": 5e-4, "head_lr": 5e-4},
+    {"experiment": "pathmnist_mixup", "backbone_lr": 1e-3, "head_lr": 1e-3},
+    {"experiment": "pathmnist_pretrained", "batch_norm": "train"},
+    {"experiment": "pathmnist_pretrained", "batch_norm": "frozen"},
+    {"experiment": "pathmnist_pretrained", "batch_norm": "affine_frozen"},
+]
+
+# %%
+from helpers import experiment as ex, runs
+
+ablation = runs.begin_ablation("ablation_pathmnist", globals())
+data = ex.load_data("pathmnist", **ablation.data_parameters)
+
+# %%
+steps = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr", "weight_decay"}
+for variant in ablation.vary(data):
+    r = variant.recipe
+    model = ex.make_model(r.network, r.start, data, data_dir, r.batch_norm, seed)
+    augmentation = ex.Augmentation(r.augment_probability, r.rotation_degrees, r.mixup_alpha)
+    training = ex.fit(model, data, augmentation, **r.model_dump(include=steps), seed=seed)
+    ablation.add(variant, model, training, ex.evaluate(model, data, r.corruptions))
+
+# %%
+ablation.finish(data).metrics
