@@ -88,6 +88,7 @@ def _strengths(dataset, lines, axis, unit):
         for row, line in lines.items():
             draw_estimates(axes, line.keys(), line.values(), style_arms(dataset)[row])
         axes.set(xlabel=axis, ylabel=unit)
+        axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
         axes.grid(axis="y")
 
     return draw

@@ -24,6 +24,9 @@ CAPTIONS = {
 }
 CAPTIONS |= {number + 4: caption for number, caption in CAPTIONS.items()}
 
+#: No interval reaches beyond what its metric can be: from 0 to this.
+LARGEST = {"accuracy_percent": 100.0, "rms_calibration_error": 1.0}
+
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
 
@@ -47,7 +50,9 @@ def summarise() -> pd.DataFrame:
         row = {"digits": digits, "floor": None, "verdict": "withheld"}
         if measured is not None:
             estimate = measured.estimate()
-            row |= {name: getattr(estimate, name) for name in ("mean", "deviation", "low", "high")}
+            ends = np.clip([estimate.low, estimate.high], 0, LARGEST[cell.metric])
+            row |= {"mean": estimate.mean, "deviation": estimate.deviation}
+            row |= {"low": ends[0], "high": ends[1]}
             if cell.metric == "rms_calibration_error":
                 row["floor"] = _find_floor(cell)
         if not withheld[cell.dataset]:
