@@ -1,6 +1,8 @@
 """Ablations: planned, made on a tiny data set by their own notebook, and shown."""
 
 import json
+import re
+import shutil
 
 import jupytext
 import numpy as np
@@ -11,7 +13,8 @@ import made_up
 from helpers import InputError, experiment, metrics
 from helpers.experiment.data import Data, Split
 from helpers.report.ablation import show_ablation
-from helpers.runs.parameters import NOTEBOOKS
+from helpers.report.source import ARMS, DATASETS
+from helpers.runs.parameters import NOTEBOOKS, read_defaults
 from helpers.runs.plan import plan
 from helpers.runs.record import read_record, run_folder, write_record
 from helpers.runs.run import pack_arrays
@@ -110,9 +113,11 @@ def test_an_ablation_of_arms_that_were_made_anew_is_not_done(jobs):
     path = jobs["pathmnist_pretrained"].folder / "run.json"
     whole = path.read_text()
     path.write_text(json.dumps(json.loads(whole) | {"recipe_hash": "another"}))
-    with pytest.raises(InputError, match="other pathmnist_pretrained to compare with"):
-        jobs["ablation_pathmnist"].is_done()
-    path.write_text(whole)
+    try:
+        with pytest.raises(InputError, match="other pathmnist_pretrained to compare with"):
+            jobs["ablation_pathmnist"].is_done()
+    finally:
+        path.write_text(whole)
 
 
 def test_other_switches_are_another_recipe(jobs):
@@ -178,31 +183,31 @@ def test_ablations_are_made_for_seed_0_or_where_asked_for():
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    made_up.write_records(tmp_path, "made_up", seeds=(0, 1))
+    made_up.write_records(tmp_path, "made_up")
     made_up.show(monkeypatch, tmp_path, "made_up")
     return tmp_path
 
 
-def write_ablation(results, seed=0):
+def write_ablation(results, *seeds):
     """Write variants of an arm: as good as it, as good as the arm before it, and hopeless."""
-    names = ("pathmnist_mixup", "pathmnist_pretrained")
-    mixup, pretrained = (read_record(run_folder(results, name, seed)) for name in names)
-    arrays = pretrained.predictions
-    same, before = arrays["logits"], mixup.predictions["logits"]
     changes = {"as it is": {"epochs": 6}, "as before": {"head_lr": 0.5}, "hopeless": {"epochs": 1}}
-    predictions = {name: arrays[name] for name in ("labels", "corruption", "strength")} | {
-        "variants": np.array(list(changes)),
-        "experiments": np.array(["pathmnist_pretrained"] * 3),
-        "logits": np.stack([same, before, -same]),
-    }
-    run = pretrained.run | {
-        "experiment": "ablation_pathmnist",
-        "arms": {"pathmnist_pretrained": pretrained.origin},
-        "changes": changes,
-    }
-    contents = {"predictions.npz": pack_arrays(predictions)}
-    write_record(run_folder(results, "ablation_pathmnist", seed), run, contents)
-    return before, same, arrays["labels"]
+    for seed in seeds:
+        names = ("pathmnist_mixup", "pathmnist_pretrained")
+        mixup, pretrained = (read_record(run_folder(results, name, seed)) for name in names)
+        arrays = pretrained.predictions
+        same, before = arrays["logits"], mixup.predictions["logits"]
+        predictions = {name: arrays[name] for name in ("labels", "corruption", "strength")} | {
+            "variants": np.array(list(changes)),
+            "experiments": np.array(["pathmnist_pretrained"] * 3),
+            "logits": np.stack([same, before, -same]),
+        }
+        run = pretrained.run | {
+            "experiment": "ablation_pathmnist",
+            "arms": {"pathmnist_pretrained": pretrained.origin},
+            "changes": changes,
+        }
+        contents = {"predictions.npz": pack_arrays(predictions)}
+        write_record(run_folder(results, "ablation_pathmnist", seed), run, contents)
 
 
 def read_table(text):
@@ -213,34 +218,91 @@ def read_table(text):
     return [{line[0].split(": ")[1]: line[1:] for line in part} for part in (accuracy, error)]
 
 
+def read_comparisons(cell):
+    """Return before, after and the conclusion, by the arm that is held against."""
+    return dict(re.findall(r"\[minus ([^]]+):\]\{\.verdict\} \[([^]]+)\]\{\.verdict\}", cell))
+
+
 def test_a_conclusion_stays_moves_or_is_undecided(results):
-    before, same, labels = write_ablation(results)
+    write_ablation(results, 0, 1, 2)
     text = show_ablation("pathmnist").data
-    accuracy, error = read_table(text)
+    accuracy, _ = read_table(text)
     assert list(accuracy) == ["`epochs` 5 → 6", "`head_lr` 0.0005 → 0.5", "`epochs` 5 → 1"]
-    stays, undecided, moves = (cells[0] for cells in accuracy.values())
-    assert stays.startswith("+0.0 ")
-    assert "✓ stays" in stays
-    assert "? undecided" in undecided
-    assert "✗ moves" in moves
-    # Signs and sizes, from seed 0 alone, as the ablation.
-    arm, reference, turned = (
-        100 * metrics.accuracy(logits[0], labels) for logits in (same, before, -same[:1])
-    )
-    signed = [f"{value:+.1f}".replace("-", "−") for value in (turned - arm, arm - reference)]
-    assert moves.startswith(f"{signed[0]} [")
-    assert f"[{signed[1]}, then −" in moves
-    assert all(len(cells) == 3 for part in (accuracy, error) for cells in part.values())
-    assert "from seed 0 alone: how far other seeds would lie" in text
-    assert "| MixUp + Aug + PT, against MixUp + Aug: `epochs` 5 → 1 |" in text
-
-
-def test_with_more_seeds_the_interval_is_over_them_too(results):
-    for seed in (0, 1):
-        write_ablation(results, seed)
-    text = show_ablation("pathmnist").data
-    assert "for other seeds and other test images, from the seeds 0, 1" in text
+    stays, undecided, moves = (read_comparisons(cells[0]) for cells in accuracy.values())
+    assert stays["MixUp + Aug"].endswith(" ✓ stays")
+    assert undecided["MixUp + Aug"].endswith(" → +0.0 ? undecided")
+    assert moves["MixUp + Aug"].endswith(" ✗ moves")
+    # The same switch may answer otherwise in another pair; all are shown.
+    assert list(stays) == list(undecided) == list(moves) == ["Basic", "MixUp + Aug"]
+    assert undecided["Basic"].endswith(" ✓ stays")
+    assert "| MixUp + Aug + PT: `epochs` 5 → 1 |" in text
+    assert "for other seeds and other test images, from the seeds 0–2" in text
     assert "alone" not in text
+
+
+def test_one_seed_decides_nothing_and_shows_what_it_measured(results):
+    write_ablation(results, 0)
+    text = show_ablation("pathmnist").data
+    arms = [read_record(run_folder(results, name, 0)).predictions for name in ARMS["pathmnist"]]
+    labels = arms[0]["labels"]
+    basic, mixup, arm = (100 * metrics.accuracy(part["logits"][0], labels) for part in arms)
+    turned = 100 * metrics.accuracy(-arms[2]["logits"][0], labels)
+    accuracy, error = read_table(text)
+    cell = accuracy["`epochs` 5 → 1"][0]
+    assert cell.startswith(f"{turned - arm:+.1f} [".replace("-", "−"))
+    expected = {"Basic": basic, "MixUp + Aug": mixup}
+    assert turned < basic < mixup < arm  # so both signs change
+    assert read_comparisons(cell) == {
+        row: f"{arm - other:+.1f} → {turned - other:+.1f} ? undecided".replace("-", "−")
+        for row, other in expected.items()
+    }
+    cells = [cell for part in (accuracy, error) for cells in part.values() for cell in cells]
+    assert len(cells) == 2 * 3 * 3
+    for cell in cells:
+        pairs = read_comparisons(cell)
+        assert list(pairs) == ["Basic", "MixUp + Aug"]
+        assert all(pair.endswith(" ? undecided") for pair in pairs.values())
+    assert "from seed 0 alone: how far other seeds would lie" in text
+    assert "every conclusion is undecided" in text
+
+
+@pytest.mark.parametrize(("lost", "expected"), [((1, 2), "? undecided"), ((2,), "✗ moves")])
+def test_a_conclusion_needs_two_seeds_that_both_arms_have(results, lost, expected):
+    """Basic was made with fewer seeds than the ablation: that pair has only theirs."""
+    for seed in lost:
+        shutil.rmtree(run_folder(results, "pathmnist_basic", seed))
+    write_ablation(results, 0, 1, 2)
+    accuracy, _ = read_table(show_ablation("pathmnist").data)
+    pairs = read_comparisons(accuracy["`epochs` 5 → 1"][0])
+    assert pairs["Basic"].endswith(expected)
+    assert pairs["MixUp + Aug"].endswith("✗ moves")
+
+
+def test_without_a_seed_in_common_there_is_no_pair(results):
+    shutil.rmtree(run_folder(results, "pathmnist_basic", 0))
+    write_ablation(results, 0)
+    accuracy, _ = read_table(show_ablation("pathmnist").data)
+    assert list(read_comparisons(accuracy["`epochs` 5 → 1"][0])) == ["MixUp + Aug"]
+
+
+@pytest.mark.parametrize(("dataset", "title"), DATASETS.items())
+def test_the_register_marks_as_measured_what_the_ablation_switches(dataset, title):
+    page = (NOTEBOOKS.parent / "register.md").read_text()
+    section = page.split(f"\n## {title}\n")[1].split("\n### ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    measured = {
+        (arm, parameter)
+        for _, here, answer in rows
+        if "yes" in answer
+        for arm in [answer.split("yes, in ")[1].rstrip(" |")]
+        for parameter in re.findall(r"`(\w+)", here)
+    }
+    switches = read_defaults(f"ablation_{dataset}")["switches"]
+    assert measured == {
+        (ARMS[dataset][switch["experiment"]], parameter)
+        for switch in switches
+        for parameter in switch.keys() - {"experiment"}
+    }
 
 
 def test_what_is_not_there_is_said_with_the_command_that_makes_it(results, monkeypatch):
@@ -252,9 +314,9 @@ def test_what_is_not_there_is_said_with_the_command_that_makes_it(results, monke
 
 
 def test_an_ablation_of_other_runs_is_not_shown(results, monkeypatch):
-    write_ablation(results)
+    write_ablation(results, 0)
     folder = run_folder(results, "pathmnist_pretrained", 0)
-    for seed in (0, 1):
+    for seed in (0, 1, 2):
         path = folder.with_name(f"seed-{seed}") / "run.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe_hash": "another"}))
     made_up.show(monkeypatch, results, "made_up")

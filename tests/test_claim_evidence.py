@@ -128,7 +128,7 @@ def test_the_file_is_read_whole():
     claims = read_claims()
     assert {claim.id for claim in claims} >= {"pets-gain-blur", "pretraining-not-robust"}
     for claim in claims:
-        text = f"{claim.section} {claim.statement} {claim.reading}"
+        text = f"{claim.section} {claim.statement} {claim.reading} {getattr(claim, 'untested', '')}"
         assert not set("[]|") & set(text), f"{claim.id} would break the table of the page"
 
 
@@ -170,7 +170,14 @@ def test_ids_and_denials_are_checked():
     assert [claim.id for claim in parse_claims(str([GOOD, denial]))] == ["a", "d"]
     with pytest.raises(InputError, match="a: the id is taken"):
         parse_claims(str([GOOD, GOOD]))
-    with pytest.raises(InputError, match="d: denies: no claim 'a' stands above"):
-        parse_claims(str([denial, GOOD]))
+    untested = {"id": "a", "section": "b", "statement": "c", "untested": "why"}
+    for before in ([], [GOOD | {"figure": 1.0}], [untested]):
+        with pytest.raises(InputError, match="d: denies: no claim 'a' without a figure stands"):
+            parse_claims(str([*before, denial, GOOD | {"id": "later"}]))
+    with pytest.raises(InputError, match="a: measure: "):
+        parse_claims(str([untested | {"measure": "accuracy"}]))
     with pytest.raises(InputError, match="no YAML"):
         parse_claims("- statement: one: two")
+    for text in ("", "- word", "a: 1"):
+        with pytest.raises(InputError, match="must be a list of claims"):
+            parse_claims(text)

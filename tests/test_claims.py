@@ -1,5 +1,7 @@
 """Each verdict made to appear, from the paper's numbers, from samples, and from made-up records."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,8 @@ PETS = "compare: [Supervised > No Pretraining, Self-Supervised > No Pretraining]
 
 
 def test_what_the_paper_does_not_bear_out():
-    found = {claim.id: judge_paper(claim) for claim in statements.read_claims()[:-1]}
+    read = [claim for claim in statements.read_claims() if isinstance(claim, statements.Claim)]
+    found = {claim.id: judge_paper(claim) for claim in read}
     fails = {name: finding for name, finding in found.items() if finding.word == "fails"}
     named = {
         name: (finding.shown.pair.left, finding.shown.column, finding.shown.difference)
@@ -76,10 +79,10 @@ CLEAR, UNSURE, SLIGHT = 5.0, 0.1, 0.55  # against a spread of 1 over ten seeds
 
 @pytest.fixture
 def given(monkeypatch):
-    """Let the runs say these samples, one a comparison."""
+    """Let the runs say these samples, one a comparison, whenever all are asked for."""
 
     def give(*samples):
-        left = iter(samples)
+        left = cycle(samples)
         monkeypatch.setattr(assessment, "subtract", lambda *arguments: next(left))
         columns = ["Clean", "f=0.6", "f=0.8", "f=1.2", "f=1.4", "sigma=0.3"][: len(samples)]
         return parse(
@@ -142,6 +145,59 @@ def test_a_figure_shows_the_largest_gain_and_judges_the_direction(given):
     assert finding.why == "the direction is judged, not the figure"
 
 
+# Denials
+
+
+def judge_denial(monkeypatch, claim):
+    """Return what is found of the denial of a claim, on the paper and on the runs."""
+    denial = statements.Denial(id="d", section="b", statement="c", denies=claim.id)
+    monkeypatch.setattr(assessment, "read_claims", lambda: [claim, denial])
+    return judge_claims.__wrapped__()[1][1:]
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "word", "shown"),
+    [
+        ("Supervised > No Pretraining, Self-Supervised > No Pretraining", "fails", 19.9),
+        ("Supervised < No Pretraining, Self-Supervised < No Pretraining", "holds", 19.9),
+        ("Supervised > No Pretraining, Self-Supervised < No Pretraining", "cannot tell", 23.2),
+        ("Supervised > 96.9, Supervised < No Pretraining", "cannot tell", 0.0),  # equal as printed
+    ],
+)
+def test_a_denial_on_the_paper(monkeypatch, given, comparisons, word, shown):
+    given(None)
+    finding, _ = judge_denial(monkeypatch, parse(f"{CLEAN}, compare: [{comparisons}]"))
+    assert finding.word == word
+    assert finding.shown.difference == pytest.approx(shown)
+
+
+@pytest.mark.parametrize(
+    ("means", "claim_word", "word", "shown"),
+    [
+        ([CLEAR, 6.0], "holds", "fails", CLEAR),
+        ([SLIGHT] * 6, "holds", "fails", SLIGHT),
+        ([-CLEAR, -6.0], "fails", "holds", -CLEAR),
+        ([-SLIGHT] * 6, "cannot tell", "holds", -SLIGHT),  # all must be losses: no correction
+        ([*[40.0] * 5, -CLEAR], "fails", "cannot tell", 40.0),  # one loss of six denies nothing
+        ([-CLEAR, -UNSURE], "fails", "cannot tell", -UNSURE),
+        ([UNSURE, -UNSURE], "cannot tell", "cannot tell", UNSURE),
+    ],
+)
+def test_a_denial_on_the_runs(monkeypatch, given, means, claim_word, word, shown):
+    claim = given(*map(sample, means))
+    assert judge_runs(claim).word == claim_word
+    _, finding = judge_denial(monkeypatch, claim)
+    assert finding.word == word
+    assert finding.shown.difference == pytest.approx(shown)
+
+
+def test_a_denial_needs_every_comparison_and_seeds(monkeypatch, given):
+    _, finding = judge_denial(monkeypatch, given(sample(-CLEAR), None))
+    assert (finding.word, finding.why) == ("cannot tell", "1 of 2 not measured")
+    _, finding = judge_denial(monkeypatch, given(sample(-CLEAR, seeds=1)))
+    assert (finding.word, finding.why) == ("cannot tell", "only one seed in common")
+
+
 # On records
 
 
@@ -178,7 +234,7 @@ def test_records_make_every_verdict_appear(monkeypatch, as_ever, otherwise):
     assert low < 0 < high
 
 
-def test_a_denial_is_the_opposite(monkeypatch, as_ever):
+def test_the_papers_denial_fails_where_pretraining_helps(monkeypatch, as_ever):
     found = judge(monkeypatch, as_ever)
     robust, denial = found["pretraining-robust"], found["pretraining-not-robust"]
     assert [finding.word for finding in robust] == ["holds", "holds"]
@@ -240,6 +296,21 @@ def test_a_cell_tells_effect_interval_and_comparison(monkeypatch, as_ever):
     low, high = (10 + end for end in effects["pathmnist-sensitive"].interval)
     assert f"[{low:.1f} to {high:.1f}]{{.interval}}" in rows["pathmnist-sensitive"]
     assert "; 1 of 8 the other way]" in rows["pathmnist-pretraining-robust"]
+
+
+def test_what_is_untested_says_why(monkeypatch, as_ever):
+    _, rows = show(monkeypatch, as_ever)
+    untested = [
+        (row, claim.untested)
+        for row, (claim, *_) in zip(rows, judge_claims(), strict=True)
+        if isinstance(claim, statements.Untested)
+    ]
+    assert len(untested) == 2
+    for row, reason in untested:
+        whys = "not given as numbers", reason
+        cells = [f"[? cannot tell]{{.verdict}} [{why}]{{.case}}" for why in whys]
+        assert row.endswith(f"| {' | '.join(cells)} |")
+    assert "{doc}`/register`" in untested[1][0]
 
 
 def test_stand_ins_are_said_and_the_study_is_not(monkeypatch, as_ever):

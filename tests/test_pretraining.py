@@ -59,7 +59,7 @@ def test_views_differ_by_image_and_draw_and_stay_in_range():
 
 def test_barlow_twins_lowers_its_loss_and_leaves_a_checkpoint(stripes, tmp_path):
     model = make_model("resnet18", "random", stripes, "nowhere", "train", 0)
-    training = fit_barlow_twins(model, stripes, [32, 32], 0.0051, 8, 48, 1e-3, 1e-6, 0)
+    training = fit_barlow_twins(model, stripes, [32, 32], 0.0051, 8, 48, 1e-3, 1e-6, "float32", 0)
     loss = training.history.train_loss
     assert loss.iloc[-1] < 0.7 * loss[0]
     path = tmp_path / "weights.pt"
@@ -73,6 +73,6 @@ def test_same_seed_same_bits(stripes):
     histories = []
     for _ in range(2):
         model = make_model("resnet18", "random", stripes, "nowhere", "train", 3)
-        result = fit_barlow_twins(model, stripes, [16, 16], 0.0051, 1, 48, 1e-3, 1e-6, 3)
+        result = fit_barlow_twins(model, stripes, [16, 16], 0.0051, 1, 48, 1e-3, 1e-6, "float32", 3)
         histories.append(result.history)
     assert histories[0].equals(histories[1])

@@ -58,7 +58,7 @@ def test_arms_without_a_seed_in_common_are_not_compared(results):
     known = table[table["mean"].notna()]
     assert {contrast.subtrahend for contrast in known.contrast} == {"Supervised"}
     assert known.adjusted.notna().all()
-    assert report.show_contrasts("pets").data.count("not measured") == 2 * 2 * 3
+    assert report.show_contrasts("pets").data.count("no seed in common") == 2 * 2 * 3
 
 
 def test_p_values_are_adjusted_over_the_table(results):
@@ -134,6 +134,7 @@ def test_temperatures_are_shown_with_what_they_do(results):
     after = sample("pathmnist", "rms_calibration_error", "Basic", "Clean", tempered=True)
     assert f"| Basic | {mean:.2f} ±" in text
     assert f"[at T {after.values.mean():.3f} ±" in text
+    assert text.count("{.floor}") == 2 * 3 * 3
     assert report.show_beyond_temperature("pathmnist").data.count("at its temperature") == 6
 
 
@@ -157,5 +158,10 @@ def test_one_seed_is_enough_for_every_page(tmp_path, monkeypatch):
     made_up.show(monkeypatch, tmp_path, "made_up")
     for show in (report.show_scores, report.show_temperatures, report.show_contrasts):
         assert "nan" not in show("pets").data
+    for show in (report.show_contrasts, report.show_beyond_temperature):  # nothing is significant
+        text = show("pets").data
+        assert text.count(", one seed]{.interval}") == text.count("{.interval}") >= 12
+        assert "p =" not in text
+        assert "**" not in text
     for plot in (report.show_reliability, report.show_strengths, report.plot_temperatures):
         assert not [text for text in read_texts(plot("pets")) if "nan" in text]

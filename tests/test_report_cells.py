@@ -7,7 +7,7 @@ import pytest
 
 import made_up
 from helpers import metrics, report
-from helpers.report import cells, tables
+from helpers.report import cells, paper, tables
 from helpers.report.verdicts import MEANINGS, SIGNS, judge, why_withheld
 from helpers.runs.record import read_record, read_records, run_folder, write_record
 
@@ -42,7 +42,7 @@ def read_basic():
         ([0.913, 0.943, 0.973], "near"),
         ([0.94, 0.943, 0.947], "off"),
         ([0.943], "cannot tell"),
-        ([0.823], "inside"),
+        ([0.823], "cannot tell"),
     ],
 )
 def test_every_verdict_can_appear(results, accuracies, word):
@@ -52,7 +52,7 @@ def test_every_verdict_can_appear(results, accuracies, word):
     assert cell.distance == pytest.approx(
         100 * np.mean(np.round(np.multiply(accuracies, 300))) / 300 - BASIC
     )
-    shown = f"{SIGNS[word]} {word}"
+    shown = f"[{SIGNS[word]} {word} ({cell.distance:+.1f})]{{.verdict}}".replace("-", "−")
     assert shown in report.show_table(1).data.split("| MixUp + Aug |")[0]
     assert word in MEANINGS
     counted = report.show_agreement().data.split("**Oxford")[0]
@@ -61,9 +61,9 @@ def test_every_verdict_can_appear(results, accuracies, word):
     assert ("With one seed" in report.show_reading("pathmnist").data) == (len(accuracies) == 1)
 
 
-def test_off_says_by_how_much(results):
+def test_a_verdict_says_by_how_much(results):
     set_basic(results, [0.94, 0.943, 0.947])
-    assert "[✗ off by +12.0]{.verdict}" in report.show_table(1).data
+    assert "[✗ off (+12.0)]{.verdict}" in report.show_table(1).data
 
 
 def test_a_cell_of_unmeasured_strengths_is_not_told(results):
@@ -84,6 +84,9 @@ def test_a_cell_of_unmeasured_strengths_is_not_told(results):
     assert "not measured" in report.show_scores("pathmnist").data
     assert "not measured" in report.show_contrasts("pathmnist").data
     assert "not measured" in report.show_temperatures("pathmnist").data
+    findings = report.show_findings("pathmnist").data
+    assert "nan" not in findings
+    assert "lost to blur** (mean over its strengths). Here: Basic: not measured;" in findings
     plots = (
         report.show_reliability,
         report.show_strengths,
@@ -100,7 +103,7 @@ def test_verdict_takes_the_paper_s_rounding_into_account():
     measured = metrics.Sample((0, 1), np.array([50.04, 50.04]), np.zeros((2, 10), np.float32))
     assert judge(measured, 50.0, 1).word == "inside"  # 50.04 is printed as 50.0
     assert judge(measured, 49.9, 1).word == "off"
-    assert judge(None, 50.0, 1).text == "? cannot tell"
+    assert judge(None, 50.0, 1).word == "cannot tell"
 
 
 @pytest.mark.parametrize(
@@ -142,9 +145,19 @@ def test_a_sample_is_the_mean_of_the_scores_of_its_conditions(results):
         assert value == pytest.approx(mean, abs=1e-12)
 
 
+def test_no_interval_reaches_beyond_what_its_metric_can_be(results):
+    set_basic(results, [0.99, 0.9, 1.0])
+    found = cells.estimate("pathmnist", "accuracy_percent", "Basic", "Clean")
+    raw = cells.sample("pathmnist", "accuracy_percent", "Basic", "Clean").estimate()
+    assert raw.high > 100 == found.high
+    assert (found.low, found.mean) == (raw.low, raw.mean)
+    cell = read_basic()
+    assert (cell.low, cell.high) == (found.low, 100)
+
+
 def test_strengths_begin_or_pass_where_nothing_happens():
-    assert cells.list_strengths("pathmnist", "blur")[0] == (0.0, "Clean")
-    assert [strength for strength, _ in cells.list_strengths("pets", "brightness")] == [
+    assert paper.list_strengths("pathmnist", "blur")[0] == (0.0, "Clean")
+    assert [strength for strength, _ in paper.list_strengths("pets", "brightness")] == [
         0.6,
         0.8,
         1.0,

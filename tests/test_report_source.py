@@ -96,3 +96,13 @@ def test_the_environment_names_profile_and_folder(source, monkeypatch):
     assert Source.from_environment().results.parts[-2:] == ("results", "mine")
     monkeypatch.setenv("REPORT_RESULTS", str(source.results))
     assert Source.from_environment() == Source("mine", source.results, "0-2")
+
+
+def test_records_of_an_earlier_version_are_refused(source):
+    for seed in (0, 1, 2):
+        record = made_up.write_run(source.results, "made_up", "pets_scratch", seed)
+        files = {name: (record.folder / name).read_bytes() for name in record.run["files"]}
+        parameters = {k: v for k, v in record.run["parameters"].items() if k != "second_forward"}
+        write_record(record.folder, record.run | {"parameters": parameters}, files)
+    with pytest.raises(InputError, match="earlier version .* without the parameters second_forw"):
+        read_shown(source)

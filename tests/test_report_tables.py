@@ -9,7 +9,7 @@ import pytest
 import made_up
 from helpers import metrics, report
 from helpers.report import tables
-from helpers.report.cells import read_reference
+from helpers.report.paper import read_reference
 from helpers.report.source import ARMS
 from helpers.runs.record import read_records
 

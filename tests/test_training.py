@@ -19,10 +19,11 @@ FULL = Augmentation(0.4, 20.0, 0.3)
 
 
 def train(data, augmentation=PLAIN, epochs=6, lr=1e-3, seed=0, second=False, **others):
-    arguments = {"batch_norm": "train", "batch_size": 32} | others
-    batch_norm, batch_size = arguments.values()
-    model = make_model("resnet18", "random", data, "nowhere", batch_norm, seed)
-    return model, fit(model, data, augmentation, epochs, batch_size, second, lr, lr, 1e-6, seed)
+    arguments = {"batch_norm": "train", "batch_size": 32, "precision": "float32"} | others
+    model = make_model("resnet18", "random", data, "nowhere", arguments.pop("batch_norm"), seed)
+    rates = {"backbone_lr": lr, "head_lr": lr, "weight_decay": 1e-6}
+    steps = {"epochs": epochs, "second_forward": second}
+    return model, fit(model, data, augmentation, **steps, **rates, **arguments, seed=seed)
 
 
 def test_an_easy_set_is_learned(stripes):
@@ -36,6 +37,18 @@ def test_an_easy_set_is_learned(stripes):
         "validation_accuracy",
     ]
     assert evaluate(model, stripes, {}).scores().accuracy[0] >= 0.9
+
+
+def test_mixed_precision_trains_float32_weights_that_are_tested_in_float32(stripes):
+    model, result = train(stripes, precision="bfloat16")
+    plain, _ = train(stripes)
+    assert result.history.validation_accuracy.max() >= 0.9
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    weight = model.network.conv1.weight
+    assert not torch.equal(weight, plain.network.conv1.weight)
+    logits = model(stripes.test.images)
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
 
 
 def test_random_labels_are_overfitted(stripes):
@@ -194,7 +207,7 @@ def test_last_batch_of_one_image_is_left_out(stripes):
 def test_learning_rates_reach_their_parameters(stripes):
     model = make_model("resnet18", "random", stripes, "nowhere", "train", 0)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    fit(model, stripes, PLAIN, 1, 32, False, 1e-12, 1e-2, 0.0, 0)
+    fit(model, stripes, PLAIN, 1, 32, False, 1e-12, 1e-2, 0.0, "float32", 0)
     moved = {n: (v - before[n]).abs().max().item() for n, v in model.named_parameters()}
     assert moved["network.fc.weight"] > 1e-3
     assert moved["network.conv1.weight"] < 1e-8

@@ -40,12 +40,11 @@ ablation = runs.begin_ablation("ablation_pathmnist", globals())
 data = ex.load_data("pathmnist", **ablation.data_parameters)
 
 # %%
-steps = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr", "weight_decay"}
 for variant in ablation.vary(data):
     r = variant.recipe
     model = ex.make_model(r.network, r.start, data, data_dir, r.batch_norm, seed)
     augmentation = ex.Augmentation(r.augment_probability, r.rotation_degrees, r.mixup_alpha)
-    training = ex.fit(model, data, augmentation, **r.model_dump(include=steps), seed=seed)
+    training = ex.fit(model, data, augmentation, **r.training)
     ablation.add(variant, model, training, ex.evaluate(model, data, r.corruptions))
 
 # %%

@@ -45,6 +45,7 @@ batch_size = 256  # the last batch of an epoch is smaller
 backbone_lr = 5e-5  # of AdamW, without schedule
 head_lr = 5e-4  # of AdamW
 weight_decay = 1e-6  # of AdamW
+precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
 mixup_alpha = 0.3  # lambda ~ Beta(alpha, alpha), one a batch; 0: no MixUp
 second_forward = True  # or False, see above
 augment_probability = 0.4  # of each: horizontal flip, vertical flip, rotation
@@ -64,7 +65,6 @@ run = runs.begin("pathmnist_pretrained", globals())
 data = ex.load_data("pathmnist", data_source, data_dir, image_size)
 model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
 
 # %% [markdown]
 # ## Training
@@ -72,7 +72,7 @@ rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_
 # mode on a fixed clean subset of the training set, as large as the validation set.
 
 # %%
-training = ex.fit(model, data, augmentation, epochs, batch_size, second_forward, **rates, seed=seed)
+training = ex.fit(model, data, augmentation, **run.recipe.training)
 report.plot_history(training.history)
 
 # %% [markdown]

@@ -38,6 +38,7 @@ batch_size = 64  # chosen: 46 steps an epoch, where the 256 of PathMNIST would g
 backbone_lr = 1e-3  # of AdamW, without schedule; chosen: as on PathMNIST
 head_lr = 1e-3  # of AdamW; chosen: as on PathMNIST
 weight_decay = 1e-6  # of AdamW; chosen: as on PathMNIST
+precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
 mixup_alpha = 0.3  # lambda ~ Beta(alpha, alpha), one a batch; chosen: as on PathMNIST
 second_forward = False  # chosen: MixUp as published; or True, as the PathMNIST code did
 augment_probability = 0.4  # of each: horizontal flip, vertical flip, rotation
@@ -57,7 +58,6 @@ run = runs.begin("pets_scratch", globals())
 data = ex.load_data("pets", data_source, data_dir, image_size)
 model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
 
 # %% [markdown]
 # ## Training
@@ -65,7 +65,7 @@ rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_
 # mode on a fixed clean subset of the training set, as large as the validation set.
 
 # %%
-training = ex.fit(model, data, augmentation, epochs, batch_size, second_forward, **rates, seed=seed)
+training = ex.fit(model, data, augmentation, **run.recipe.training)
 report.plot_history(training.history)
 
 # %% [markdown]

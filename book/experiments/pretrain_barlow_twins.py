@@ -35,6 +35,7 @@ pretraining_epochs = 100
 twins_batch_size = 256  # the cross-correlation is taken over a batch: no small one
 lr = 1e-3  # of AdamW
 weight_decay = 1e-6  # of AdamW
+precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
 projector = [8192, 8192, 8192]  # widths of its layers
 off_diagonal_weight = 0.0051  # lambda of the loss
 
@@ -51,7 +52,7 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 # %%
 loss = {"projector": projector, "off_diagonal_weight": off_diagonal_weight}
 steps = {"epochs": pretraining_epochs, "batch_size": twins_batch_size}
-rates = {"lr": lr, "weight_decay": weight_decay}
+rates = {"lr": lr, "weight_decay": weight_decay, "precision": precision}
 training = ex.fit_barlow_twins(model, data, **loss, **steps, **rates, seed=seed)
 report.plot_history(training.history)
 

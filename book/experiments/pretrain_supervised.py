@@ -35,6 +35,7 @@ batch_size = 256  # the last batch of an epoch is smaller
 backbone_lr = 1e-3  # of AdamW
 head_lr = 1e-3  # of AdamW
 weight_decay = 1e-6  # of AdamW
+precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
 mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha); 0: no MixUp
 augment_probability = 0.4  # of each: horizontal flip, vertical flip, rotation
 rotation_degrees = 20  # by U(-20, 20)
@@ -53,7 +54,7 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
 steps = {"epochs": pretraining_epochs, "batch_size": batch_size, "second_forward": False}
 rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
-training = ex.fit(model, data, augmentation, **steps, **rates, seed=seed)
+training = ex.fit(model, data, augmentation, **steps, **rates, precision=precision, seed=seed)
 report.plot_history(training.history)
 
 # %%

@@ -25,6 +25,6 @@ def pick_device() -> torch.device:
     return torch.device("cuda")
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """Return the context in which a forward pass runs: bfloat16 on CUDA, float32 on the CPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context of a training's forward pass; "bfloat16" is mixed precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -59,6 +59,7 @@ def fit_barlow_twins(
     batch_size: int,
     lr: float,
     weight_decay: float,
+    precision: str,
     seed: int,
 ) -> Training:
     """Train a backbone by Barlow Twins with AdamW; the labels are not looked at.
@@ -74,6 +75,7 @@ def fit_barlow_twins(
     off_diagonal_weight : of the loss (0.0051 for the published checkpoint)
     epochs, batch_size : the last batch of an epoch may be smaller
     lr, weight_decay : of AdamW
+    precision : as for `fit`
     seed : of the projector, the order and the views
 
     Returns
@@ -102,7 +104,11 @@ def fit_barlow_twins(
         model.train()
         losses = []
         for index in iterate_batches(len(images), batch_size, generator, progress):
-            loss = _twin_loss(model, *_draw_twins(images[index], generator), off_diagonal_weight)
+            views = _draw_twins(images[index], generator)
+            with autocast(device, precision):
+                # One after the other, so that batch norm sees each by itself, as in the paper.
+                first, second = (model(view).float() for view in views)
+            loss = barlow_twins_loss(first, second, off_diagonal_weight)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -126,10 +132,3 @@ def fit_barlow_twins(
 
 def _draw_twins(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return draw_view(images, generator), draw_view(images, generator)
-
-
-def _twin_loss(model: Classifier, first: Tensor, second: Tensor, weight: float) -> Tensor:
-    # One view after the other, so that batch norm sees each by itself, as in the paper.
-    with autocast(first.device):
-        first, second = model(first), model(second)
-    return barlow_twins_loss(first.float(), second.float(), weight)

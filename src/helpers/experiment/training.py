@@ -83,6 +83,7 @@ def fit(
     backbone_lr: float,
     head_lr: float,
     weight_decay: float,
+    precision: str,
     seed: int,
 ) -> Training:
     """Train with AdamW and cross-entropy, and keep the weights of best validation accuracy.
@@ -99,6 +100,7 @@ def fit(
     second_forward : whether each batch passes through the network once more before MixUp, without
         gradients, so that the statistics of batch norm see it unmixed too
     backbone_lr, head_lr, weight_decay : of AdamW
+    precision : "float32", or "bfloat16" for mixed precision; weights and tests stay in float32
     seed : of the order, the augmentation and MixUp
 
     Raises
@@ -128,9 +130,10 @@ def fit(
         for index, weight in zip(batches, weights, strict=False):
             batch = augmentation(images[index], generator) / 255
             if observe:
-                with torch.no_grad(), autocast(device):
+                with torch.no_grad(), autocast(device, precision):
                     model(batch)
-            loss = mixed_loss(model, batch, labels[index], weight, generator)
+            with autocast(device, precision):
+                loss = mixed_loss(model, batch, labels[index], weight, generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -173,13 +176,12 @@ def mixed_loss(
 
     Source: Zhang et al. (2018); one lambda a batch, the partners a permutation of the batch.
     """
-    with autocast(images.device):
-        if weight == 1:
-            return functional.cross_entropy(model(images), labels)
-        partner = torch.randperm(len(labels), generator=generator, device=images.device)
-        logits = model(mixup(images, images[partner], weight))
-        own = functional.cross_entropy(logits, labels)
-        return weight * own + (1 - weight) * functional.cross_entropy(logits, labels[partner])
+    if weight == 1:
+        return functional.cross_entropy(model(images), labels)
+    partner = torch.randperm(len(labels), generator=generator, device=images.device)
+    logits = model(mixup(images, images[partner], weight))
+    own = functional.cross_entropy(logits, labels)
+    return weight * own + (1 - weight) * functional.cross_entropy(logits, labels[partner])
 
 
 @torch.inference_mode()

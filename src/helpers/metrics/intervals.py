@@ -128,9 +128,9 @@ class Sample:
         `Estimate.p_value` covers up to 97.7 %. This f covers 94.2 to 96.3 % for S = 3, 95.0 to
         96.0 % for 5 and 95.0 to 95.6 % for 10, whichever part prevails; 90.6 % at worst for S = 2.
 
-        Known to be covered less, since the seeds' values are skewed: a calibration error where
-        some seeds are over- and some under-confident (about 90 %; 87 % with ten errors in a test
-        set), an accuracy near 1 (92 %). Covered more: a calibration error at the noise floor where
+        Known to be covered less, since the seeds' values are skewed: a calibration error where the
+        seeds differ so much that some are calibrated or err the other way (about 90 %; 87 % with
+        ten errors in a test set), an accuracy near 1 (92 %). Covered more: a calibration error at the noise floor where
         all seeds err in the same images (up to 99 %). Differences of two arms suffer less.
 
         One seed says nothing of others: deviation is NaN, and the interval is that for this seed

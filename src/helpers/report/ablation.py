@@ -11,8 +11,9 @@ from helpers.metrics import Estimate
 from helpers.runs.parameters import PROFILES
 from helpers.runs.record import Record, read_records
 
-from .cells import DIGITS, SHIFTS, Predictions, sample, score
+from .cells import Predictions, sample, score
 from .contrasts import UNITS
+from .paper import DIGITS, SHIFTS
 from .source import ARMS, DATASETS, Source, list_numbers, shown_records
 
 #: Conclusion to the sign that stands before it, so that none rests on colour.
@@ -20,14 +21,15 @@ SIGNS = {"stays": "✓", "moves": "✗", "undecided": "?"}
 
 LEGEND = (
     "Each cell: the score with the choice switched minus the score without, {interval}. Below it"
-    " the difference between this arm and the one that it is held against, before and after the"
-    " switch, and whether the conclusion from it {stays}, {moves} (the sign changes), or is"
-    " {undecided} (one of the two 95 % intervals holds 0)."
+    " this arm minus each other arm, before → after the switch, and whether the conclusion from"
+    " that difference {stays}, {moves} (the sign changes), or is {undecided} (one of the two 95 %"
+    " intervals holds 0, or only one seed gave both arms: one network of each kind says nothing of"
+    " the next)."
 )
 
 ONE_SEED = (
     "with its 95 % interval for other test images, from seed {seeds} alone: how far other seeds"
-    " would lie, it cannot know"
+    " would lie, it cannot know, so that every conclusion is undecided"
 )
 
 MORE_SEEDS = "with its 95 % interval for other seeds and other test images, from the seeds {seeds}"
@@ -40,15 +42,34 @@ class Variant:
     Attributes
     ----------
     row : the arm, as tables call it
-    reference : the arm before it in the paper's tables, with which conclusions compare it
     label : the parameters, each with its value before and after
     predictions : as of an arm
     """
 
     row: str
-    reference: str
     label: str
     predictions: Predictions
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm minus another one, before and after a switch of the first.
+
+    Attributes
+    ----------
+    before, after : from the same seeds
+    """
+
+    before: Estimate
+    after: Estimate
+
+    @property
+    def conclusion(self) -> str:
+        """A key of `SIGNS`."""
+        one_seed = np.isnan(self.before.deviation)
+        if one_seed or any(part.low <= 0 <= part.high for part in (self.before, self.after)):
+            return "undecided"
+        return "stays" if self.before.mean * self.after.mean > 0 else "moves"
 
 
 @dataclass(frozen=True)
@@ -58,19 +79,11 @@ class Effect:
     Attributes
     ----------
     effect : switched minus as it was
-    before, after : the arm minus its reference, as it was and switched
+    comparisons : with each other arm that has the score and a seed in common, by its row
     """
 
     effect: Estimate
-    before: Estimate
-    after: Estimate
-
-    @property
-    def conclusion(self) -> str:
-        """A key of `SIGNS`."""
-        if any(part.low <= 0 <= part.high for part in (self.before, self.after)):
-            return "undecided"
-        return "stays" if self.before.mean * self.after.mean > 0 else "moves"
+    comparisons: dict[str, Comparison]
 
 
 def read_variants(dataset: str, records: list[Record]) -> list[Variant]:
@@ -86,8 +99,6 @@ def _join(dataset: str, name: str, parts: list[tuple[Record, int]]) -> Variant:
     record, place = parts[0]
     arrays = record.predictions
     arm = arrays["experiments"][place].item()
-    rows = list(ARMS[dataset].values())
-    row = ARMS[dataset][arm]
     parameters = shown_records()[arm][0].run["parameters"]
     changes = [
         f"`{parameter}` {parameters[parameter]} → {value}"
@@ -100,9 +111,7 @@ def _join(dataset: str, name: str, parts: list[tuple[Record, int]]) -> Variant:
         metrics.confidence(np.stack(logits)),
         metrics.correct(np.stack(logits), arrays["labels"]),
     )
-    # The first arm has none before it; its conclusion is the one from the next.
-    reference = rows[1] if row == rows[0] else rows[rows.index(row) - 1]
-    return Variant(row, reference, ", ".join(changes), predictions)
+    return Variant(ARMS[dataset][arm], ", ".join(changes), predictions)
 
 
 def compare_variant(dataset: str, variant: Variant, metric: str, column: str) -> Effect | None:
@@ -114,20 +123,22 @@ def compare_variant(dataset: str, variant: Variant, metric: str, column: str) ->
 
     Returns
     -------
-    Effect, over the seeds that variant, arm and reference share and paired by image; None where
-    the runs did not measure the column
+    Effect, paired by seed and image; None where the runs did not measure the column
     """
     places = variant.predictions.find(dataset, column)
-    base, reference = (
-        sample(dataset, metric, row, column) for row in (variant.row, variant.reference)
-    )
-    if places is None or base is None or reference is None:
+    base = sample(dataset, metric, variant.row, column)
+    if places is None or base is None:
         return None
-    parts = [score(variant.predictions, metric, place) for place in places]
-    effect = metrics.mean_samples(parts) - base
-    after = metrics.mean_samples(parts) - reference
-    # As a difference of the two, the arm as it was counts the same seeds.
-    return Effect(*(part.estimate() for part in (effect, after - effect, after)))
+    switched = metrics.mean_samples([score(variant.predictions, metric, p) for p in places])
+    effect = switched - base
+    comparisons = {}
+    for row in ARMS[dataset].values():
+        other = sample(dataset, metric, row, column)
+        if row != variant.row and other and set(other.seeds) & set(effect.seeds):
+            after = switched - other
+            # As a difference of the two, the arm as it was counts the same seeds.
+            comparisons[row] = Comparison((after - effect).estimate(), after.estimate())
+    return Effect(effect.estimate(), comparisons)
 
 
 def show_ablation(dataset: str) -> Markdown:
@@ -138,9 +149,8 @@ def show_ablation(dataset: str) -> Markdown:
     if not records:
         return Markdown(_explain(dataset, "belongs to these runs", "Make it"))
     for record in records:
-        arms = {arm: {part.seed: part for part in shown[arm]} for arm in record.run["arms"]}
         for arm, origin in record.run["arms"].items():
-            base = arms[arm].get(record.seed)
+            base = {part.seed: part for part in shown[arm]}.get(record.seed)
             if base is None or base.origin != origin:
                 why = f"was made from these runs: that of seed {record.seed} had another {arm}"
                 return Markdown(_explain(dataset, why, "Delete it and make it anew"))
@@ -155,7 +165,7 @@ def show_ablation(dataset: str) -> Markdown:
 def _explain(dataset: str, why: str, mend: str) -> str:
     profile = Source.from_environment().profile
     known = f" --profile {profile}" if (PROFILES / f"{profile}.yaml").exists() else ""
-    seed = next(iter(shown_records().values()))[0].seed
+    seed = shown_records()[next(iter(ARMS[dataset]))][0].seed
     command = f"python -m helpers run{known} --only ablation_{dataset} --seeds {seed}"
     also = "" if known else " and the parameters of these runs"
     return f"No ablation of {DATASETS[dataset]} {why}. {mend} with `{command}`{also}."
@@ -169,14 +179,22 @@ def _tabulate(dataset: str, variants: list[Variant]) -> Iterator[str]:
         for variant in variants:
             effects = [compare_variant(dataset, variant, metric, column) for column in SHIFTS]
             cells = " | ".join(_cell(effect, DIGITS[metric]) for effect in effects)
-            yield f"| {variant.row}, against {variant.reference}: {variant.label} | {cells} |"
+            yield f"| {variant.row}: {variant.label} | {cells} |"
 
 
 def _cell(effect: Effect | None, digits: int) -> str:
     if effect is None:
         return "not measured"
-    interval = f"{effect.effect.low:+.{digits}f} to {effect.effect.high:+.{digits}f}"
-    pair = f"{effect.before.mean:+.{digits}f}, then {effect.after.mean:+.{digits}f}"
-    verdict = f"{SIGNS[effect.conclusion]} {effect.conclusion}"
-    parts = [f"[{interval}]{{.interval}}", f"[{pair}]{{.verdict}}", f"[{verdict}]{{.verdict}}"]
-    return " ".join([f"{effect.effect.mean:+.{digits}f}", *parts]).replace("-", "−")
+    mean, _, low, high, *_ = effect.effect
+    parts = [
+        f"{_print(mean, digits)} [{_print(low, digits)} to {_print(high, digits)}]{{.interval}}"
+    ]
+    for row, pair in effect.comparisons.items():
+        change = f"{_print(pair.before.mean, digits)} → {_print(pair.after.mean, digits)}"
+        verdict = f"{SIGNS[pair.conclusion]} {pair.conclusion}"
+        parts += [f"[minus {row}:]{{.verdict}}", f"[{change} {verdict}]{{.verdict}}"]
+    return " ".join(parts)
+
+
+def _print(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")

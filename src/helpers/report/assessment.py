@@ -17,6 +17,9 @@ cannot be told; nor can a comparison with one seed in common, whose interval kno
 only: a claim speaks about ways to train, and one network of each does not say how far the next
 would lie. A figure is not tested on the runs: the largest difference stands there with its
 interval.
+
+What denies a claim fails where that one holds. That the claim fails is not enough for the denial
+to hold, as one comparison of many can make it fail: every one must come out the other way.
 """
 
 from dataclasses import dataclass, replace
@@ -27,9 +30,7 @@ import numpy as np
 from helpers import metrics
 
 from .evidence import MEASURES, read_paper, subtract, trained_shorter
-from .statements import Claim, Comparison, Denial, read_claims
-
-OPPOSITES = {"holds": "fails", "fails": "holds", "cannot tell": "cannot tell"}
+from .statements import Claim, Comparison, Denial, Untested, read_claims
 
 
 @dataclass(frozen=True)
@@ -147,17 +148,26 @@ def _conclude(claim: Claim, effects: list[Effect], source: str) -> Finding:
     return Finding("holds" if sure else "cannot tell", effects, shown, why)
 
 
-@cache
-def judge_claims() -> list[tuple[Claim | Denial, Finding, Finding]]:
-    """Return each claim with what is found on the paper and on the runs.
+def _deny(claim: Finding, opposite: Finding) -> Finding:
+    """Return what is found of a denial, from the denied claim and from its opposite."""
+    if claim.word == "holds":
+        return replace(claim, word="fails")
+    return replace(opposite, word="holds" if opposite.word == "holds" else "cannot tell")
 
-    What denies a claim holds where that one fails, and fails where it holds.
-    """
-    judged: dict[str, tuple[Claim | Denial, Finding, Finding]] = {}
+
+@cache
+def judge_claims() -> list[tuple[Claim | Denial | Untested, Finding, Finding]]:
+    """Return each claim with what is found on the paper and on the runs."""
+    judged: dict[str, tuple[Claim | Denial | Untested, Finding, Finding]] = {}
     for claim in read_claims():
-        if isinstance(claim, Denial):
-            found = [replace(f, word=OPPOSITES[f.word]) for f in judged[claim.denies][1:]]
+        if isinstance(claim, Untested):
+            whys = "not given as numbers", claim.untested
+            found = [Finding("cannot tell", [], None, why) for why in whys]
+        elif isinstance(claim, Denial):
+            denied, *findings = judged[claim.denies]
+            opposites = judge_paper(denied.opposite), judge_runs(denied.opposite)
+            found = map(_deny, findings, opposites)
         else:
-            found = [judge_paper(claim), judge_runs(claim)]
+            found = judge_paper(claim), judge_runs(claim)
         judged[claim.id] = (claim, *found)
     return list(judged.values())

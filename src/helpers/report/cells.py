@@ -2,30 +2,19 @@
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from helpers import metrics
-from helpers.metrics import Sample
+from helpers.metrics import Estimate, Sample
 
+from .paper import LARGEST, list_conditions
 from .source import ARMS, shown_records
 
-REFERENCE = Path(__file__).parent / "reference"
-
 #: Experiment that makes a row of a data set's tables.
-EXPERIMENTS = {(dataset, row): name for dataset, arms in ARMS.items() for name, row in arms.items()}
-
-#: Decimals that the paper prints.
-DIGITS = {"accuracy_percent": 1, "rms_calibration_error": 3}
-
-#: Corruption that a column of one strength or a mean over strengths stands for.
-SIGNS = {"f": "brightness", "sigma": "blur"}
-MEANS = {"Brightness": "f", "Gaussian Blur": "sigma"}
-
-#: Columns that stand for a shift as a whole, and how prose writes them.
-SHIFTS = {"Clean": "clean", "Brightness": "brightness", "Gaussian Blur": "blur"}
+EXPERIMENT_OF = {
+    (dataset, row): name for dataset, arms in ARMS.items() for name, row in arms.items()
+}
 
 
 @dataclass(frozen=True)
@@ -54,12 +43,6 @@ class Predictions:
             if corruption == wanted and np.isclose(value, strength, equal_nan=True)
         ]
         return places if len(places) == len(list_conditions(dataset, column)) else None
-
-
-@cache
-def read_reference() -> pd.DataFrame:
-    """Return the paper's 84 cells: table, dataset, metric, row, column, value, bold."""
-    return pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
 
 
 @cache
@@ -94,32 +77,6 @@ def read_temperatures(experiment: str) -> dict[int, float]:
     }
 
 
-def list_conditions(dataset: str, column: str) -> list[tuple[str, float]]:
-    """Return the conditions whose scores a column averages.
-
-    Parameters
-    ----------
-    column : ``Clean``, ``Brightness``, ``Gaussian Blur``, ``f=0.8`` or ``sigma=0.3`` and such;
-        a mean is over the strengths that have a column of their own in the paper
-    """
-    if column == "Clean":
-        return [("clean", np.nan)]
-    columns = [column]
-    if column in MEANS:
-        every = read_reference().query("dataset == @dataset").column.unique()
-        columns = [name for name in every if name.startswith(f"{MEANS[column]}=")]
-    parts = [name.split("=") for name in columns]
-    return [(SIGNS[sign], float(strength)) for sign, strength in parts]
-
-
-def list_strengths(dataset: str, corruption: str) -> list[tuple[float, str]]:
-    """Return the strengths of a corruption, each with its column; clean where it does nothing."""
-    every = read_reference().query("dataset == @dataset").column.unique()
-    sign = next(sign for sign, name in SIGNS.items() if name == corruption)
-    parts = [(float(name.split("=")[1]), name) for name in every if name.startswith(f"{sign}=")]
-    return sorted([*parts, ({"f": 1.0, "sigma": 0.0}[sign], "Clean")])
-
-
 @cache
 def sample(
     dataset: str, metric: str, row: str, column: str, tempered: bool = False
@@ -135,11 +92,36 @@ def sample(
     -------
     Sample, None where the runs did not measure all of the cell's conditions
     """
-    experiment = EXPERIMENTS[dataset, row]
+    experiment = EXPERIMENT_OF[dataset, row]
     places = read_predictions(experiment, tempered).find(dataset, column)
     if places is None:
         return None
     return metrics.mean_samples([_score_arm(experiment, metric, p, tempered) for p in places])
+
+
+def estimate(
+    dataset: str, metric: str, row: str, column: str, tempered: bool = False
+) -> Estimate | None:
+    """Return mean and 95 % interval of a cell; none reaches beyond what the metric can be.
+
+    Parameters and units as of `sample`.
+    """
+    measured = sample(dataset, metric, row, column, tempered)
+    if measured is None:
+        return None
+    found = measured.estimate()
+    low, high = (min(max(end, 0.0), LARGEST[metric]) for end in (found.low, found.high))
+    return found._replace(low=low, high=high)
+
+
+@cache
+def find_floor(
+    dataset: str, row: str, column: str, definition: str, tempered: bool = False
+) -> metrics.Floor:
+    """Return the noise floor of a calibration error, of its mean over seeds and strengths."""
+    predictions = read_predictions(EXPERIMENT_OF[dataset, row], tempered)
+    chosen = predictions.confidence[:, predictions.find(dataset, column)]
+    return metrics.noise_floor(chosen.reshape(-1, chosen.shape[-1]), definition)
 
 
 @cache

@@ -5,8 +5,8 @@ from collections import Counter
 from IPython.display import Markdown
 
 from .assessment import Effect, Finding, judge_claims
-from .cells import SHIFTS
 from .evidence import MEASURES
+from .paper import SHIFTS
 from .source import DATASETS
 from .statements import Claim, Denial
 from .verdicts import why_withheld

@@ -10,7 +10,8 @@ from IPython.display import Markdown
 
 from helpers import metrics
 
-from .cells import DIGITS, SHIFTS, sample
+from .cells import sample
+from .paper import DIGITS, SHIFTS
 from .source import ARMS
 
 UNITS = {"accuracy_percent": "Accuracy (points)", "rms_calibration_error": "RMS calibration error"}
@@ -43,11 +44,12 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with contrast, column, mean, low, high (95 % interval over seeds and test images, of
-    this contrast alone), p_value, and adjusted, the p-value by Holm's method over all rows; NaN
-    where the runs did not measure a column, or not with a seed in common
+    DataFrame with contrast, column, seeds (how many the two have in common; NaN if the runs did
+    not measure the column), mean, low, high (95 % interval over seeds and test images, of this
+    contrast alone), p_value, and adjusted, the p-value by Holm's method over all rows. With one
+    seed the interval is over test images alone, and there is no p-value.
     """
-    names = ["mean", "low", "high", "p_value"]
+    names = ["seeds", "mean", "low", "high", "p_value"]
     rows = []
     for contrast in contrasts:
         metric, minuend, subtrahend, *tempered = contrast
@@ -55,9 +57,13 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
             first = sample(dataset, metric, minuend, column, tempered[0])
             second = sample(dataset, metric, subtrahend, column, tempered[1])
             row = {"contrast": contrast, "column": column} | dict.fromkeys(names, np.nan)
-            if first and second and set(first.seeds) & set(second.seeds):
-                estimate = (first - second).estimate()
-                row |= {name: getattr(estimate, name) for name in names}
+            if first and second:
+                row["seeds"] = len(set(first.seeds) & set(second.seeds))
+            if row["seeds"] > 0:
+                found = (first - second).estimate()
+                row |= {"mean": found.mean, "low": found.low, "high": found.high}
+            if row["seeds"] > 1:
+                row["p_value"] = found.p_value
             rows.append(row)
     table = pd.DataFrame(rows)
     known = table["p_value"].notna()
@@ -74,8 +80,8 @@ def tabulate(table: pd.DataFrame) -> str:
     """Return contrasts as a Markdown table; what chance does not explain is bold and starred."""
     lines = ["| Difference | " + " | ".join(SHIFTS) + " |", "|:--|" + "--:|" * len(SHIFTS)]
     heading = None
-    for contrast, group in table.groupby("contrast", sort=False):
-        contrast = Contrast(*contrast)
+    for contrast in table["contrast"].unique():
+        group = table[[other == contrast for other in table["contrast"]]]
         if contrast.metric != heading:
             heading = contrast.metric
             lines.append(f"| *{UNITS[heading]}* |" + " |" * len(SHIFTS))
@@ -86,9 +92,10 @@ def tabulate(table: pd.DataFrame) -> str:
 
 def _cell(row, digits: int) -> str:
     if np.isnan(row.mean):
-        return "not measured"
+        return "no seed in common" if row.seeds == 0 else "not measured"
     mean = f"{row.mean:+.{digits}f}"
     p_value = "p < 0.001" if row.adjusted < 0.001 else f"p = {row.adjusted:.3f}"
+    p_value = "one seed" if row.seeds == 1 else p_value
     interval = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}, {p_value}"
     text = f"**{mean}** \\*" if row.adjusted < 0.05 else mean
     return f"{text} [{interval}]{{.interval}}".replace("-", "−")

@@ -5,12 +5,13 @@ import numpy as np
 from helpers import metrics
 from helpers.metrics.bins import assign_equal_width
 
-from .cells import EXPERIMENTS, SHIFTS, list_strengths, read_predictions, sample
-from .figures import draw_estimates, legend_panel, style_arms
+from .cells import EXPERIMENT_OF, estimate, read_predictions
+from .paper import SHIFTS, list_strengths
 from .pictures import INK, Picture, plot_panel
+from .styles import draw_estimates, legend_panel, style_arms
 
 AXES = {"brightness": "brightness factor", "blur": "σ of the blur (pixels)"}
-UNITS = {"accuracy_percent": "accuracy (%)", "rms_calibration_error": "RMS calibration error"}
+LABELS = {"accuracy_percent": "accuracy (%)", "rms_calibration_error": "RMS calibration error"}
 
 
 def show_reliability(dataset: str, bins: int = 10) -> Picture:
@@ -21,7 +22,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
     """
     panels = []
     for row, style in style_arms(dataset).items():
-        predictions = read_predictions(EXPERIMENTS[dataset, row])
+        predictions = read_predictions(EXPERIMENT_OF[dataset, row])
         for column, shift in SHIFTS.items():
             places = predictions.find(dataset, column)
             if places is None:
@@ -62,7 +63,7 @@ def show_strengths(dataset: str) -> Picture:
     corruption does nothing: brightness 1, σ 0.
     """
     panels = [legend_panel(dataset)]
-    for metric, unit in UNITS.items():
+    for metric, unit in LABELS.items():
         for corruption, axis in AXES.items():
             lines = {row: _trace(dataset, metric, row, corruption) for row in style_arms(dataset)}
             lines = {row: line for row, line in lines.items() if line}
@@ -77,10 +78,10 @@ def show_strengths(dataset: str) -> Picture:
 def _trace(dataset, metric, row, corruption) -> dict[float, metrics.Estimate]:
     """Return what was measured at each strength, clean at the strength that does nothing."""
     measured = {
-        strength: sample(dataset, metric, row, column)
+        strength: estimate(dataset, metric, row, column)
         for strength, column in list_strengths(dataset, corruption)
     }
-    return {strength: found.estimate() for strength, found in measured.items() if found}
+    return {strength: found for strength, found in measured.items() if found}
 
 
 def _strengths(dataset, lines, axis, unit):
@@ -88,7 +89,6 @@ def _strengths(dataset, lines, axis, unit):
         for row, line in lines.items():
             draw_estimates(axes, line.keys(), line.values(), style_arms(dataset)[row])
         axes.set(xlabel=axis, ylabel=unit)
-        axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
         axes.grid(axis="y")
 
     return draw
@@ -116,7 +116,7 @@ def show_risk_coverage(dataset: str) -> Picture:
 
 def _find_risk(dataset, row, column, coverage) -> np.ndarray | None:
     """Return the mean over the seeds of the risk at each coverage; None if not measured."""
-    predictions = read_predictions(EXPERIMENTS[dataset, row])
+    predictions = read_predictions(EXPERIMENT_OF[dataset, row])
     places = predictions.find(dataset, column)
     if places is None:
         return None

@@ -9,7 +9,8 @@ import pandas as pd
 
 from helpers.metrics import Sample
 
-from .cells import EXPERIMENTS, REFERENCE, read_reference, sample
+from .cells import EXPERIMENT_OF, sample
+from .paper import read_curves, read_reference
 from .source import ARMS, shown_records
 
 #: The data set of each row of the tables.
@@ -78,7 +79,7 @@ def read_paper(name: str, row: str, column: str | None) -> float:
     """
     measure = MEASURES[name]
     if measure.find:
-        history = _read_curves().query("row == @row")
+        history = read_curves().query("row == @row")
         return 100 * measure.find(history) if len(history) else np.nan
     if measure.lost:
         return read_paper("accuracy", row, "Clean") - read_paper("accuracy", row, column)
@@ -90,12 +91,6 @@ def _read_cells() -> dict[tuple[str, str, str], float]:
     return read_reference().set_index(["metric", "row", "column"])["value"].to_dict()
 
 
-@cache
-def _read_curves() -> pd.DataFrame:
-    curves = pd.read_csv(REFERENCE / "authors_curves.csv")
-    return curves.rename(columns={"val_accuracy": "validation_accuracy"})
-
-
 def read_runs(name: str, row: str, column: str | None) -> Sample | None:
     """Return a measure as the runs give it, in the units of `read_paper`; None if not measured.
 
@@ -104,7 +99,7 @@ def read_runs(name: str, row: str, column: str | None) -> Sample | None:
     """
     measure = MEASURES[name]
     if measure.find:
-        records = shown_records()[EXPERIMENTS[ROWS[row], row]]
+        records = shown_records()[EXPERIMENT_OF[ROWS[row], row]]
         values = np.array([100 * measure.find(record.history) for record in records])
         seeds = tuple(record.seed for record in records)
         known = not np.isnan(values).any()
@@ -157,7 +152,7 @@ def _set_side_by_side(first: Sample, second: Sample) -> tuple[Sample, Sample]:
 def trained_shorter(left: str, right: str) -> bool:
     """Return whether each run of one row took fewer epochs than every run of another."""
     epochs = [
-        [len(record.history) for record in shown_records()[EXPERIMENTS[ROWS[row], row]]]
+        [len(record.history) for record in shown_records()[EXPERIMENT_OF[ROWS[row], row]]]
         for row in (left, right)
     ]
     return max(epochs[0]) < min(epochs[1])

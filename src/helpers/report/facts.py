@@ -76,8 +76,9 @@ def list_changes(records: list[Record]) -> dict[str, list[str]]:
     """Return the parameters of runs that are not as in their notebooks: name to values as JSON."""
     changes = {}
     for record in records:
-        defaults = read_defaults(record.experiment)
-        for name, value in record.run["parameters"].items():
+        defaults, parameters = read_defaults(record.experiment), record.run["parameters"]
+        for name in dict.fromkeys([*parameters, *defaults]):
+            value = parameters.get(name, "absent")
             if name not in LOCATIONS and value != defaults.get(name):
                 changes.setdefault(name, {})[json.dumps(value)] = None
     changes.pop("stand_in_weights", None)  # told with the weights

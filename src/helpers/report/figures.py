@@ -1,64 +1,18 @@
 """Training curves."""
 
-from collections.abc import Iterable
-from html import escape
 from itertools import cycle
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from helpers.metrics import Estimate
-
-from .cells import REFERENCE
+from .paper import read_curves
 from .pictures import Picture, plot_panel
 from .source import ARMS, Source, shown_records
+from .styles import STYLES
 
-
-class Style(NamedTuple):
-    """How all figures draw an arm: colour, marker and line, and the sign of a legend."""
-
-    colour: str
-    marker: str
-    line: str
-    sign: str
-
-
-#: By the arm's place in the table. Okabe and Ito's palette is safe for colour-blind readers;
-#: markers and lines survive print in grey.
-STYLES = (
-    Style("#0072B2", "o", "-", "●"),
-    Style("#D55E00", "s", "--", "■"),
-    Style("#009E73", "^", "-.", "▲"),
-)
 SINGLE = "#A06CB0"
 DASHES = {"train": (3, 1.5), "validation": ""}
 MARKERS = {"train": "s", "validation": "o"}  # where one epoch makes no line
-
-
-def style_arms(dataset: str) -> dict[str, Style]:
-    """Return the style of each row of a data set's tables."""
-    return dict(zip(ARMS[dataset].values(), STYLES, strict=True))
-
-
-def legend_panel(dataset: str) -> str:
-    """Return the legend of all panels of a picture, a line of its own above or below them."""
-    entries = "".join(
-        f'<span><span style="color:{style.colour}" aria-hidden="true">{style.sign}</span>'
-        f" {escape(row)}</span>"
-        for row, style in style_arms(dataset).items()
-    )
-    line = "flex-basis:100%;display:flex;flex-wrap:wrap;gap:0 1.2rem;justify-content:center"
-    return f'<div style="{line};font-size:.85em">{entries}</div>'
-
-
-def draw_estimates(axes, places: Iterable[float], estimates: Iterable[Estimate], style: Style):
-    """Draw means as a line and their intervals as bars."""
-    mean, low, high = np.array([(e.mean, e.low, e.high) for e in estimates]).T
-    bars = np.abs([low - mean, high - mean])
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
-    axes.errorbar(list(places), mean, bars, ms=4, capsize=2, **look)
 
 
 def plot_history(history: pd.DataFrame) -> Picture:
@@ -105,9 +59,8 @@ def show_curves(dataset: str) -> Picture:
         for name, row in arms.items()
     }
     if dataset == "pathmnist" and Source.from_environment().profile == "paper":
-        curves = pd.read_csv(REFERENCE / "authors_curves.csv")
-        curves = curves.rename(columns={"val_accuracy": "validation_accuracy"})
-        histories |= {f"{row}, authors": curve for row, curve in curves.groupby("row", sort=False)}
+        authors = read_curves().groupby("row", sort=False)
+        histories |= {f"{row}, authors": curve for row, curve in authors}
     longs = {title: _lengthen(history, "accuracy", 100) for title, history in histories.items()}
     lowest = min(long.accuracy.min() for long in longs.values())
     limits = (10 * (lowest // 10), 100)  # one axis for all panels

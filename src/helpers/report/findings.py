@@ -1,9 +1,10 @@
 """Sentences whose every number and comparison comes from the runs."""
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from .cells import SHIFTS
+from .paper import SHIFTS
 from .source import DATASETS
 from .tables import summarise
 from .verdicts import MEANINGS, SIGNS, why_withheld
@@ -31,11 +32,13 @@ def _extremes(cells: pd.DataFrame, unit: str) -> str:
     sides = []
     for values in ("mean", "value"):
         ordered = clean.sort_values(values, ascending=False, kind="stable")
-        first, last = ordered.iloc[0], ordered.iloc[-1]
-        sides.append(
-            f"highest {unit.format(first[values])} ({first.row}),"
-            f" lowest {unit.format(last[values])} ({last.row})"
-        )
+        ends = []
+        for word, cell in [("highest", ordered.iloc[0]), ("lowest", ordered.iloc[-1])]:
+            floor = (
+                f", noise floor {cell.floor.mean:.3f}" if values == "mean" and cell.floor else ""
+            )
+            ends.append(f"{word} {unit.format(cell[values])} ({cell.row}{floor})")
+        sides.append(", ".join(ends))
     return f"Here: {sides[0]}. In the paper: {sides[1]}."
 
 
@@ -46,7 +49,10 @@ def _losses(cells: pd.DataFrame, shift: str) -> str:
     points = {}
     for values in ("mean", "value"):
         losses = clean[values] - shifted[values]
-        points[values] = "; ".join(f"{row}: {loss:.1f}" for row, loss in losses.items())
+        points[values] = "; ".join(
+            f"{row}: " + ("not measured" if np.isnan(loss) else f"{loss:.1f}")
+            for row, loss in losses.items()
+        )
     return (
         f"**Points of accuracy lost to {SHIFTS[shift]}** (mean over its strengths)."
         f" Here: {points['mean']}. In the paper: {points['value']}."

@@ -8,9 +8,10 @@ from IPython.display import Markdown
 
 from helpers import metrics
 
-from .cells import SHIFTS, read_predictions
+from .cells import find_floor, read_predictions
+from .paper import SHIFTS
 from .source import ARMS, shown_records
-from .tables import print_floor
+from .tables import print_floor, print_spread
 
 #: Score to what a table calls it.
 LABELS = {
@@ -48,13 +49,11 @@ def summarise_scores(dataset: str) -> pd.DataFrame:
             if places is None:
                 continue
             by_seed = [_average(record.predictions, places) for record in shown_records()[name]]
-            chosen = predictions.confidence[:, places]
-            chosen = chosen.reshape(-1, chosen.shape[-1])
             for score in LABELS:
                 values = [scores[score] for scores in by_seed]
                 deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
                 calibration = score in metrics.CALIBRATION_SCORES
-                floor = metrics.noise_floor(chosen, score) if calibration else None
+                floor = find_floor(dataset, row, column, score) if calibration else None
                 rows.append((row, column, score, np.mean(values), deviation, floor))
     names = ["row", "column", "score", "mean", "deviation", "floor"]
     return pd.DataFrame(rows, columns=names)
@@ -81,9 +80,7 @@ def show_scores(dataset: str) -> Markdown:
 
 def _print(cell) -> str:
     sign = "+" if cell.score == "signed_calibration_gap" else ""
-    text = f"{cell.mean:{sign}.3f}".replace("-", "−")
-    if not np.isnan(cell.deviation):
-        text += f" ± {cell.deviation:.3f}"
+    text = print_spread(cell.mean, cell.deviation, 3, sign)
     if cell.floor is not None:
         text += f" [{print_floor(cell.mean, cell.floor, 3)}]{{.floor}}"
     return text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 from helpers.runs.parameters import PROFILES
-from helpers.runs.recipe import LOCATIONS
+from helpers.runs.recipe import LOCATIONS, MODELS, ExperimentRecipe
 from helpers.runs.record import Record, read_records
 
 #: The arms of each data set, in the order of the paper's rows: experiment to row.
@@ -72,6 +72,7 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
         )
     for name, records in shown.items():
         _refuse_mixture(source.results / name, records)
+        _refuse_outdated(name, records[0])
     for dataset, arms in ARMS.items():
         data = {name: shown[name][0].run["data"]["sha256"] for name in arms}
         if len(set(data.values())) > 1:
@@ -102,6 +103,17 @@ def _refuse_mixture(folder: Path, records: list[Record]) -> None:
         f" {differences or 'no parameter differs'}; delete the seeds that do not belong, or give"
         " each recipe a results folder of its own"
     )
+
+
+def _refuse_outdated(experiment: str, record: Record) -> None:
+    """Raise InputError for a record of an earlier version, which did other things than it says."""
+    fields = MODELS.get(experiment, ExperimentRecipe).model_fields
+    if absent := sorted(fields.keys() - record.run["parameters"].keys()):
+        raise InputError(
+            f"{record.folder} was made by an earlier version of this project, without the"
+            f" parameters {', '.join(absent)}; delete {record.folder.parent} and make its runs"
+            " again"
+        )
 
 
 def _list_differences(ours: dict, theirs: dict) -> str:

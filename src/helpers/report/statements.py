@@ -1,7 +1,7 @@
 """What the paper states, as data: ``reference/claims.yaml``, checked."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated
 
@@ -17,8 +17,8 @@ from pydantic import (
 
 from helpers import InputError
 
-from .cells import REFERENCE, read_reference
 from .evidence import MEASURES, ROWS
+from .paper import REFERENCE, read_reference
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,12 @@ class Claim(Statement):
         """Every pair by every column; column None for a measure of the training."""
         return list(product(self.compare, self.columns or [None]))
 
+    @property
+    def opposite(self) -> "Claim":
+        """The claim that every comparison comes out the other way."""
+        compare = [replace(pair, sign=-pair.sign) for pair in self.compare]
+        return self.model_copy(update={"compare": compare})
+
     @model_validator(mode="after")
     def _check(self) -> "Claim":
         if self.measure not in MEASURES:
@@ -101,12 +107,18 @@ class Claim(Statement):
 
 
 class Denial(Statement):
-    """A statement that another claim does not hold."""
+    """A statement against another claim, named by its id; that one states no figure."""
 
     denies: str
 
 
-def read_claims() -> list[Claim | Denial]:
+class Untested(Statement):
+    """A statement without numbers in the paper, and why the shown runs do not measure it."""
+
+    untested: str
+
+
+def read_claims() -> list[Claim | Denial | Untested]:
     """Return the paper's claims, in its order.
 
     Raises
@@ -116,25 +128,31 @@ def read_claims() -> list[Claim | Denial]:
     return parse_claims((REFERENCE / "claims.yaml").read_text(encoding="utf-8"))
 
 
-def parse_claims(text: str) -> list[Claim | Denial]:
+def parse_claims(text: str) -> list[Claim | Denial | Untested]:
     """Return the claims of a YAML text; raises as `read_claims`."""
     try:
         entries = yaml.safe_load(text)
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise InputError(f"claims.yaml is no YAML, mend it there: {where}") from None
-    claims: dict[str, Claim | Denial] = {}
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError("claims.yaml must be a list of claims, each of 'name: value' lines")
+    claims: dict[str, Claim | Denial | Untested] = {}
     for entry in entries:
         name = entry.get("id")
+        kind = Denial if "denies" in entry else Untested if "untested" in entry else Claim
         try:
-            claim = (Denial if "denies" in entry else Claim).model_validate(entry)
+            claim = kind.model_validate(entry)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "entry"
             raise InputError(f"claims.yaml, {name}: {where}: {first['msg']}") from None
         if name in claims:
             raise InputError(f"claims.yaml, {name}: the id is taken; choose another")
-        if isinstance(claim, Denial) and not isinstance(claims.get(claim.denies), Claim):
-            raise InputError(f"claims.yaml, {name}: denies: no claim {claim.denies!r} stands above")
+        if isinstance(claim, Denial):
+            denied = claims.get(claim.denies)
+            if not isinstance(denied, Claim) or denied.figure:
+                why = f"no claim {claim.denies!r} without a figure stands above"
+                raise InputError(f"claims.yaml, {name}: denies: {why}")
         claims[name] = claim
     return list(claims.values())

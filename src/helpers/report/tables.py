@@ -8,7 +8,8 @@ from IPython.display import Markdown
 
 from helpers import metrics
 
-from .cells import DIGITS, EXPERIMENTS, read_predictions, read_reference, sample
+from .cells import estimate, find_floor, sample
+from .paper import DIGITS, read_reference
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .verdicts import MEANINGS, SIGNS, judge, why_withheld
 
@@ -24,8 +25,8 @@ CAPTIONS = {
 }
 CAPTIONS |= {number + 4: caption for number, caption in CAPTIONS.items()}
 
-#: No interval reaches beyond what its metric can be: from 0 to this.
-LARGEST = {"accuracy_percent": 100.0, "rms_calibration_error": 1.0}
+#: The definition of the paper.
+RMS = "rms_calibration_error_10"
 
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
@@ -45,18 +46,15 @@ def summarise() -> pd.DataFrame:
     withheld = {dataset: why_withheld(dataset) for dataset in DATASETS}
     rows = []
     for cell in cells.itertuples():
-        measured = sample(cell.dataset, cell.metric, cell.row, cell.column)
+        place = cell.dataset, cell.metric, cell.row, cell.column
         digits = DIGITS[cell.metric]
         row = {"digits": digits, "floor": None, "verdict": "withheld"}
-        if measured is not None:
-            estimate = measured.estimate()
-            ends = np.clip([estimate.low, estimate.high], 0, LARGEST[cell.metric])
-            row |= {"mean": estimate.mean, "deviation": estimate.deviation}
-            row |= {"low": ends[0], "high": ends[1]}
+        if found := estimate(*place):
+            row |= {name: getattr(found, name) for name in ("mean", "deviation", "low", "high")}
             if cell.metric == "rms_calibration_error":
-                row["floor"] = _find_floor(cell)
+                row["floor"] = find_floor(cell.dataset, cell.row, cell.column, RMS)
         if not withheld[cell.dataset]:
-            verdict = judge(measured, cell.value, digits)
+            verdict = judge(sample(*place), cell.value, digits)
             row |= {"verdict": verdict.word, "distance": verdict.distance}
         rows.append(row)
     names = ["digits", "mean", "deviation", "low", "high", "floor", "verdict", "distance"]
@@ -67,13 +65,6 @@ def summarise() -> pd.DataFrame:
         goodness = sign * values
         cells[name] = goodness == goodness.groupby([cells.table, cells.column]).transform("max")
     return cells
-
-
-def _find_floor(cell) -> metrics.Floor:
-    """Return the noise floor of a cell's score, the mean over seeds and strengths."""
-    predictions = read_predictions(EXPERIMENTS[cell.dataset, cell.row])
-    chosen = predictions.confidence[:, predictions.find(cell.dataset, cell.column)]
-    return metrics.noise_floor(chosen.reshape(-1, chosen.shape[-1]))
 
 
 def show_table(number: int) -> Markdown:
@@ -97,7 +88,7 @@ def _head(column: str) -> str:
 
 
 def _cell(cell) -> str:
-    text = _print(cell.mean, cell.deviation, cell.digits)
+    text = print_spread(cell.mean, cell.deviation, cell.digits)
     parts = [f"**{text}**" if cell.best else text]
     if not np.isnan(cell.mean):
         interval = f"{cell.low:.{cell.digits}f} to {cell.high:.{cell.digits}f}"
@@ -111,21 +102,23 @@ def _cell(cell) -> str:
     return " ".join(parts)
 
 
-def _print(mean: float, deviation: float, digits: int) -> str:
+def print_spread(mean: float, deviation: float, digits: int, sign: str = "") -> str:
+    """Return mean ± standard deviation; the latter is NaN for one seed, both if not measured."""
     if np.isnan(mean):
         return "not measured"
-    return f"{mean:.{digits}f}" + ("" if np.isnan(deviation) else f" ± {deviation:.{digits}f}")
+    spread = "" if np.isnan(deviation) else f" ± {deviation:.{digits}f}"
+    return f"{mean:{sign}.{digits}f}".replace("-", "−") + spread
 
 
 def print_floor(score: float, floor: metrics.Floor, digits: int) -> str:
     """Return the noise floor of a calibration error, marked where the error lies within it."""
     mark = " ◦ as calibrated" if floor.covers(score) else ""
-    return f"floor {floor.mean:.{digits}f}{mark}"
+    return f"floor {floor.mean:.{digits}f} (to {floor.high:.{digits}f}){mark}"
 
 
 def _print_verdict(cell) -> str:
-    distance = "" if cell.verdict != "off" else f" by {cell.distance:+.{cell.digits}f}"
-    return f"{SIGNS[cell.verdict]} {cell.verdict}{distance}"
+    distance = "" if np.isnan(cell.distance) else f" ({cell.distance:+.{cell.digits}f})"
+    return f"{SIGNS[cell.verdict]} {cell.verdict}{distance}".replace("-", "−")
 
 
 def show_reading(dataset: str) -> Markdown:
@@ -135,8 +128,9 @@ def show_reading(dataset: str) -> Markdown:
         "**How to read a cell.** Mean ± standard deviation over the seeds; the 95 % interval of"
         " the expected score, for other seeds *and* other test images ({doc}`/method`); for a"
         " calibration error its noise floor, what a perfectly calibrated network with these"
-        " confidences would score on as many images, marked “◦ as calibrated” where the measured"
-        " value is not distinguishable from that; last, the paper's value."
+        " confidences would score on as many images, in the mean (and up to, in 95 % of the cases),"
+        " with the mark “◦ as calibrated” where the measured value is not distinguishable from"
+        " that; last, the paper's value."
     ]
     if 1 in counts:
         lines.append(
@@ -149,7 +143,7 @@ def show_reading(dataset: str) -> Markdown:
         )
     else:
         signs = "; ".join(f"{SIGNS[word]} *{word}*: {text}" for word, text in MEANINGS.items())
-        lines.append(f"**Reproduced?** {signs}.")
+        lines.append(f"**Reproduced?** {signs}. In brackets: measured minus paper.")
     return Markdown("\n\n".join(lines))
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 from IPython.display import Markdown
 
-from helpers.metrics import Sample
-
-from .cells import EXPERIMENTS, SHIFTS, read_temperatures, sample
+from .cells import EXPERIMENT_OF, estimate, find_floor, read_temperatures
 from .contrasts import Contrast, compare, tabulate
-from .figures import draw_estimates, legend_panel, style_arms
+from .paper import SHIFTS
 from .pictures import Picture, plot_panel
 from .source import ARMS
+from .styles import draw_estimates, legend_panel, style_arms
+from .tables import RMS, print_floor, print_spread
 
 ERROR = "rms_calibration_error"
 
@@ -18,27 +18,25 @@ def show_temperatures(dataset: str) -> Markdown:
     """Return each arm's temperature, and its calibration error without and with it."""
     lines = [f"| Model | T | {' | '.join(SHIFTS)} |", "|:--|--:|" + "--:|" * len(SHIFTS)]
     for row in ARMS[dataset].values():
-        temperatures = list(read_temperatures(EXPERIMENTS[dataset, row]).values())
-        cells = [_spread(temperatures, 2)]
-        for column in SHIFTS:
-            trained, tempered = _measure(dataset, row, column)
-            if trained is None:
-                cells.append("not measured")
-                continue
-            at = _spread(tempered.values, 3)
-            cells.append(f"{_spread(trained.values, 3)} [at T {at}]{{.interval}}")
+        values = list(read_temperatures(EXPERIMENT_OF[dataset, row]).values())
+        spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
+        cells = [print_spread(np.mean(values), spread, 2)]
+        cells += [_cell(dataset, row, column) for column in SHIFTS]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return Markdown("\n".join(lines))
 
 
-def _measure(dataset: str, row: str, column: str) -> list[Sample | None]:
-    """Return the calibration error as trained and at the temperature."""
-    return [sample(dataset, ERROR, row, column, tempered) for tempered in (False, True)]
-
-
-def _spread(values, digits: int) -> str:
-    text = f"{np.mean(values):.{digits}f}"
-    return text + (f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "")
+def _cell(dataset: str, row: str, column: str) -> str:
+    """Return the calibration error as trained and at the temperature, each with its noise floor."""
+    parts = []
+    for tempered, name in [(False, "as trained"), (True, "at T")]:
+        found = estimate(dataset, ERROR, row, column, tempered)
+        if found is None:
+            return "not measured"
+        floor = find_floor(dataset, row, column, RMS, tempered)
+        text = f"{name} {print_spread(found.mean, found.deviation, 3)}"
+        parts += [f"[{text}]{{.line}}", f"[{print_floor(found.mean, floor, 3)}]{{.floor}}"]
+    return " ".join(parts)
 
 
 def show_beyond_temperature(dataset: str) -> Markdown:
@@ -56,12 +54,11 @@ def plot_temperatures(dataset: str) -> Picture:
     """Return each arm's calibration error without and with its temperature, a panel a shift."""
     panels = [legend_panel(dataset)]
     for column, shift in SHIFTS.items():
-        pairs = {row: _measure(dataset, row, column) for row in style_arms(dataset)}
         pairs = {
-            row: [error.estimate() for error in pair]
-            for row, pair in pairs.items()
-            if None not in pair
+            row: [estimate(dataset, ERROR, row, column, tempered) for tempered in (False, True)]
+            for row in style_arms(dataset)
         }
+        pairs = {row: pair for row, pair in pairs.items() if None not in pair}
         told = [f"{row} {before.mean:.3f} to {at.mean:.3f}" for row, (before, at) in pairs.items()]
         alt = f"RMS calibration error, {shift}, as trained to at its temperature: {'; '.join(told)}"
         panels.append(plot_panel(_pairs(dataset, pairs, shift), alt, 2.6, 2.3))

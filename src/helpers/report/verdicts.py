@@ -14,7 +14,8 @@ from .source import ARMS, DATASETS, Source, describe_data, shown_records
 SIGNS = {"inside": "✓", "near": "≈", "off": "✗", "cannot tell": "?"}
 
 MEANINGS = {
-    "inside": "the paper's value lies in the 95 % interval of the expected score",
+    "inside": "the paper's value lies in the 95 % interval of the expected score, which says the"
+    " less the wider that is",
     "near": "it lies outside of that, yet one more seed on the same test images could give it"
     " (95 % prediction interval)",
     "off": "it lies outside of both",
@@ -35,11 +36,6 @@ class Verdict:
     word: str
     distance: float
 
-    @property
-    def text(self) -> str:
-        """The sign and the word."""
-        return f"{SIGNS[self.word]} {self.word}"
-
 
 def judge(measured: Sample | None, value: float, digits: int) -> Verdict:
     """Return whether seeds and test images explain the distance to a printed value.
@@ -57,11 +53,11 @@ def judge(measured: Sample | None, value: float, digits: int) -> Verdict:
     half = 0.5 * 10.0**-digits
     estimate = measured.estimate()
     distance = estimate.mean - value
+    if len(measured.seeds) == 1:
+        return Verdict("cannot tell", distance)
     if estimate.low - half <= value <= estimate.high + half:
         return Verdict("inside", distance)
     low, high = metrics.predict_next(measured.values)
-    if np.isnan(low):
-        return Verdict("cannot tell", distance)
     return Verdict("near" if low - half <= value <= high + half else "off", distance)
 
 

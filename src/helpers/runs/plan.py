@@ -39,11 +39,12 @@ class Job:
 
     @property
     def needs(self) -> list[Path]:
-        """The folders of the runs that must be made first; what starts from none names none."""
+        """The folders of the runs that it takes something from."""
         if isinstance(self.recipe, AblationRecipe):
             arms = list_arms(self.experiment, self.recipe)
             return [run_folder(self.folder.parents[1], arm, self.recipe.seed) for arm in arms]
-        return [(ROOT / self.recipe.start).parent]
+        start = Path(self.recipe.start)  # a name, or the path of a checkpoint
+        return [(ROOT / start).parent] if start.parent.name else []
 
     def is_done(self) -> bool:
         """Return whether the record is there.
@@ -139,9 +140,10 @@ def _add(jobs: dict[Path, Job], name: str, profile: str, seed: int, overrides: d
 
 def _add_start(jobs: dict[Path, Job], job: Job, profile: str, overrides: dict) -> None:
     """Add the pretraining that a run starts from, if it belongs to the same results."""
-    (start,) = job.needs
-    source, digits = start.parent.name, start.name.removeprefix("seed-")
-    if source in list_experiments() and source != job.experiment and digits.isdigit():
+    for start in job.needs:
+        source, digits = start.parent.name, start.name.removeprefix("seed-")
+        if source not in list_experiments() or source == job.experiment or not digits.isdigit():
+            continue
         passed = SHARED | MODELS[source].model_fields.keys() - ExperimentRecipe.model_fields.keys()
         rest = {key: value for key, value in overrides.items() if key in passed}
         if start == run_folder(ROOT / job.recipe.results, source, int(digits)):

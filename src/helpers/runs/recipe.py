@@ -49,6 +49,7 @@ class TrainingRecipe(Recipe):
     stand_in_weights: dict[str, str]
     batch_norm: Literal["train", "frozen", "affine_frozen"]
     weight_decay: NotNegative
+    precision: Literal["float32", "bfloat16"]
 
     @property
     def start(self) -> str:
@@ -70,6 +71,12 @@ class ExperimentRecipe(TrainingRecipe):
     augment_probability: Probability
     rotation_degrees: float = Field(ge=0, le=180)
     corruptions: dict[Literal["brightness", "blur"], Annotated[list[Positive], Field(min_length=1)]]
+
+    @property
+    def training(self) -> dict:
+        """What ``helpers.experiment.fit`` takes besides network, data and augmentation."""
+        names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
+        return self.model_dump(include=names | {"weight_decay", "precision", "seed"})
 
 
 class PretrainingRecipe(TrainingRecipe):

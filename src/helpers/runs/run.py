@@ -20,7 +20,16 @@ try:
 except ImportError:  # Windows
     resource = None
 
-PACKAGES = ("torch", "torchvision", "medmnist", "numpy", "scipy", "pandas", "pillow")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "medmnist",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pillow",
+)
 
 
 class Run:

@@ -1,0 +1,63 @@
+"""The paper's tables and training logs, and how its columns are made."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+REFERENCE = Path(__file__).parent / "reference"
+
+#: Decimals that the paper prints.
+DIGITS = {"accuracy_percent": 1, "rms_calibration_error": 3}
+
+#: Largest value of a metric, in the paper's units; the smallest is 0.
+LARGEST = {"accuracy_percent": 100.0, "rms_calibration_error": 1.0}
+
+#: Corruption that a column of one strength or a mean over strengths stands for.
+PREFIXES = {"f": "brightness", "sigma": "blur"}
+
+#: The like, for a column that is the mean over its strengths.
+MEANS = {"Brightness": "f", "Gaussian Blur": "sigma"}
+
+#: Columns that stand for a shift as a whole, and how prose writes them.
+SHIFTS = {"Clean": "clean", "Brightness": "brightness", "Gaussian Blur": "blur"}
+
+
+@cache
+def read_reference() -> pd.DataFrame:
+    """Return the paper's 84 cells: table, dataset, metric, row, column, value, bold."""
+    return pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
+
+
+@cache
+def read_curves() -> pd.DataFrame:
+    """Return the authors' training logs: row and, an epoch a row, the columns of a history."""
+    curves = pd.read_csv(REFERENCE / "authors_curves.csv")
+    return curves.rename(columns={"val_accuracy": "validation_accuracy"})
+
+
+def list_conditions(dataset: str, column: str) -> list[tuple[str, float]]:
+    """Return the conditions whose scores a column averages.
+
+    Parameters
+    ----------
+    column : ``Clean``, ``Brightness``, ``Gaussian Blur``, ``f=0.8`` or ``sigma=0.3`` and such;
+        a mean is over the strengths that have a column of their own in the paper
+    """
+    if column == "Clean":
+        return [("clean", np.nan)]
+    columns = [column]
+    if column in MEANS:
+        every = read_reference().query("dataset == @dataset").column.unique()
+        columns = [name for name in every if name.startswith(f"{MEANS[column]}=")]
+    parts = [name.split("=") for name in columns]
+    return [(PREFIXES[prefix], float(strength)) for prefix, strength in parts]
+
+
+def list_strengths(dataset: str, corruption: str) -> list[tuple[float, str]]:
+    """Return the strengths of a corruption, each with its column; clean where it does nothing."""
+    every = read_reference().query("dataset == @dataset").column.unique()
+    prefix = next(prefix for prefix, name in PREFIXES.items() if name == corruption)
+    parts = [(float(name.split("=")[1]), name) for name in every if name.startswith(f"{prefix}=")]
+    return sorted([*parts, ({"f": 1.0, "sigma": 0.0}[prefix], "Clean")])
