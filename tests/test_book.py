@@ -133,7 +133,8 @@ def test_only_changed_records_execute_pages_again(pages, folder):
     done, executed = build(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert executed == PAGES
-    assert f"0 added, {len(PAGES)} changed, 0 removed" in done.stdout  # the notebooks are what they were
+    # The notebooks are what they were.
+    assert f"0 added, {len(PAGES)} changed, 0 removed" in done.stdout
     after = read_pages(folder)
     assert after["results/pets"] != pages["results/pets"]
     assert not [name for name, page in after.items() if "stand-in images (" in page]

@@ -130,8 +130,9 @@ class Sample:
 
         Known to be covered less, since the seeds' values are skewed: a calibration error where the
         seeds differ so much that some are calibrated or err the other way (about 90 %; 87 % with
-        ten errors in a test set), an accuracy near 1 (92 %). Covered more: a calibration error at the noise floor where
-        all seeds err in the same images (up to 99 %). Differences of two arms suffer less.
+        ten errors in a test set), an accuracy near 1 (92 %). Covered more: a calibration error at
+        the noise floor where all seeds err in the same images (up to 99 %). Differences of two
+        arms suffer less.
 
         One seed says nothing of others: deviation is NaN, and the interval is that for this seed
         and other test images. Without any variance it is the mean itself.
