@@ -225,6 +225,8 @@ def test_evaluation_covers_all_conditions_in_order(stripes):
     assert np.isnan(scores.strength[0])
     for row, logits in zip(scores.itertuples(), result.logits, strict=True):
         assert row.accuracy == metrics.accuracy(logits, stripes.test.labels.numpy())
+        floor = metrics.noise_floor(metrics.confidence(logits))
+        assert (row.noise_floor, row.noise_floor_95) == (floor.mean, floor.high)
     model.eval()
     for (name, strength), logits in zip(result.conditions, result.logits, strict=True):
         with torch.no_grad():

@@ -41,18 +41,24 @@ class Evaluation:
     seconds: float
 
     def scores(self) -> pd.DataFrame:
-        """Return a row a condition: corruption, strength, and the scores as fractions."""
-        rows = [
-            {
+        """Return a row a condition: corruption, strength, and the scores as fractions.
+
+        ``noise_floor`` is the calibration error that a calibrated network would show by chance, in
+        the mean; ``noise_floor_95`` what it stays below in 95 % of the cases.
+        """
+        rows = []
+        for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True):
+            confidence, correct = metrics.confidence(logits), metrics.correct(logits, self.labels)
+            floor = metrics.noise_floor(confidence)
+            row = {
                 "corruption": corruption,
                 "strength": strength,
-                "accuracy": metrics.accuracy(logits, self.labels),
-                "rms_calibration_error": metrics.rms_calibration_error(
-                    metrics.confidence(logits), metrics.correct(logits, self.labels)
-                ),
+                "accuracy": correct.mean(),
+                "rms_calibration_error": metrics.rms_calibration_error(confidence, correct),
+                "noise_floor": floor.mean,
+                "noise_floor_95": floor.high,
             }
-            for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True)
-        ]
+            rows.append(row)
         return pd.DataFrame(rows).astype({"strength": float})
 
     def arrays(self) -> dict[str, np.ndarray]:
