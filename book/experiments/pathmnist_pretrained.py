@@ -85,7 +85,7 @@ report.plot_corruptions(evaluation.examples, data.classes)
 # %% [markdown]
 # ## Result
 # Accuracy and RMS calibration error (ten equal-width bins) as fractions. `noise_floor` is the error
-# that a calibrated network would show by chance, `noise_floor_95` what 95 % of such errors lie below.
+# that a calibrated network would show by chance; 95 % of such errors lie below `noise_floor_95`.
 
 # %%
 run.finish(data, model, training, evaluation).metrics
