@@ -134,7 +134,7 @@ def test_temperatures_are_shown_with_what_they_do(results):
     after = sample("pathmnist", "rms_calibration_error", "Basic", "Clean", tempered=True)
     assert f"| Basic | {mean:.2f} ±" in text
     assert f"[at T {after.values.mean():.3f} ±" in text
-    assert text.count("{.floor}") == 2 * 3 * 3
+    assert text.count("[floor ") == 2 * 3 * 3
     assert report.show_beyond_temperature("pathmnist").data.count("at its temperature") == 6
 
 

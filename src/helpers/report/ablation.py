@@ -197,4 +197,5 @@ def _cell(effect: Effect | None, digits: int) -> str:
 
 
 def _print(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    value = round(value, digits) + 0.0  # no minus before a zero
+    return f"{value:{'+' if value else ''}.{digits}f}".replace("-", "−")

@@ -25,8 +25,8 @@ def show_build() -> Markdown:
         "Weights": _describe_weights(),
         "Other than in the study": _describe_changes(),
         "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
-        "Runs": f"{len(runs)}, made {' to '.join(dict.fromkeys([started[0], started[-1]]))}"
-        f" in {_describe_duration(seconds)} of training and evaluation",
+        "Runs": f"{len(runs)} of the six experiments, made"
+        f" {' to '.join(dict.fromkeys([started[0], started[-1]]))} in {_describe_duration(seconds)} of training and evaluation",
         "Commit of the runs": _join(map(_describe_commit, environments)),
         "Device": _join(run["device"] for run in environments),
         "Software": _join(

@@ -34,12 +34,15 @@ def _extremes(cells: pd.DataFrame, unit: str) -> str:
         ordered = clean.sort_values(values, ascending=False, kind="stable")
         ends = []
         for word, cell in [("highest", ordered.iloc[0]), ("lowest", ordered.iloc[-1])]:
-            floor = (
-                f", noise floor {cell.floor.mean:.3f}" if values == "mean" and cell.floor else ""
-            )
+            floor = _describe_floor(cell) if values == "mean" and cell.floor else ""
             ends.append(f"{word} {unit.format(cell[values])} ({cell.row}{floor})")
         sides.append(", ".join(ends))
     return f"Here: {sides[0]}. In the paper: {sides[1]}."
+
+
+def _describe_floor(cell: pd.Series) -> str:
+    mark = ", ◦ as calibrated" if cell.floor.covers(cell["mean"]) else ""
+    return f"; noise floor {cell.floor.mean:.3f} (to {cell.floor.high:.3f}){mark}"
 
 
 def _losses(cells: pd.DataFrame, shift: str) -> str:

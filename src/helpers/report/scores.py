@@ -82,5 +82,5 @@ def _print(cell) -> str:
     sign = "+" if cell.score == "signed_calibration_gap" else ""
     text = print_spread(cell.mean, cell.deviation, 3, sign)
     if cell.floor is not None:
-        text += f" [{print_floor(cell.mean, cell.floor, 3)}]{{.floor}}"
+        text += f" {print_floor(cell.mean, cell.floor, 3)}"
     return text

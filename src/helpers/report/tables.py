@@ -78,7 +78,10 @@ def show_table(number: int) -> Markdown:
     for row, group in cells.groupby("row", sort=False):
         lines.append(f"| {row} | " + " | ".join(map(_cell, group.itertuples())) + " |")
     caption = CAPTIONS[number].format(network=_network(dataset), data=describe_data(dataset))
-    caption += f". Mean ± standard deviation over {describe_seeds(dataset)}, 95 % interval, paper."
+    floor = ", noise floor" if cells.floor.notna().any() else ""
+    caption += (
+        f". Mean ± standard deviation over {describe_seeds(dataset)}, 95 % interval{floor}, paper."
+    )
     table = "\n".join(lines)
     return Markdown(f"```{{table}} {caption}\n:name: table-{number}\n:align: left\n\n{table}\n```")
 
@@ -94,7 +97,7 @@ def _cell(cell) -> str:
         interval = f"{cell.low:.{cell.digits}f} to {cell.high:.{cell.digits}f}"
         parts.append(f"[{interval}]{{.interval}}")
     if cell.floor is not None:
-        parts.append(f"[{print_floor(cell.mean, cell.floor, cell.digits)}]{{.floor}}")
+        parts.append(print_floor(cell.mean, cell.floor, cell.digits))
     paper = f"{cell.value:.{cell.digits}f}"
     parts.append(f"[{f'**{paper}**' if cell.bold else paper}]{{.paper}}")
     if cell.verdict != "withheld":
@@ -111,9 +114,9 @@ def print_spread(mean: float, deviation: float, digits: int, sign: str = "") -> 
 
 
 def print_floor(score: float, floor: metrics.Floor, digits: int) -> str:
-    """Return the noise floor of a calibration error, marked where the error lies within it."""
-    mark = " ◦ as calibrated" if floor.covers(score) else ""
-    return f"floor {floor.mean:.{digits}f} (to {floor.high:.{digits}f}){mark}"
+    """Return the noise floor of a calibration error, with a mark below if the error lies within."""
+    mark = " [◦ as calibrated]{.floor}" if floor.covers(score) else ""
+    return f"[floor {floor.mean:.{digits}f} (to {floor.high:.{digits}f})]{{.floor}}{mark}"
 
 
 def _print_verdict(cell) -> str:

@@ -35,7 +35,7 @@ def _cell(dataset: str, row: str, column: str) -> str:
             return "not measured"
         floor = find_floor(dataset, row, column, RMS, tempered)
         text = f"{name} {print_spread(found.mean, found.deviation, 3)}"
-        parts += [f"[{text}]{{.line}}", f"[{print_floor(found.mean, floor, 3)}]{{.floor}}"]
+        parts += [f"[{text}]{{.line}}", print_floor(found.mean, floor, 3)]
     return " ".join(parts)
 
 
