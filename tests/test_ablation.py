@@ -230,7 +230,7 @@ def test_a_conclusion_stays_moves_or_is_undecided(results):
     assert list(accuracy) == ["`epochs` 5 → 6", "`head_lr` 0.0005 → 0.5", "`epochs` 5 → 1"]
     stays, undecided, moves = (read_comparisons(cells[0]) for cells in accuracy.values())
     assert stays["MixUp + Aug"].endswith(" ✓ stays")
-    assert undecided["MixUp + Aug"].endswith(" → +0.0 ? undecided")
+    assert undecided["MixUp + Aug"].endswith(" → 0.0 ? undecided")
     assert moves["MixUp + Aug"].endswith(" ✗ moves")
     # The same switch may answer otherwise in another pair; all are shown.
     assert list(stays) == list(undecided) == list(moves) == ["Basic", "MixUp + Aug"]

@@ -19,14 +19,15 @@ def show_build() -> Markdown:
     environments = [run["environment"] for run in runs]
     started = sorted(run["started"][:10] for run in runs)
     seconds = sum(run["train_seconds"] + run["evaluate_seconds"] for run in runs)
+    days = " to ".join(dict.fromkeys([started[0], started[-1]]))
     facts = {
         "Profile": f"`{Source.from_environment().profile}`",
         "Data": "; ".join(map(describe_data, DATASETS)),
         "Weights": _describe_weights(),
         "Other than in the study": _describe_changes(),
         "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
-        "Runs": f"{len(runs)} of the six experiments, made"
-        f" {' to '.join(dict.fromkeys([started[0], started[-1]]))} in {_describe_duration(seconds)} of training and evaluation",
+        "Runs": f"{len(runs)} of the six experiments, made {days} in {_describe_duration(seconds)}"
+        " of training and evaluation",
         "Commit of the runs": _join(map(_describe_commit, environments)),
         "Device": _join(run["device"] for run in environments),
         "Software": _join(
