@@ -60,7 +60,7 @@ def test_each_run_left_a_record_and_its_notebook(results):
         assert record.run["peak_memory_bytes"] > 1e8
         assert record.run["train_seconds"] > 0
     for record in records[:3]:
-        assert record.metrics.shape == (9, 4)
+        assert record.metrics.shape == (9, 6)
         assert record.predictions["logits"].shape[0] == 9
         assert len(record.history) == 1
     pretrained = records[2].run["weights"]
