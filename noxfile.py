@@ -1,4 +1,4 @@
-"""``nox -s book`` makes the report, ``nox -s tests`` runs the tests, ``nox -s lint`` the linter."""
+"""``nox -s book`` makes the report; ``tests``, ``lint`` and ``bench`` run what they say."""
 
 import argparse
 import hashlib
@@ -75,3 +75,10 @@ def lint(session: nox.Session) -> None:
     install(session)
     python(session, "-m", "ruff", "check", ".")
     python(session, "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session(python=False)
+def bench(session: nox.Session) -> None:
+    """Measure speed and memory against the baselines and bounds, in one table: -- [--all]."""
+    install(session)
+    python(session, "benchmarks", *session.posargs)

@@ -16,7 +16,8 @@ class SmallMapConv2d(nn.Conv2d):
     are the matrix of the product.
 
     Values and gradients are those of ``nn.Conv2d`` up to the order of summation, and so is the
-    state dict. Every other map goes to ``nn.Conv2d``.
+    state dict. Every other map goes to ``nn.Conv2d``. A bias, which a folded batch norm leaves, is
+    for inference only.
     """
 
     @classmethod
@@ -32,16 +33,31 @@ class SmallMapConv2d(nn.Conv2d):
         if size != width or size > 2:
             return super().forward(images)
         side = size if self.stride == (1, 1) else 1
-        whole = slice(None)
-        windows = [
-            (whole, whole, slice(1 - row, 1 - row + size), slice(1 - column, 1 - column + size))
-            for row in range(side)
-            for column in range(side)
-        ]
         # Pixel-major rows: of a channels-last tensor they are a view.
         rows = images.permute(0, 2, 3, 1).flatten(1)
-        pixels = _Product.apply(rows, self.weight, windows)
+        if self.bias is None:
+            pixels = _Product.apply(rows, self.weight, _windows(size, side))
+        else:
+            pixels = torch.addmm(self.bias.repeat(side**2), rows, self.matrix(size, side).T)
         return pixels.unflatten(1, (side, side, -1)).permute(0, 3, 1, 2)
+
+    def matrix(self, size: int, side: int) -> Tensor:
+        """Return the stacked windows (side * side * O, size * size * I)."""
+        return _stack(self.weight, _windows(size, side))
+
+
+def _windows(size: int, side: int) -> list[Window]:
+    """Return the taps that meet a map of ``size`` pixels a side, for each of its outputs."""
+    whole = slice(None)
+    return [
+        (whole, whole, slice(1 - row, 1 - row + size), slice(1 - column, 1 - column + size))
+        for row in range(side)
+        for column in range(side)
+    ]
+
+
+def _stack(weight: Tensor, windows: list[Window]) -> Tensor:
+    return torch.cat([weight[window].permute(0, 2, 3, 1).flatten(1) for window in windows])
 
 
 class _Product(torch.autograd.Function):
@@ -55,7 +71,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(context, rows: Tensor, weight: Tensor, windows: list[Window]) -> Tensor:
-        matrix = torch.cat([weight[window].permute(0, 2, 3, 1).flatten(1) for window in windows])
+        matrix = _stack(weight, windows)
         context.save_for_backward(rows, weight, matrix)
         context.windows = windows
         return rows @ matrix.T

@@ -185,7 +185,7 @@ def mixed_loss(
 
 
 @torch.inference_mode()
-def score(model: Classifier, split: Split, batch_size: int = 1024) -> tuple[float, float]:
+def score(model: Classifier, split: Split, batch_size: int = 256) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy in evaluation mode, in float32."""
     model.eval()
     loss = torch.zeros((), device=model.device)
