@@ -8,6 +8,7 @@ from .facts import show_build, show_data
 from .figures import plot_history, show_curves
 from .findings import show_agreement, show_findings
 from .galleries import plot_corruptions, show_corruptions, show_mixup
+from .overview import show_cells, show_made_from, show_overview
 from .provenance import show_runs
 from .scores import show_scores
 from .tables import show_reading, show_table
@@ -21,13 +22,16 @@ __all__ = [
     "show_agreement",
     "show_beyond_temperature",
     "show_build",
+    "show_cells",
     "show_claims",
     "show_contrasts",
     "show_corruptions",
     "show_curves",
     "show_data",
     "show_findings",
+    "show_made_from",
     "show_mixup",
+    "show_overview",
     "show_reading",
     "show_reliability",
     "show_risk_coverage",

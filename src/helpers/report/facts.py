@@ -28,7 +28,7 @@ def show_build() -> Markdown:
         "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
         "Runs": f"{len(runs)} of the six experiments, made {days} in {_describe_duration(seconds)}"
         " of training and evaluation",
-        "Commit of the runs": _join(map(_describe_commit, environments)),
+        "Commit of the runs": describe_commits(runs),
         "Device": _join(run["device"] for run in environments),
         "Software": _join(
             f"Python {run['python']}, torch {run['torch']}, torchvision {run['torchvision']},"
@@ -96,9 +96,14 @@ def _describe_duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def _describe_commit(environment: dict) -> str:
-    commit = (environment.get("git_commit") or "unknown")[:10]
-    return f"`{commit}`" + (" with uncommitted changes" if environment.get("git_dirty") else "")
+def describe_commits(runs: list[dict]) -> str:
+    """Return the commits of the code that made the runs, with a word on uncommitted changes."""
+    found = []
+    for environment in (run["environment"] for run in runs):
+        commit = (environment.get("git_commit") or "unknown")[:10]
+        dirty = " with uncommitted changes" if environment.get("git_dirty") else ""
+        found.append(f"`{commit}`{dirty}")
+    return _join(found)
 
 
 def _join(values) -> str:

@@ -1,0 +1,99 @@
+"""The book in one screen: what was found, and how far all cells agree with the paper."""
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from .facts import describe_commits
+from .findings import ACCURACY
+from .paper import SHIFTS
+from .pictures import INK, Picture, plot_panel
+from .source import DATASETS, Source, describe_data, describe_seeds, shown_records
+from .styles import legend_panel, style_arms
+from .tables import summarise
+
+HEADS = ("Clean accuracy (%)", "Lost to brightness (points)", "Lost to blur (points)")
+HEADS += ("Clean calibration error",)
+
+#: Metric to its title, its unit, and by how much axes are widened beyond the values.
+PANELS = {
+    "accuracy_percent": ("accuracy (%)", 3),
+    "rms_calibration_error": ("RMS calibration error", 0.02),
+}
+
+
+def show_overview() -> Markdown:
+    """Return a table of the findings: a row an arm, each value beside the paper's."""
+    cells = summarise().set_index(["dataset", "table", "row", "column"]).sort_index()
+    lines = [f"| Network | {' | '.join(HEADS)} |", "|:--|" + "--:|" * len(HEADS)]
+    for dataset, title in DATASETS.items():
+        lines.append(f"| **{title}** |" + " |" * len(HEADS))
+        for row in style_arms(dataset):
+            accuracy = cells.loc[dataset, ACCURACY[dataset], row]
+            error = cells.loc[dataset, ACCURACY[dataset] + 1, row].loc["Clean"]
+            clean = accuracy.loc["Clean"]
+            found = [_pair(clean, "{:.1f}")]
+            for shift in list(SHIFTS)[1:]:
+                lost = clean[["mean", "value"]] - accuracy.loc[shift, ["mean", "value"]]
+                found.append(_pair(lost, "{:.1f}"))
+            found.append(_pair(error, "{:.3f}"))
+            lines.append(f"| {row} | {' | '.join(found)} |")
+    caption = "What the runs found (mean over the seeds; a shift is the mean over its strengths)"
+    caption += " and, beside it, what the paper printed."
+    table = "\n".join(lines)
+    return Markdown(f"```{{table}} {caption}\n:class: overview\n:align: left\n\n{table}\n```")
+
+
+def _pair(values: pd.Series, unit: str) -> str:
+    here = "not measured" if np.isnan(values["mean"]) else unit.format(values["mean"])
+    return f"{here} [{unit.format(values['value'])}]{{.paper}}".replace("-", "−")
+
+
+def show_cells() -> Picture:
+    """Return the paper's 84 cells against the runs': on the dotted line they agree.
+
+    A panel a data set and metric; bars are 95 % intervals over seeds and test images.
+    """
+    cells = summarise()
+    panels = [legend_panel(dataset) for dataset in DATASETS]
+    for dataset, title in DATASETS.items():
+        for metric, (unit, margin) in PANELS.items():
+            own = cells[(cells.dataset == dataset) & (cells.metric == metric)]
+            own = own[own["mean"].notna()]
+            inside = int(((own.low <= own.value) & (own.value <= own.high)).sum())
+            alt = (
+                f"{title}, {unit}: {len(own)} cells, the paper's value against that of these runs;"
+                f" the paper's lies in the 95 % interval of {inside}"
+            )
+            panels.append(plot_panel(_scatter(own, title, unit, margin), alt, 2.05, 2.1))
+    return Picture(panels)
+
+
+def _scatter(cells: pd.DataFrame, title: str, unit: str, margin: float):
+    def draw(axes):
+        values = cells[["value", "low", "high"]]
+        limits = values.min(axis=None) - margin, values.max(axis=None) + margin
+        axes.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
+        for dataset, group in cells.groupby("dataset"):
+            for row, style in style_arms(dataset).items():
+                own = group[group.row == row]
+                bars = np.abs([own["mean"] - own.low, own.high - own["mean"]])
+                look = {"color": style.colour, "marker": style.marker, "linestyle": ""}
+                axes.errorbar(own.value, own["mean"], bars, ms=4, alpha=0.8, **look)
+        axes.set(title=title, xlabel=f"{unit}, paper", ylabel="here")
+        axes.set(xlim=limits, ylim=limits, aspect="equal")
+        axes.grid(visible=True)
+
+    return draw
+
+
+def show_made_from() -> Markdown:
+    """Return in a line what this build is: profile, data, seeds, commit and date of the runs."""
+    runs = [record.run for records in shown_records().values() for record in records]
+    data = dict.fromkeys(describe_data(dataset) for dataset in DATASETS)
+    seeds = dict.fromkeys(describe_seeds(dataset) for dataset in DATASETS)
+    return Markdown(
+        f"**This build:** profile `{Source.from_environment().profile}`; {'; '.join(data)};"
+        f" {'; '.join(seeds)}; runs of commit {describe_commits(runs)}, the last of"
+        f" {max(run['started'] for run in runs)[:10]}."
+    )

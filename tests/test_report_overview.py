@@ -1,0 +1,45 @@
+"""The overview: its numbers are those of the tables, and every cell is in the picture."""
+
+import re
+
+import pytest
+
+import made_up
+from helpers import report
+from helpers.report import tables
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up", seeds=[0, 1])
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    return tmp_path
+
+
+def test_the_overview_holds_what_the_tables_hold(results):
+    cells = tables.summarise().set_index(["table", "row", "column"])
+    rows = re.findall(r"^\| (\w.*?) \|(.*)\|$", report.show_overview().data, re.M)
+    found = {row: re.findall(r"(\S+) \[(\S+)\]", text) for row, text in rows if ".paper" in text}
+    assert len(found) == 6
+    for row, values in found.items():
+        table = 1 if "Aug" in row or row == "Basic" else 5
+        clean, error = cells.loc[(table, row, "Clean")], cells.loc[(table + 1, row, "Clean")]
+        shifted = cells.loc[(table, row, "Gaussian Blur")]
+        assert values[0] == (f"{clean['mean']:.1f}", f"{clean['value']:.1f}")
+        lost = [
+            f"{clean[name] - shifted[name]:.1f}".replace("-", "−") for name in ("mean", "value")
+        ]
+        assert values[2] == tuple(lost)
+        assert values[3] == (f"{error['mean']:.3f}", f"{error['value']:.3f}")
+
+
+def test_the_picture_holds_all_cells(results):
+    texts = re.findall(r'alt="([^"]+)"', report.show_cells()._repr_html_())
+    assert sum(int(re.search(r"(\d+) cells", text)[1]) for text in texts) == 84
+
+
+def test_the_build_is_named_in_a_line(results):
+    line = report.show_made_from().data
+    assert "profile `made_up`" in line
+    assert "2 seeds (0, 1)" in line
+    assert "in place of PathMNIST" in line
