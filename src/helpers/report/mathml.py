@@ -17,7 +17,8 @@ def _visit_math(translator, node: nodes.math) -> None:
 
 
 def _visit_math_block(translator, node: nodes.math_block) -> None:
-    translator.body.append(translator.starttag(node, "div", CLASS="math"))
+    # A long equation scrolls by itself; the keyboard must reach it to do so.
+    translator.body.append(translator.starttag(node, "div", CLASS="math", tabindex="0"))
     if node["number"]:
         number = get_node_equation_number(translator, node)
         translator.body.append(f'<span class="eqno">({number})</span>')

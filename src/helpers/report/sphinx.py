@@ -39,6 +39,7 @@ def setup(app: Sphinx) -> dict:
     mathml.add_renderer(app)
     app.connect("config-inited", prepare, priority=100)
     app.connect("env-get-outdated", list_outdated)
+    app.connect("html-page-context", mend_roles)
     app.connect("build-finished", remember_records)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -158,6 +159,12 @@ def remember_records(app: Sphinx, exception) -> None:
     """Note the records of a build that succeeded; one that failed is read again."""
     if exception is None and app.statuscode == 0:
         _stamp(app).write_text(app.report_fingerprint)
+
+
+def mend_roles(app: Sphinx, page, template, context: dict, doctree) -> None:
+    """Take docutils' roles from the bibliography: ARIA allows no such entries in a list."""
+    for role in (' role="list"', ' role="doc-biblioentry"'):
+        context["body"] = context.get("body", "").replace(role, "")
 
 
 def _stamp(app: Sphinx) -> Path:

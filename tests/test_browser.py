@@ -1,0 +1,131 @@
+"""The book in a real browser: served and as files, wide and narrow, light and dark."""
+
+import functools
+import http.server
+import shutil
+import threading
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+WIDTHS = (375, 1440)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(built_html):
+    """The address of the built book, served on this machine."""
+    handler = functools.partial(QuietHandler, directory=str(built_html))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pages(built_html):
+    found = (path.relative_to(built_html) for path in built_html.rglob("*.html"))
+    return sorted(path.as_posix() for path in found if path.parts[0] != "_static")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    quiet = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open an address in a window of a width; return the page, its errors and what it asked for."""
+    contexts = []
+
+    def visit(address, width=1440, scheme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page, errors, asked = context.new_page(), [], []
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address, wait_until="load")
+        return page, errors, asked
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def test_every_page_loads_alone_and_without_errors(visit, site, pages):
+    for name in pages:
+        _, errors, asked = visit(f"{site}/{name}")
+        assert not errors, name
+        assert not [url for url in asked if not url.startswith((site, "data:"))], name
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_scrolls_sideways(visit, site, pages, width):
+    for name in pages:
+        page, *_ = visit(f"{site}/{name}", width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (375, "light")])
+def test_axe_finds_nothing_serious(visit, site, pages, width, scheme):
+    for name in pages:
+        page, *_ = visit(f"{site}/{name}", width, scheme)
+        found = Axe().run(page).response["violations"]
+        grave = [
+            (finding["id"], finding["nodes"][0]["html"][:200])
+            for finding in found
+            if finding["impact"] in {"serious", "critical"}
+        ]
+        assert not grave, name
+
+
+def test_figures_and_captions_are_seen(visit, site, pages):
+    captions = 0
+    for name in pages:
+        page, *_ = visit(f"{site}/{name}")
+        captions += page.locator("table[id^=table-] caption").count()
+        for image in page.locator(".bd-article img").all():
+            assert image.evaluate("image => image.complete && image.naturalWidth > 0"), name
+            assert image.bounding_box()["width"] > 20, name
+    assert captions == 8
+
+
+def test_the_theme_switches(visit, site):
+    page, *_ = visit(f"{site}/index.html")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    for _ in range(3):  # auto, light, dark, in the theme's order
+        page.locator(".theme-switch-button").first.click()
+        if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_search_finds_a_page(visit, site):
+    page, *_ = visit(f"{site}/search.html?q=mixup")
+    page.locator("#search-results li a").first.wait_for()
+    assert page.locator("#search-results li").count() >= 2
+
+
+def test_from_files_it_reads_the_same(visit, site, built_html):
+    served, *_ = visit(f"{site}/results/pathmnist.html")
+    page, errors, asked = visit((built_html / "results/pathmnist.html").as_uri())
+    assert not errors
+    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
+    assert page.locator("article").inner_text() == served.locator("article").inner_text()
+    shots = [p.locator("article").screenshot() for p in (page, served)]
+    assert shots[0] == shots[1]
