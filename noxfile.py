@@ -22,8 +22,10 @@ def install(session: nox.Session) -> None:
     torch is several GB, so the sessions share ``.venv``; after the first time no network is
     needed.
     """
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        session.error(f"Python 3.11 to 3.13 is needed; nox runs on {sys.version.split()[0]}")
+    if not (3, 11, 4) <= sys.version_info < (3, 14):
+        session.error(
+            f"Python 3.11 (from 3.11.4) to 3.13 is needed; nox runs on {sys.version.split()[0]}"
+        )
     made_from = Path("requirements.txt").read_bytes() + Path("pyproject.toml").read_bytes()
     wanted = [sys.version, hashlib.sha256(made_from).hexdigest()]
     stamp = VENV / "made-from.json"

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import shutil
-import tempfile
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,8 @@ def fetching(target: Path, advice: str) -> Iterator[Path | None]:
     """Give a temporary folder to download into, or None where the target is there already.
 
     What the body leaves in the folder under the target's name is renamed to the target when the
-    body ends well. A lock makes a second process wait instead of downloading the same.
+    body ends well. A lock makes a second process wait instead of downloading the same. A process
+    that was killed leaves its temporary folder; whoever is next to hold the lock removes it.
 
     Parameters
     ----------
@@ -37,13 +38,16 @@ def fetching(target: Path, advice: str) -> Iterator[Path | None]:
             if target.exists():
                 yield None
                 return
-            folder = Path(tempfile.mkdtemp(prefix=".download-", dir=target.parent))
+            folder = target.with_name(f".{target.name}.download")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
             try:
                 yield folder
                 (folder / target.name).rename(target)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong checksum, Runtime
+    # URLError is an OSError, a wrong checksum a RuntimeError, a bad archive a TarError.
+    except (OSError, RuntimeError, tarfile.TarError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"cannot get {target} ({reason}); {advice}") from None
 

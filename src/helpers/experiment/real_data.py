@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,9 @@ Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 #: Pets ships no validation split: this part of trainval, stratified, by this seed. The split is
 #: part of the data set: all runs share it, so that they differ in nothing but their seed.
 VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
+
+#: Pixels of the largest image that is decoded; as RGB it takes 100 MB.
+MAX_PIXELS = 2**25
 
 #: SHA-256 of the published split: "<image> <class>" a line, sorted (3,680 and 3,669 images).
 #: Checksums of the images are published for their archive only, which a download is held against.
@@ -100,7 +104,11 @@ def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
     advice = f"unpack {archives} into {folder}"
     with fetching(folder, advice) as temporary:
         if temporary:
-            OxfordIIITPet(temporary, "trainval", download=True)
+            for url, md5 in OxfordIIITPet._RESOURCES:
+                download_url(url, temporary, md5=md5)  # nothing is unpacked but what it verified
+                # torchvision would unpack with all that the archive says, also outside its folder.
+                with tarfile.open(temporary / url.rpartition("/")[2]) as archive:
+                    archive.extractall(temporary / folder.name, filter="data")
     try:
         parts = {split: OxfordIIITPet(root, split) for split in ("trainval", "test")}
     except (RuntimeError, OSError, ValueError) as error:
@@ -162,7 +170,10 @@ def _decode_all(paths: list[Path], size: int) -> np.ndarray:
 
 def _decode_one(path: Path, size: int) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as image:  # reads no pixel yet
+            short, long = sorted(image.size)
+            if long * max(short, size**2 / short) > MAX_PIXELS:  # as it is, or once resized
+                raise OSError(f"{image.width} x {image.height} pixels are too many")
             square = functional.center_crop(functional.resize(image.convert("RGB"), size), size)
     except (OSError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())

@@ -1,7 +1,7 @@
 """Weights that a network starts from: published ones, and those of the pretraining notebooks."""
 
 import io
-import pickle
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def load_weights(network: str, initialisation: str, data_dir: str) -> Weights:
     else:
         path = from_root(initialisation)
         checkpoint = _load(path)
-        if not {"network", "state", "mean", "std"} <= checkpoint.keys():
+        if not _is_checkpoint(checkpoint):
             raise InputError(f"{path} is no checkpoint of a pretraining notebook; give one")
         if checkpoint["network"] != network:
             raise InputError(
@@ -123,17 +123,42 @@ def _get_published(name: str, network: str, data_dir: str) -> Path:
 
 
 def _load(path: Path) -> dict:
-    """Read tensors and plain values from a file; pickled code is refused."""
+    """Read tensors and plain values from a file; pickled code is refused.
+
+    So is an archive that holds more than it is long, before it is unpacked: torch does not
+    compress, so one that does was made to fill the memory. Its checksums, which torch does not
+    look at, show a changed bit.
+    """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+                if unpacked > path.stat().st_size:
+                    raise ValueError(f"it would unpack to {unpacked:,} bytes")
+                if damaged := archive.testzip():
+                    raise ValueError(f"{damaged} differs from its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(
             f"initialisation: there is no {path}; make it with a pretraining notebook, or take"
             " random, imagenet or barlow_twins"
         ) from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).split("\n")[0]
+    except Exception as error:  # a damaged file makes torch raise what it likes
+        reason = (str(error) or type(error).__name__).split("\n")[0]
         raise InputError(f"{path} is no checkpoint, or a damaged one ({reason})") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
     return content
+
+
+def _is_checkpoint(content: dict) -> bool:
+    """Return whether a file's content is what `pack_checkpoint` packs, by its types."""
+    channels = [content.get("mean"), content.get("std")]
+    state = content.get("state")
+    return (
+        isinstance(content.get("network"), str)
+        and isinstance(state, dict)
+        and all(isinstance(value, Tensor) for value in state.values())
+        and all(isinstance(values, list) and len(values) == 3 for values in channels)
+        and all(isinstance(value, float) for values in channels for value in values)
+    )
