@@ -146,14 +146,15 @@ def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
             return np.load(cache, mmap_mode="c")
         cache.unlink()
     if not os.access(cache.parent if cache.parent.exists() else cache.parent.parent, os.W_OK):
-        return _decode_all(paths, size)  # a data set that may only be read
+        return decode_images(paths, size)  # a data set that may only be read
     with fetching(cache, f"make {cache.parent} writable") as folder:
         if folder:
-            np.save(folder / cache.name, _decode_all(paths, size))
+            np.save(folder / cache.name, decode_images(paths, size))
     return np.load(cache, mmap_mode="c")
 
 
-def _decode_all(paths: list[Path], size: int) -> np.ndarray:
+def decode_images(paths: list[Path], size: int) -> np.ndarray:
+    """Return the centre squares of image files as uint8 (N, 3, size, size)."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda path: _decode_one(path, size), paths)
         progress = tqdm(decoded, "decode images", len(paths), leave=False, unit="image")
