@@ -26,10 +26,8 @@ def call(copy: Path, command: str, *more: str) -> subprocess.CompletedProcess:
     """Run a command line as it stands in the text, in the copy and with its code."""
     python = {"python": sys.executable}
     words = [python.get(word, word) for word in shlex.split(command, comments=True)]
-    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
-    done = subprocess.run(
-        [*words, *more], cwd=copy, env=environment, capture_output=True, text=True
-    )
+    env = os.environ | {"PYTHONPATH": str(copy / "src")}
+    done = subprocess.run([*words, *more], cwd=copy, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from helpers import ROOT, InputError
+from helpers import ROOT
 from helpers.catalogue import DATASETS
 from helpers.runs.plan import plan
 from helpers.runs.recipe import AblationRecipe, PretrainingRecipe, TrainingRecipe
@@ -42,11 +42,8 @@ def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
             yield what, *_tell(inventory.look_up_data(name, size, folder), profile)
         else:
             yield what, "brought along by its loader", True
-    for start, network, folder in sorted(
-        {(r.start, r.network, r.data_dir) for r in trained.values()}
-    ):
-        if start == "random":
-            continue
+    starts = {(r.start, r.network, r.data_dir) for r in trained.values() if r.start != "random"}
+    for start, network, folder in sorted(starts):
         what = f"{start}, {network}"
         if "/" in start:
             there = (ROOT / start).exists()
