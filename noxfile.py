@@ -73,10 +73,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
-    """Check style and format with ruff."""
+    """Check style and format, what imports what, and that the dependencies are those stated."""
     install(session)
     python(session, "-m", "ruff", "check", ".")
     python(session, "-m", "ruff", "format", "--check", ".")
+    session.run(str(BIN / "lint-imports"), external=True)
+    python(session, "-m", "deptry", ".")
 
 
 @nox.session(python=False)

@@ -33,7 +33,7 @@
 seed = 0  # of weights, order, augmentation, MixUp
 results = "results/paper"  # folder of this profile's records
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic": the embedded stand-in
+data_source = "official"  # or "synthetic", the embedded stand-in, or the path of own data
 image_size = 28  # pixels
 network = "resnet18"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint

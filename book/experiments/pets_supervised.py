@@ -27,7 +27,7 @@
 seed = 0  # of weights, order, augmentation, MixUp
 results = "results/paper"  # folder of this profile's records
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic": the embedded stand-in
+data_source = "official"  # or "synthetic", the embedded stand-in, or the path of own data
 image_size = 224  # pixels, shorter side resized, centre cropped; chosen: as in pretraining
 network = "resnet50"
 initialisation = "imagenet"  # or random, barlow_twins, the path of a checkpoint

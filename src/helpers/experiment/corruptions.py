@@ -1,11 +1,12 @@
 """Corruptions of 8-bit images: brightness and Gaussian blur, as torchvision does them."""
 
-from collections.abc import Callable
+from pkgutil import resolve_name
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from helpers import InputError
+from helpers.catalogue import CORRUPTIONS
 
 #: Side of the blur kernel in pixels, fixed in the paper.
 BLUR_KERNEL = 5
@@ -28,13 +29,6 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return functional.gaussian_blur(images, [BLUR_KERNEL, BLUR_KERNEL], [sigma, sigma])
 
 
-#: What the parameter ``corruptions`` can name.
-CORRUPTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "brightness": brightness,
-    "blur": blur,
-}
-
-
 def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, float | None]]:
     """Return the conditions of an evaluation: clean first, then each corruption and strength.
 
@@ -53,4 +47,4 @@ def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, floa
 
 def corrupt(images: Tensor, name: str, strength: float | None) -> Tensor:
     """Return uint8 (N, 3, H, W) images under one condition of `list_conditions`."""
-    return images if name == "clean" else CORRUPTIONS[name](images, strength)
+    return images if name == "clean" else resolve_name(CORRUPTIONS[name])(images, strength)

@@ -2,17 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
+from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
 
 from helpers import InputError
+from helpers.catalogue import DATASETS
 
 from . import synthetic
-from .real_data import load_pathmnist, load_pets
-
-REAL = {"pathmnist": load_pathmnist, "pets": load_pets}
-STAND_IN = {"pathmnist": "tissue", "pets": "creatures", "source": "source"}
+from .own_data import load_own
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Data:
 
     Attributes
     ----------
-    name : "pathmnist", "pets", or of a stand-in "tissue", "creatures", "source"
+    name : as in the catalogue; of a stand-in "tissue", "creatures" or "source"; of own data that
+        of the file or folder
     official : whether these are the published images in the published split
     classes : names, by label
     """
@@ -87,9 +87,10 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
 
     Parameters
     ----------
-    name : "pathmnist", "pets", or "source" (embedded only)
+    name : of the catalogue: "pathmnist", "pets", "source" (embedded only), ...
     data_source : "official" for the published set, downloaded into ``data_dir`` if it is not
-        there; "synthetic" for the embedded stand-in of the same shape
+        there; "synthetic" for the embedded stand-in of the same shape, if it has one; or the path
+        of an own ``.npz`` or folder that takes its place, see `load_own`
     data_dir : folder of the data sets; a relative one is taken from the repository
     image_size : side of the images in pixels
 
@@ -97,13 +98,18 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
     ------
     InputError : naming what is wrong with the data and how to mend it
     """
-    if data_source == "synthetic":
-        stand_in = STAND_IN[name]
-        splits = synthetic.generate(stand_in, image_size)
-        classes, official = synthetic.CLASSES[stand_in], False
-        name = stand_in
+    if name not in DATASETS:
+        raise InputError(f"there is no data set {name!r}; there are {', '.join(DATASETS)}")
+    loader, stand_in = DATASETS[name]
+    if data_source not in ("official", "synthetic"):
+        name, splits, classes, official = load_own(data_source, image_size)
+    elif stand_in and data_source == "synthetic":
+        name, official = stand_in, False
+        splits, classes = synthetic.generate(name, image_size), synthetic.CLASSES[name]
+    elif loader:
+        splits, classes, official = resolve_name(loader)(data_dir, image_size)
     else:
-        splits, classes, official = REAL[name](data_dir, image_size)
+        raise InputError(f"data_source: {name} is embedded only; take synthetic")
     tensors = {
         split: Split(torch.from_numpy(images), torch.from_numpy(labels))
         for split, (images, labels) in splits.items()

@@ -52,12 +52,7 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], b
     import medmnist  # here: it takes a second, and the stand-ins do without it
 
     info = medmnist.INFO["pathmnist"]
-    sizes = medmnist.PathMNIST.available_sizes
-    if image_size not in sizes:
-        raise InputError(f"image_size: PathMNIST has {sizes} pixels, not {image_size}")
-    suffix = "" if image_size == 28 else f"_{image_size}"
-    url, md5 = info[f"url{suffix}"], info[f"MD5{suffix}"]
-    path = from_root(data_dir) / f"pathmnist{suffix}.npz"
+    path, url, md5 = locate_pathmnist(data_dir, image_size)
     with fetching(path, f"put {path.name} from {url} (MD5 {md5}) there") as folder:
         if folder:
             download_url(url, folder, path.name, md5)
@@ -75,6 +70,23 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], b
         images = np.ascontiguousarray(part.imgs.transpose(0, 3, 1, 2))
         splits[name] = images, part.labels[:, 0].astype(np.int64)
     return splits, list(info["label"].values()), True
+
+
+def locate_pathmnist(data_dir: str, image_size: int) -> tuple[Path, str, str]:
+    """Return where PathMNIST of a size lies, its address, and its MD5.
+
+    Raises
+    ------
+    InputError : for a size that it does not have
+    """
+    import medmnist
+
+    info, sizes = medmnist.INFO["pathmnist"], medmnist.PathMNIST.available_sizes
+    if image_size not in sizes:
+        raise InputError(f"image_size: PathMNIST has {sizes} pixels, not {image_size}")
+    suffix = "" if image_size == 28 else f"_{image_size}"
+    path = from_root(data_dir) / f"pathmnist{suffix}.npz"
+    return path, info[f"url{suffix}"], info[f"MD5{suffix}"]
 
 
 def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
@@ -116,10 +128,7 @@ def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
     official = True
     arrays = {}
     for split, part in parts.items():
-        listed = zip(part._images, part._labels, strict=True)
-        pairs = [f"{path.stem} {label}" for path, label in listed]
-        digest = hashlib.sha256("\n".join(sorted(pairs)).encode()).hexdigest()
-        official &= digest == PETS_OFFICIAL[split]
+        official &= digest_pets(part) == PETS_OFFICIAL[split]
         cache = root / "cache" / f"pets-{split}-{image_size}.npy"
         arrays[split] = _decode(part._images, image_size, cache), np.array(part._labels)
     images, labels = arrays["trainval"]
@@ -141,6 +150,13 @@ def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
     return splits, parts["test"].classes, official
 
 
+def digest_pets(part) -> str:
+    """Return the SHA-256 of a split's list, to hold against `PETS_OFFICIAL`."""
+    listed = zip(part._images, part._labels, strict=True)
+    pairs = [f"{path.stem} {label}" for path, label in listed]
+    return hashlib.sha256("\n".join(sorted(pairs)).encode()).hexdigest()
+
+
 def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
     """Return the images uint8 (N, 3, size, size), from the cache or decoded into it."""
     try:
@@ -154,14 +170,15 @@ def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
             return np.load(cache, mmap_mode="c")
         cache.unlink()
     if not os.access(cache.parent if cache.parent.exists() else cache.parent.parent, os.W_OK):
-        return _decode_all(paths, size)  # a data set that may only be read
+        return decode_images(paths, size)  # a data set that may only be read
     with fetching(cache, f"make {cache.parent} writable") as folder:
         if folder:
-            np.save(folder / cache.name, _decode_all(paths, size))
+            np.save(folder / cache.name, decode_images(paths, size))
     return np.load(cache, mmap_mode="c")
 
 
-def _decode_all(paths: list[Path], size: int) -> np.ndarray:
+def decode_images(paths: list[Path], size: int) -> np.ndarray:
+    """Return the centre squares of image files as uint8 (N, 3, size, size)."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda path: _decode_one(path, size), paths)
         progress = tqdm(decoded, "decode images", len(paths), leave=False, unit="image")

@@ -105,9 +105,14 @@ def pack_checkpoint(
     return buffer.getvalue()
 
 
+def locate_published(name: str, network: str, data_dir: str) -> Path:
+    """Return where published weights lie."""
+    prefix = PUBLISHED[name, network].sha256_prefix
+    return from_root(data_dir) / "weights" / f"{name}-{network}-{prefix}.pth"
+
+
 def _get_published(name: str, network: str, data_dir: str) -> Path:
-    published = PUBLISHED[name, network]
-    path = from_root(data_dir) / "weights" / f"{name}-{network}-{published.sha256_prefix}.pth"
+    published, path = PUBLISHED[name, network], locate_published(name, network, data_dir)
     advice = f"put {published.url} (SHA-256 {published.sha256_prefix}...) there"
     with fetching(path, advice) as folder:
         if folder:

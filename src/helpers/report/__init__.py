@@ -1,6 +1,7 @@
 """What a reader sees: records in, tables, figures and sentences out. Knows no torch."""
 
 from .ablation import show_ablation
+from .beyond import show_beyond
 from .claims import show_claims
 from .contrasts import show_contrasts
 from .diagrams import show_reliability, show_risk_coverage, show_strengths
@@ -24,6 +25,7 @@ __all__ = [
     "plot_temperatures",
     "show_ablation",
     "show_agreement",
+    "show_beyond",
     "show_beyond_temperature",
     "show_build",
     "show_cells",

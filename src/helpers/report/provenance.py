@@ -2,9 +2,10 @@
 
 from IPython.display import Markdown
 
+from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record, read_records
 
-from .source import DATASETS, EXPERIMENTS, Source, shown_records
+from .source import DATASETS, STAND_INS, Source, read_others, shown_records
 
 #: Column to its alignment.
 COLUMNS = {
@@ -32,14 +33,15 @@ def list_runs(source: Source, shown: dict[str, list[Record]]) -> dict[str, list[
 
     Returns
     -------
-    The shown runs, the ablations beside them, and the pretraining runs that they started from
+    The shown runs, those of other experiments beside them, the ablations, and the pretraining
+    runs that they started from
 
     Raises
     ------
     InputError : naming a record that is damaged
     """
-    runs = dict(shown)
-    used = {record.run["weights"]["sha256"] for records in shown.values() for record in records}
+    runs = dict(shown) | read_others(source)
+    used = {record.run["weights"]["sha256"] for records in runs.values() for record in records}
     for record in read_records(source.results, "ablation_*"):
         runs.setdefault(record.experiment, []).append(record)
     for record in read_records(source.results, "pretrain_*"):
@@ -50,7 +52,7 @@ def list_runs(source: Source, shown: dict[str, list[Record]]) -> dict[str, list[
 
 def find_page(records: list[Record]) -> Record | None:
     """Return the run whose executed notebook is the page of its experiment: the first with one."""
-    if records[0].experiment not in EXPERIMENTS:
+    if records[0].experiment in MODELS:
         return None
     return next((record for record in records if record.notebook.exists()), None)
 
@@ -102,8 +104,9 @@ def _link(record: Record, is_page: bool) -> str:
 
 
 def _describe_data(data: dict) -> str:
-    stand_in = "a part" if data["name"] in DATASETS else "stand-in"
-    return f"{data['name']} `{data['sha256'][:12]}`, {'official' if data['official'] else stand_in}"
+    names = {"a part": DATASETS, "stand-in": STAND_INS}
+    kind = next((kind for kind, known in names.items() if data["name"] in known), "own")
+    return f"{data['name']} `{data['sha256'][:12]}`, {'official' if data['official'] else kind}"
 
 
 def _describe_weights(run: dict) -> str:

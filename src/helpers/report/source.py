@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from helpers import ROOT, InputError
+from helpers.catalogue import DATASETS as CATALOGUE
 from helpers.runs.parameters import PROFILES
 from helpers.runs.recipe import LOCATIONS, MODELS, ExperimentRecipe
 from helpers.runs.record import Record, read_records
@@ -29,6 +30,9 @@ EXPERIMENTS = [experiment for arms in ARMS.values() for experiment in arms]
 
 #: How prose writes the data sets.
 DATASETS = {"pathmnist": "PathMNIST", "pets": "Oxford-IIIT Pets"}
+
+#: Names of the embedded sets that are drawn.
+STAND_INS = {dataset.stand_in for dataset in CATALOGUE.values()}
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,23 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
                 f" ({listed}); delete the runs that do not belong"
             )
     return shown
+
+
+def read_others(source: Source) -> dict[str, list[Record]]:
+    """Return the checked records of the experiments besides the six, each by seed.
+
+    Raises
+    ------
+    InputError : as of `read_shown`
+    """
+    names = {folder.parent.name for folder in source.results.glob("*/seed-*/")}
+    others = {}
+    for name in sorted(names - MODELS.keys() - set(EXPERIMENTS)):
+        if records := read_records(source.results, name):
+            _refuse_mixture(source.results / name, records)
+            _refuse_outdated(name, records[0])
+            others[name] = records
+    return others
 
 
 def _refuse_mixture(folder: Path, records: list[Record]) -> None:

@@ -17,16 +17,18 @@ from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
 from helpers.runs.parameters import NOTEBOOKS
+from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
 
 from . import mathml
 from .provenance import find_page, list_runs, name_notebook
-from .source import ARMS, DATASETS, EXPERIMENTS, Source, read_shown
+from .source import ARMS, DATASETS, STAND_INS, Source, read_shown
 
 BANNER = (
-    "Made from {made_from}, not from {titles} as published: the numbers of this book show that the"
-    " software works and say nothing about the paper."
+    "Made from {made_from}, not from {titles} as published: the numbers of this book {meaning}."
 )
+SHOWS = "show that the software works and say nothing about the paper"
+OWN = "are of these data and say nothing about the paper's"
 
 OTHER_WEIGHTS = (
     "Some runs started from other weights than the paper's; the overview names them, and their"
@@ -97,7 +99,7 @@ def copy_notebooks(runs: dict[str, list[Record]], folder: Path) -> None:
 def _name_notebooks(runs: dict[str, list[Record]]) -> Iterator[tuple[str, bytes]]:
     for experiment, records in runs.items():
         page = find_page(records)
-        if experiment in EXPERIMENTS:
+        if experiment not in MODELS:
             content = page.notebook.read_bytes() if page else _explain_absence(experiment)
             yield f"{experiment}.ipynb", content
         for record in records:
@@ -124,11 +126,14 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
     if not used:
         starts = [record.run["weights"] for records in shown.values() for record in records]
         return "" if all(weights["official"] for weights in starts) else OTHER_WEIGHTS
-    drawn = [name for dataset, name in used.items() if name != dataset]
+    drawn = [name for name in used.values() if name in STAND_INS]
     sources = [f"generated stand-in images ({' and '.join(drawn)})"] if drawn else []
     sources += [f"a part of {DATASETS[name]}" for name in used.values() if name in DATASETS]
+    own = dict.fromkeys(n for n in used.values() if n not in STAND_INS and n not in DATASETS)
+    sources += [f"own data ({name})" for name in own]
     titles = " or ".join(DATASETS[dataset] for dataset in used)
-    return BANNER.format(made_from=" and ".join(sources), titles=titles)
+    meaning = OWN if len(own) == len(sources) else SHOWS
+    return BANNER.format(made_from=" and ".join(sources), titles=titles, meaning=meaning)
 
 
 def fingerprint(source: Source, runs: dict[str, list[Record]]) -> str:

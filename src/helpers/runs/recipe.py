@@ -5,9 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from helpers import InputError
+from helpers.catalogue import CORRUPTIONS, DATASETS
 
 #: Where a run's files are; not what it computes, so no part of the recipe's hash.
 LOCATIONS = {"seed", "results", "data_dir"}
@@ -15,6 +16,12 @@ LOCATIONS = {"seed", "results", "data_dir"}
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _check_source(source: str) -> str:
+    if source not in ("official", "synthetic") and not set("./\\") & set(source):
+        raise ValueError("take official, synthetic, or the path of own data, as data/mine.npz")
+    return source
 
 
 class Recipe(BaseModel):
@@ -42,7 +49,7 @@ class Recipe(BaseModel):
 class TrainingRecipe(Recipe):
     """Parameters of a notebook that trains one network."""
 
-    data_source: Literal["official", "synthetic"]
+    data_source: Annotated[str, AfterValidator(_check_source)]
     image_size: int = Field(ge=16, le=1024)
     network: Literal["resnet18", "resnet50"]
     initialisation: str = Field(min_length=1)
@@ -60,7 +67,7 @@ class TrainingRecipe(Recipe):
 
 
 class ExperimentRecipe(TrainingRecipe):
-    """Parameters of the six experiments."""
+    """Parameters of an experiment."""
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -70,7 +77,7 @@ class ExperimentRecipe(TrainingRecipe):
     second_forward: bool
     augment_probability: Probability
     rotation_degrees: float = Field(ge=0, le=180)
-    corruptions: dict[Literal["brightness", "blur"], Annotated[list[Positive], Field(min_length=1)]]
+    corruptions: dict[Literal[*CORRUPTIONS], Annotated[list[Positive], Field(min_length=1)]]
 
     @property
     def training(self) -> dict:
@@ -82,7 +89,7 @@ class ExperimentRecipe(TrainingRecipe):
 class PretrainingRecipe(TrainingRecipe):
     """Parameters that both pretraining notebooks have."""
 
-    dataset: Literal["pathmnist", "pets"]
+    dataset: Literal[*(name for name, dataset in DATASETS.items() if dataset.loader)]
     pretraining_epochs: int = Field(ge=1)
 
 

@@ -1,0 +1,94 @@
+"""What this machine has and lacks for a profile, and what gets it."""
+
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from helpers import ROOT
+from helpers.catalogue import DATASETS
+from helpers.runs.plan import plan
+from helpers.runs.recipe import AblationRecipe, PretrainingRecipe, TrainingRecipe
+
+
+def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the findings: what was looked at, what was found, and whether a run would do with it.
+
+    Raises
+    ------
+    InputError : for a bad profile
+    """
+    from helpers.experiment import inventory  # here: torch, which only this command needs
+
+    recipes = {job.experiment: job.recipe for job in plan(profile, [0])}
+    yield "Python", platform.python_version(), True
+    yield _compare_packages()
+    for name, fact in inventory.describe_machine().items():
+        yield name, fact, True
+    places = {place for recipe in recipes.values() for place in (recipe.results, recipe.data_dir)}
+    for place in sorted(places):
+        yield f"disk at {place}", f"{_free_bytes(ROOT / place) / 1e9:.1f} GB free", True
+    trained = {n: r for n, r in recipes.items() if not isinstance(r, AblationRecipe)}
+    for name, size, source, folder in sorted({_find_data(n, r) for n, r in trained.items()}):
+        what = f"{name}, {size} px"
+        if source == "synthetic" and (name not in DATASETS or DATASETS[name].stand_in):
+            yield what, "embedded stand-in", True
+        elif source not in ("official", "synthetic"):
+            there = (ROOT / source).exists()
+            yield what, f"own data in {source}" + " are missing" * (not there), there
+        elif name in ("pathmnist", "pets"):
+            yield what, *_tell(inventory.look_up_data(name, size, folder), profile)
+        else:
+            yield what, "brought along by its loader", True
+    starts = {(r.start, r.network, r.data_dir) for r in trained.values() if r.start != "random"}
+    for start, network, folder in sorted(starts):
+        what = f"{start}, {network}"
+        if "/" in start:
+            there = (ROOT / start).exists()
+            yield what, "is there" if there else "missing; the batch makes it first", True
+        else:
+            yield what, *_tell(inventory.look_up_weights(start, network, folder), profile)
+
+
+def _find_data(experiment: str, recipe: TrainingRecipe) -> tuple[str, int, str, str]:
+    """Return name, size, source and folder of an experiment's data; its name begins with theirs."""
+    name = experiment.partition("_")[0]
+    if isinstance(recipe, PretrainingRecipe):
+        name = "source" if recipe.data_source == "synthetic" else recipe.dataset
+    return name, recipe.image_size, recipe.data_source, recipe.data_dir
+
+
+def _tell(item, profile: str) -> tuple[str, bool]:
+    path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
+    if item.state in ("as published", "a part"):
+        return f"{path}: {item.state} ({item.checksum})", True
+    mend = "delete it; then " if item.state == "damaged" else ""
+    return (
+        f"{path}: {item.state}; {mend}`python -m helpers run --profile {profile}` fetches it, or"
+        f" put there {item.source} ({item.checksum})",
+        False,
+    )
+
+
+def _compare_packages() -> tuple[str, str, bool]:
+    """Return how the installed packages agree with requirements.txt."""
+    pins = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    other = []
+    for name, pinned in pins:
+        try:
+            if (version := metadata.version(name)) != pinned:
+                other.append(f"{name} {version} (tested: {pinned})")
+        except metadata.PackageNotFoundError:
+            other.append(f"{name} missing: pip install -r requirements.txt")
+    same = f"{len(pins) - len(other)} of {len(pins)} as in requirements.txt"
+    missing = any(" missing: " in text for text in other)
+    return "packages", "; ".join([same, *other]), not missing
+
+
+def _free_bytes(folder: Path) -> int:
+    """Return what is free where a folder lies or will lie."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

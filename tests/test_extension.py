@@ -1,0 +1,155 @@
+"""The worked example of the page "Extend" and README's own questions, carried out in a copy."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import made_up
+from helpers import ROOT
+from helpers.report import beyond, provenance, sphinx
+from helpers.report.source import Source, read_shown
+from helpers.runs.record import read_records
+
+PAGE = (ROOT / "book/extend.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def call(copy: Path, command: str, *more: str) -> subprocess.CompletedProcess:
+    """Run a command line as it stands in the text, in the copy and with its code."""
+    python = {"python": sys.executable}
+    words = [python.get(word, word) for word in shlex.split(command, comments=True)]
+    env = os.environ | {"PYTHONPATH": str(copy / "src")}
+    done = subprocess.run([*words, *more], cwd=copy, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A copy of the project that the page's code blocks were put into."""
+    copy = tmp_path_factory.mktemp("project")
+    leave = shutil.ignore_patterns("_build", "runs", "__pycache__")
+    shutil.copytree(ROOT / "book/experiments", copy / "book/experiments", ignore=leave)
+    shutil.copytree(ROOT / "profiles", copy / "profiles")
+    leave = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "src", copy / "src", ignore=leave)
+    blocks = re.findall(r"```\{code-block\} python\n:caption: (\S+), (.*)\n([^`]*)```", PAGE)
+    assert len(blocks) == 5
+    for name, place, code in blocks:
+        path = copy / name
+        text = path.read_text(encoding="utf-8") if place != "a new file" else ""
+        if place.startswith("in "):
+            head = re.search(rf"^{place[3:]}\b.*= {{\n", text, re.MULTILINE)[0]
+            text = text.replace(head, head + code)
+        else:
+            text += code if place == "a new file" else f"\n\n{code}"
+        path.write_text(text, encoding="utf-8")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def digits(copy):
+    """What the page's commands leave: the run of the new experiment, and its status before."""
+    sed, commands = re.findall(r"```bash\n([^`]*)```", PAGE)
+    subprocess.run(["bash", "-c", sed], cwd=copy, check=True)
+    status, run, _ = commands.splitlines()
+    before = call(copy, status).stdout
+    call(copy, run, "--seeds", "0", "-p", "epochs=1")
+    (record,) = read_records(copy / "results/smoke")
+    return before, record
+
+
+def test_the_new_experiment_is_known_and_runs_on_the_new_data_and_corruption(digits):
+    before, record = digits
+    assert before.splitlines()[-1] == "0 done, 3 missing, 0 failed"
+    assert record.experiment == "digits_fog"
+    assert record.run["data"]["name"] == "digits"
+    assert record.run["data"]["test"] == 360
+    assert record.metrics.corruption.tolist() == ["clean", *["brightness"] * 4, *["fog"] * 3]
+    accuracy = record.metrics.accuracy
+    assert accuracy[0] > 0.5  # it has learned what the loader gave it
+    assert accuracy.iloc[-1] != accuracy[0]
+
+
+def test_the_book_shows_it_beside_the_six(digits, tmp_path, monkeypatch):
+    _, record = digits
+    made_up.write_records(tmp_path / "results", "made_up")
+    place = tmp_path / "results/digits_fog/seed-0"
+    shutil.copytree(record.folder, place)
+    shutil.copy(record.notebook, place.with_suffix(".ipynb"))
+    made_up.show(monkeypatch, tmp_path / "results", "made_up")
+    source = Source.from_environment()
+    shown = read_shown(source)
+    assert "digits_fog" not in shown  # Tables 1-8 are the paper's
+    sphinx.copy_notebooks(provenance.list_runs(source, shown), tmp_path / "runs")
+    assert "Digits in fog" in (tmp_path / "runs/digits_fog.ipynb").read_text(encoding="utf-8")
+    assert "{doc}`0 </runs/digits_fog>`" in provenance.show_runs().data
+    lines = beyond.show_beyond().data.splitlines()[2:]
+    names = [[cell.strip() for cell in line.strip("|").split("|")][1] for line in lines]
+    assert names == ["clean", "brightness", "fog"]
+    fog = record.metrics.query("corruption == 'fog'")
+    assert f"| 0.2, 0.4, 0.6 | 0 | {100 * fog.accuracy.mean():.1f} |" in lines[-1]
+
+
+def test_without_more_experiments_the_page_says_so(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up")
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    assert "nothing besides the paper's cells" in beyond.show_beyond().data
+
+
+def test_the_new_initialisation_is_fetched_by_its_entry(copy):
+    (copy / "data").write_text("no folder")  # so that the download ends before the network
+    code = "from helpers.experiment.weights import load_weights as l; l('resnet50', 'imagenet_v2',"
+    command = [sys.executable, "-c", f"{code} 'data')"]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (copy / "data").unlink()
+    assert "put https://download.pytorch.org/models/resnet50-11ad3fa6.pth" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def own_data(copy) -> None:
+    """Own data where README says that they lie: as a file and as a folder of images."""
+    (copy / "data/mine").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, count in {"train": 24, "val": 8, "test": 8}.items():
+        images = generator.integers(256, size=(count, 32, 40), dtype=np.uint8)
+        labels = np.arange(count)[:, None] % 2
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+        for number, image in enumerate(images):
+            folder = copy / "data/mine" / split / ("even", "odd")[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{number:02}.png")
+    np.savez(copy / "data/mine.npz", **arrays)
+
+
+def own_questions() -> list[str]:
+    section = README.split("## A question of your own")[1].split("\n## ")[0]
+    lines = "\n".join(re.findall(r"```bash\n([^`]*)```", section)).replace("\\\n", " ")
+    return [line for line in lines.splitlines() if line.startswith("python -m helpers run")]
+
+
+@pytest.mark.parametrize("command", own_questions())
+@pytest.mark.usefixtures("own_data")
+def test_a_question_of_readme_is_answered(copy, command):
+    asked = shlex.split(command, comments=True)
+    (results,) = (word for word in asked if word.startswith("results="))
+    folder = copy / results.removeprefix("results=")
+    before = {record.folder for record in read_records(folder)}
+    only = [] if "--only" in asked else ["--only", "pathmnist_basic"]
+    call(copy, command, *only, "--seeds", "0", "-p", "epochs=1", "-p", "pretraining_epochs=1")
+    made = [record for record in read_records(folder) if record.folder not in before]
+    assert made
+    source = next((w[len("data_source=") :] for w in asked if w.startswith("data_source=")), None)
+    if source:
+        assert {record.run["data"]["name"] for record in made} == {"mine"}
+        assert {record.run["data"]["train"] for record in made} == {24}
