@@ -20,6 +20,9 @@ from .styles import style_arms
 #: Strength at which a corruption does nothing, where that is not 0: the clean images stand there.
 NEUTRAL = {"brightness": 1.0}
 
+#: How SVG writes the lines of the arms' styles.
+DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3"}
+
 #: What the script fills; without it the text alone is seen.
 PAGE = """\
 <div class="explorer">
@@ -70,17 +73,20 @@ def describe_dataset(dataset: str, bins: int = 10) -> dict:
     shifts : corruption to its axis' name and its stops, pairs of a strength and the place of its
         condition, clean among them where the corruption does nothing
     pictures : data URIs, P conditions of k images
-    arms : of each its row, colour, the seed whose predictions are told, and P conditions
+    arms : of each its row, colour, sign, dash, the seed whose predictions are told, P conditions
         (`_describe_condition`, None where the arm was not run on one)
     """
     records = shown_records()
     first = records[next(iter(ARMS[dataset]))][0]
     names, examples = first.run["data"]["classes"], first.examples
     conditions = _list_conditions(examples)
+    styles = style_arms(dataset)
     arms = [
         {
             "row": row,
-            "colour": style_arms(dataset)[row].colour,
+            "colour": styles[row].colour,
+            "sign": styles[row].sign,
+            "dash": DASHES[styles[row].line],
             "seed": records[name][0].seed,
             "conditions": _describe_arm(name, examples["labels"], conditions, names, bins),
         }
