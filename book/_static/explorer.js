@@ -102,7 +102,9 @@ function plotReliability(condition, colour) {
 function makeImage({ data, arm, stop, where }, k) {
   const name = data.classes[k];
   const alt = `${name}, ${where}`;
-  const figure = make("figure", {}, make("img", { class: "dark-light", src: data.pictures[stop[1]][k], alt }));
+  const style = `image-rendering:${data.rendering}`;
+  const source = { class: "dark-light", src: data.pictures[stop[1]][k], alt, style };
+  const figure = make("figure", {}, make("img", source));
   const answer = arm.conditions[stop[1]]?.answers[k];
   const caption = make("figcaption", {}, make("span", { class: "is" }, `is ${name}`));
   if (answer) {
@@ -124,12 +126,13 @@ function summarise({ data, arm, shift, stop, where }) {
   if (!condition) return `${start}not measured.`;
   const [accuracy, low, high] = condition.accuracy_percent;
   const [error, least, most] = condition.rms_calibration_error;
-  const tendency = condition.gap > 0 ? "over" : "under";
+  const side = condition.gap > 0 ? "above" : "below";
+  const points = Math.abs(100 * condition.gap).toFixed(1);
   return (
     `${start}accuracy ${accuracy.toFixed(1)} % (95 % interval ${low.toFixed(1)} to ` +
     `${high.toFixed(1)}), RMS calibration error ${error.toFixed(3)} (${least.toFixed(3)} to ` +
-    `${most.toFixed(3)}); ${tendency}-confident by ${PERCENT(Math.abs(condition.gap))} in the ` +
-    `mean. Scores: ${data.images} test images, ${data.seeds}. Predictions below: seed ${arm.seed}.`
+    `${most.toFixed(3)}); confidence ${points} points ${side} accuracy in the mean. Scores: ` +
+    `${data.images} test images, ${data.seeds}. Predictions below: seed ${arm.seed}.`
   );
 }
 

@@ -13,7 +13,7 @@ from helpers.metrics.bins import assign_equal_width
 from .cells import Predictions, read_predictions, score
 from .diagrams import AXES
 from .paper import LARGEST
-from .pictures import encode_image
+from .pictures import choose_rendering, encode_image
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .styles import style_arms
 
@@ -72,7 +72,7 @@ def describe_dataset(dataset: str, bins: int = 10) -> dict:
     clean : place of the clean images among the P conditions
     shifts : corruption to its axis' name and its stops, pairs of a strength and the place of its
         condition, clean among them where the corruption does nothing
-    pictures : data URIs, P conditions of k images
+    pictures, rendering : data URIs, P conditions of k images; CSS
     arms : of each its row, colour, sign, dash, the seed whose predictions are told, P conditions
         (`_describe_condition`, None where the arm was not run on one)
     """
@@ -101,6 +101,7 @@ def describe_dataset(dataset: str, bins: int = 10) -> dict:
         "clean": conditions.index(("clean", None)),
         "shifts": _list_shifts(conditions),
         "pictures": [[encode_image(image) for image in images] for images in examples["images"]],
+        "rendering": choose_rendering(examples["images"].shape[-1]),
         "arms": arms,
     }
 
