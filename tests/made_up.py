@@ -104,11 +104,15 @@ def write_run(results, profile, experiment, seed, official=False, salt=0, right=
         "peak_memory_bytes": 300_000_000,
         "best_epoch": 5,
     }
+    wrong = (logits.argmax(axis=-1) != labels).argmax(axis=1)  # the first, or 0, of a condition
     examples = {
         "images": generator.integers(256, size=(9, 4, 3, side, side), dtype=np.uint8),
         "labels": np.arange(4),
         "mixup": generator.integers(256, size=(3, 3, side, side), dtype=np.uint8),
         "mixup_labels": np.array([0, 3]),
+        "mistakes": generator.integers(256, size=(3, 3, side, side), dtype=np.uint8),
+        "mistakes_index": wrong[[0, 3, 7]],
+        "mistakes_condition": np.array([0, 3, 7]),
         "corruption": corruption,
         "strength": strength,
     }

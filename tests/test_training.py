@@ -11,6 +11,7 @@ from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.corruptions import corrupt
 from helpers.experiment.data import Data, Split
 from helpers.experiment.evaluation import evaluate, make_examples
+from helpers.experiment.mistakes import find_mistakes
 from helpers.experiment.models import Classifier, make_model
 from helpers.experiment.training import fit, mixed_loss
 
@@ -243,3 +244,27 @@ def test_examples_are_test_images_under_all_conditions(stripes):
     first, second, mix = examples["mixup"].astype(float)
     assert np.abs(mix - (first + second) / 2).max() <= 0.5
     assert len(set(examples["mixup_labels"].tolist())) == 2
+
+
+def test_mistakes_are_the_most_confident_ones_under_each_shift(stripes):
+    conditions = [("clean", None), ("brightness", 0.5), ("brightness", 1.5), ("blur", 0.9)]
+    labels = stripes.test.labels.numpy()
+    logits = 9 * np.tile(np.eye(3)[labels], (4, 1, 1))
+    wrong = np.roll(np.eye(3), 1, axis=1)[labels]
+    logits[0, 5] = 2 * wrong[5]
+    for place, index, size in [(1, 7, 4), (2, 7, 5), (1, 8, 3), (2, 9, 2), (1, 2, 1)]:
+        logits[place, index] = size * wrong[index]
+    found = find_mistakes(stripes.test, logits.astype(np.float16), conditions, count=3)
+    # No mistake under blur; image 7 once, at the strength that makes it surest; 2 is the fourth.
+    assert found["mistakes_index"].tolist() == [5, 7, 8, 9]
+    assert found["mistakes_condition"].tolist() == [0, 2, 1, 2]
+    for image, index, place in zip(*found.values(), strict=True):
+        expected = corrupt(stripes.test.images[[index]], *conditions[place])[0]
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_a_network_without_mistakes_has_none_to_show(stripes):
+    logits = np.eye(3)[stripes.test.labels.numpy()][None]
+    found = find_mistakes(stripes.test, logits, [("clean", None)])
+    assert found["mistakes"].shape == (0, 3, 16, 16)
+    assert found["mistakes_index"].shape == found["mistakes_condition"].shape == (0,)

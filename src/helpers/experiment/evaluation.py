@@ -13,6 +13,7 @@ from helpers import metrics
 from .corruptions import corrupt, list_conditions
 from .data import Data, Split
 from .folding import fold
+from .mistakes import find_mistakes
 from .models import Classifier
 
 #: Images a batch; with nine conditions one batch is nine forward passes.
@@ -29,7 +30,7 @@ class Evaluation:
     logits : float16 (P, N, C); every score is computed from these, as they are stored
     labels : int64 (N,)
     validation_logits, validation_labels : float16 (V, C) and int64 (V,)
-    examples : what `make_examples` returns, for galleries
+    examples : what `make_examples` and `find_mistakes` return, for galleries
     seconds : duration
     """
 
@@ -89,13 +90,14 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
     model = fold(model)
+    logits = _predict(model, data.test, conditions)
     return Evaluation(
         conditions,
-        logits=_predict(model, data.test, conditions),
+        logits=logits,
         labels=data.test.labels.numpy(),
         validation_logits=_predict(model, data.validation, conditions[:1])[0],
         validation_labels=data.validation.labels.numpy(),
-        examples=make_examples(data, corruptions),
+        examples=make_examples(data, corruptions) | find_mistakes(data.test, logits, conditions),
         seconds=time.perf_counter() - started,
     )
 

@@ -5,16 +5,20 @@ from .beyond import show_beyond
 from .claims import show_claims
 from .contrasts import show_contrasts
 from .diagrams import show_reliability, show_risk_coverage, show_strengths
+from .explorer import show_explorer
+from .export import export_table, show_table
 from .facts import show_build, show_data
 from .figures import plot_history, show_curves
 from .findings import show_agreement, show_findings
 from .galleries import plot_corruptions, show_corruptions, show_mixup
+from .mistakes import show_mistakes
 from .provenance import show_runs
 from .scores import show_scores
-from .tables import show_reading, show_table
+from .tables import show_reading
 from .temperature import plot_temperatures, show_beyond_temperature, show_temperatures
 
 __all__ = [
+    "export_table",
     "plot_corruptions",
     "plot_history",
     "plot_temperatures",
@@ -28,7 +32,9 @@ __all__ = [
     "show_corruptions",
     "show_curves",
     "show_data",
+    "show_explorer",
     "show_findings",
+    "show_mistakes",
     "show_mixup",
     "show_reading",
     "show_reliability",

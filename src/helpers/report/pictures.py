@@ -81,3 +81,18 @@ def _image(kind: str, content: bytes, alt: str, style: str) -> str:
         f'<img class="dark-light" alt="{escape(alt)}" style="max-width:100%;{style}"'
         f' src="data:{kind};base64,{data}">'
     )
+
+
+def encode_image(image: np.ndarray, largest: int = 224) -> str:
+    """Return an image as a light data URI: small ones to the bit, others as a photograph.
+
+    Parameters
+    ----------
+    image : uint8 (3, H, W)
+    largest : side in pixels that a larger image is reduced to
+    """
+    picture = Image.fromarray(image.transpose(1, 2, 0))
+    picture.thumbnail((largest, largest))
+    buffer = io.BytesIO()
+    picture.save(buffer, "webp", lossless=max(picture.size) <= 64, quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -67,26 +67,33 @@ def summarise() -> pd.DataFrame:
     return cells
 
 
-def show_table(number: int) -> Markdown:
+def write_table(number: int) -> str:
     """Return one of the paper's tables as a numbered MyST table with the label ``table-<n>``."""
     cells = summarise().query("table == @number")
     dataset, columns = cells.dataset.iloc[0], list(cells.column.unique())
     lines = [
-        "| Model | " + " | ".join(map(_head, columns)) + " |",
+        "| Model | " + " | ".join(map(print_head, columns)) + " |",
         "|:--|" + "--:|" * len(columns),
     ]
     for row, group in cells.groupby("row", sort=False):
         lines.append(f"| {row} | " + " | ".join(map(_cell, group.itertuples())) + " |")
-    caption = CAPTIONS[number].format(network=_network(dataset), data=describe_data(dataset))
     floor = ", noise floor" if cells.floor.notna().any() else ""
-    caption += (
-        f". Mean ± standard deviation over {describe_seeds(dataset)}, 95 % interval{floor}, paper."
+    caption = (
+        f"{write_title(number)}. Mean ± standard deviation over {describe_seeds(dataset)},"
+        f" 95 % interval{floor}, paper."
     )
     table = "\n".join(lines)
-    return Markdown(f"```{{table}} {caption}\n:name: table-{number}\n:align: left\n\n{table}\n```")
+    return f"```{{table}} {caption}\n:name: table-{number}\n:align: left\n\n{table}\n```"
 
 
-def _head(column: str) -> str:
+def write_title(number: int) -> str:
+    """Return what one of the paper's tables holds, of which network and data."""
+    dataset = summarise().query("table == @number").dataset.iloc[0]
+    return CAPTIONS[number].format(network=_network(dataset), data=describe_data(dataset))
+
+
+def print_head(column: str) -> str:
+    """Return a column of the reference as a table's head writes it."""
     return column.replace("sigma", "σ").replace("=", " = ")
 
 

@@ -8,7 +8,8 @@ history.csv        a row an epoch
 metrics.csv        a row a corruption and strength; the first is the clean test set
 predictions.npz    float16 logits of all test images, clean and corrupted, and of the validation
                    images, and the labels of both
-examples.npz       a few test images under every corruption and one MixUp instance
+examples.npz       a few test images under every corruption, the most confident mistakes under each,
+                   and one MixUp instance
 weights.pt         pretraining only: the backbone's state dict
 =================  =========================================================================
 
@@ -82,7 +83,7 @@ class Record:
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray]:
-        """What ``helpers.experiment.make_examples`` returned."""
+        """What ``make_examples`` and ``find_mistakes`` of ``helpers.experiment`` returned."""
         return self._arrays("examples.npz")
 
     def check(self) -> "Record":

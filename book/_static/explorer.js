@@ -1,0 +1,175 @@
+// Draws what is chosen in the explorer, from the data that lie in the page as JSON.
+
+const PERCENT = (fraction) => `${(100 * fraction).toFixed(1)} %`;
+
+/** Return an SVG or HTML element with attributes and children; text is never read as markup. */
+function make(name, attributes = {}, ...children) {
+  const svg = ["svg", "g", "line", "path", "circle", "rect", "text"].includes(name);
+  const space = svg ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml";
+  const element = document.createElementNS(space, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** Return an empty plot: its SVG, and functions from values to pixels. */
+function makePlot(title, axis, [left, right], [bottom, top], ticks, label) {
+  const x = (value) => 46 + (226 * (value - left)) / (right - left);
+  const y = (value) => 158 - (128 * (value - bottom)) / (top - bottom);
+  const svg = make("svg", { viewBox: "0 0 290 200", role: "img", "aria-label": label });
+  svg.append(make("text", { x: 46, y: 14, class: "title" }, title));
+  for (const tick of [0, 0.25, 0.5, 0.75, 1].map((part) => bottom + part * (top - bottom))) {
+    svg.append(make("line", { x1: 46, x2: 272, y1: y(tick), y2: y(tick), class: "grid" }));
+    const text = String(Number(tick.toPrecision(3)));
+    svg.append(make("text", { x: 40, y: y(tick) + 4, "text-anchor": "end" }, text));
+  }
+  for (const [place, text] of ticks) {
+    svg.append(make("text", { x: x(place), y: 175, "text-anchor": "middle" }, text));
+  }
+  svg.append(make("text", { x: 159, y: 194, "text-anchor": "middle" }, axis));
+  return { svg, x, y };
+}
+
+/** Return a score of all arms against the strength, the chosen arm and strength standing out. */
+function plotCurve(choice, score, title, largest) {
+  const { data, arm, shift, stop } = choice;
+  const stops = shift.stops;
+  const highest = Math.max(
+    ...data.arms.flatMap((a) => stops.map(([, k]) => a.conditions[k]?.[score][0] ?? 0)),
+    ...stops.map(([, k]) => arm.conditions[k]?.[score][2] ?? 0),
+  );
+  const top = Math.min(largest, Math.ceil((20 * highest) / largest) * (largest / 20));
+  const ticks = stops.map(([strength]) => [strength, String(strength)]);
+  const points = (a) =>
+    stops.filter(([, k]) => a.conditions[k]).map(([s, k]) => [s, ...a.conditions[k][score], k]);
+  const values = points(arm).map(([s, mean]) => `${s}: ${mean.toPrecision(3)}`);
+  const label = `${title} of ${arm.row} by ${shift.axis}: ${values.join(", ")}`;
+  const ends = [stops[0][0], stops[stops.length - 1][0]];
+  const plot = makePlot(title, shift.axis, ends, [0, top || largest], ticks, label);
+  const { svg, x, y } = plot;
+  for (const other of [...data.arms.filter((a) => a !== arm), arm]) {
+    const chosen = other === arm;
+    const style = { stroke: other.colour, class: chosen ? "curve chosen" : "curve" };
+    const path = points(other).map(([s, mean]) => `${x(s)},${y(mean)}`).join("L");
+    if (path) svg.append(make("path", { ...style, d: `M${path}` }));
+    if (!chosen) continue;
+    for (const [s, mean, low, high, k] of points(arm)) {
+      svg.append(make("line", { ...style, x1: x(s), x2: x(s), y1: y(low), y2: y(high) }));
+      const r = k === stop[1] ? 7 : 3;
+      svg.append(make("circle", { ...style, cx: x(s), cy: y(mean), r, fill: other.colour }));
+    }
+  }
+  return svg;
+}
+
+/** Return accuracy by confidence: bars, darker the more images, and where each should end. */
+function plotReliability(condition, colour) {
+  const told = condition.bins.map(([, share, confidence, accuracy]) =>
+    `${PERCENT(share)} of the images at confidence ${confidence.toFixed(2)} have accuracy ` +
+    accuracy.toFixed(2));
+  const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => [value, String(value)]);
+  const label = `Reliability: ${told.join("; ")}`;
+  const { svg, x, y } = makePlot("Reliability", "confidence", [0, 1], [0, 1], ticks, label);
+  svg.append(make("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "diagonal" }));
+  const most = Math.max(...condition.bins.map(([, share]) => share));
+  for (const [bin, share, confidence, accuracy] of condition.bins) {
+    const [left, width] = [x(bin / 10) + 1, x(0.1) - x(0) - 2];
+    const opacity = 0.25 + (0.75 * share) / most;
+    const [top, height] = [y(accuracy), y(0) - y(accuracy)];
+    const place = { x: left, y: top, width, height, stroke: colour };
+    svg.append(make("rect", { ...place, fill: colour, "fill-opacity": opacity }));
+    const end = { x1: left, x2: left + width, y1: y(confidence), y2: y(confidence) };
+    svg.append(make("line", { ...end, class: "mark" }));
+  }
+  return svg;
+}
+
+/** Return an example image under the chosen condition with what the network said. */
+function makeImage({ data, arm, stop, where }, k) {
+  const name = data.classes[k];
+  const alt = `${name}, ${where}`;
+  const figure = make("figure", {}, make("img", { src: data.pictures[stop[1]][k], alt }));
+  const answer = arm.conditions[stop[1]]?.answers[k];
+  const caption = make("figcaption", {}, make("span", { class: "is" }, `is ${name}`));
+  if (answer) {
+    const [predicted, confidence, own] = answer;
+    const right = predicted === name;
+    const bar = make("span", { class: "bar", "aria-hidden": "true" });
+    bar.append(make("span", { style: `width:${100 * confidence}%;background:${arm.colour}` }));
+    const verdict = `${right ? "✓ right" : "✗ wrong"}: `;
+    caption.append(make("span", {}, verdict, make("strong", {}, predicted)));
+    caption.append(make("span", {}, PERCENT(confidence)), bar);
+    if (!right) caption.append(make("span", {}, `${name}: ${PERCENT(own)}`));
+  }
+  figure.append(caption);
+  return figure;
+}
+
+function summarise({ data, arm, shift, stop, where }) {
+  const condition = arm.conditions[stop[1]];
+  const start = `${data.data}, ${arm.row}, ${where}: `;
+  if (!condition) return `${start}not measured.`;
+  const [accuracy, low, high] = condition.accuracy_percent;
+  const [error, least, most] = condition.rms_calibration_error;
+  const tendency = condition.gap > 0 ? "over" : "under";
+  return (
+    `${start}accuracy ${accuracy.toFixed(1)} % (95 % interval ${low.toFixed(1)} to ` +
+    `${high.toFixed(1)}), RMS calibration error ${error.toFixed(3)} (${least.toFixed(3)} to ` +
+    `${most.toFixed(3)}); ${tendency}-confident by ${PERCENT(Math.abs(condition.gap))} in the ` +
+    `mean. Scores: ${data.images} test images, ${data.seeds}. Predictions below: seed ${arm.seed}.`
+  );
+}
+
+function startExplorer(page) {
+  const all = JSON.parse(page.querySelector("script").textContent);
+  const form = page.querySelector("form");
+  const { dataset, arm, corruption, strength } = form.elements;
+  const offer = (select, texts) => {
+    const before = select.selectedIndex;
+    select.replaceChildren(...texts.map(([value, text]) => make("option", { value }, text)));
+    select.selectedIndex = Math.min(Math.max(before, 0), texts.length - 1);
+  };
+  const offerStrengths = () => {
+    strength.max = all[dataset.value].shifts[corruption.value].stops.length - 1;
+    strength.value = strength.max;
+  };
+  const offerAll = () => {
+    const { arms, shifts } = all[dataset.value];
+    offer(arm, arms.map(({ row }, k) => [k, row]));
+    offer(corruption, Object.keys(shifts).map((name) => [name, name]));
+    offerStrengths();
+  };
+  const draw = () => {
+    const data = all[dataset.value];
+    const shift = data.shifts[corruption.value];
+    const stop = shift.stops[strength.value];
+    const where = stop[1] === data.clean ? "clean" : `${corruption.value} ${stop[0]}`;
+    const choice = { data, arm: data.arms[arm.value], shift, stop, where };
+    const condition = choice.arm.conditions[stop[1]];
+    form.querySelector("span").textContent = where;
+    strength.setAttribute("aria-valuetext", where);
+    page.querySelector(".explorer-summary").textContent = summarise(choice);
+    const images = data.classes.map((_, k) => makeImage(choice, k));
+    page.querySelector(".explorer-images").replaceChildren(...images);
+    const plots = [
+      plotCurve(choice, "accuracy_percent", "Accuracy (%)", 100),
+      plotCurve(choice, "rms_calibration_error", "RMS calibration error", 1),
+    ];
+    if (condition) plots.push(plotReliability(condition, choice.arm.colour));
+    page.querySelector(".explorer-plots").replaceChildren(...plots);
+  };
+  offer(dataset, Object.entries(all).map(([name, { title }]) => [name, title]));
+  offerAll();
+  dataset.addEventListener("change", offerAll);
+  corruption.addEventListener("change", offerStrengths);
+  form.addEventListener("input", draw);
+  form.addEventListener("change", draw);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  draw();
+  page.querySelector(".explorer-absent").hidden = true;
+  form.hidden = false;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".explorer").forEach(startExplorer);
+});

@@ -1,0 +1,44 @@
+// Tables 1-8 sort by a column when its head is pressed: upwards, downwards, in the paper's order.
+
+const SORTED = ["ascending", "descending", "none"];
+
+/** Return what a row is sorted by: the number that its cell begins with, else the text. */
+function readKey(row, column) {
+  const text = row.cells[column].textContent.trim();
+  const number = parseFloat(text.replace("−", "-"));
+  return Number.isNaN(number) ? text : number;
+}
+
+function sortRows(rows, column, order) {
+  if (order === "none") return rows;
+  const sign = order === "ascending" ? 1 : -1;
+  return [...rows].sort((one, other) => {
+    const [a, b] = [readKey(one, column), readKey(other, column)];
+    if (typeof a !== typeof b) return typeof a === "string" ? 1 : -1; // not measured: last
+    return sign * (a > b ? 1 : a < b ? -1 : 0);
+  });
+}
+
+function makeSortable(table) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(head.textContent.trim()); // a paragraph may not stand in a button
+    head.append(button);
+    head.setAttribute("aria-sort", "none");
+    button.addEventListener("click", () => {
+      const order = SORTED[(SORTED.indexOf(head.getAttribute("aria-sort")) + 1) % SORTED.length];
+      heads.forEach((other) => other.setAttribute("aria-sort", "none"));
+      head.setAttribute("aria-sort", order);
+      body.append(...sortRows(rows, column, order));
+    });
+  });
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll('table[id^="table-"]').forEach(makeSortable);
+});
