@@ -4,10 +4,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import made_up
 from helpers import ROOT, __main__, doctor
@@ -95,25 +95,27 @@ def test_real_images_in_the_layout_of_pets_are_seen(pets_root):
     assert (item.state, item.path) == ("a part", pets_root / "oxford-iiit-pet")
 
 
-def test_clean_removes_no_record_and_nothing_that_still_changes(tmp_path, monkeypatch, capsys):
+def test_clean_removes_no_record_and_nothing_of_a_living_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(leftovers, "ROOT", tmp_path)
     record = made_up.write_run(tmp_path / "results/smoke", "smoke", "pets_scratch", 0)
-    old = record.folder.with_name(".seed-1-0123")
-    old.mkdir()
-    (old / "predictions.npz").write_bytes(b"half")
-    fresh = record.folder.with_name(".seed-2-4567")
-    fresh.mkdir()
-    for path in (old / "predictions.npz", old):
-        os.utime(path, (time.time() - 7200,) * 2)
-    built = tmp_path / "book/_build"
-    built.mkdir(parents=True)
+    beside = record.folder.parent
+    dead, living, idle = (beside / f".seed-{n}" for n in ("1.0123.new", "2.checkpoint", "3.lock"))
+    dead.mkdir()
+    (dead / "predictions.npz").write_bytes(b"half")
+    living.write_bytes(b"state")
+    idle.touch()
+    (tmp_path / "book/_build").mkdir(parents=True)
     (tmp_path / "data/cache").mkdir(parents=True)
-    before = set(tmp_path.rglob("*"))
-    assert call_here(monkeypatch, "clean", "--yes") == 0
-    text = capsys.readouterr().out
-    assert f"{4:>14,} bytes  {old}" in text
-    assert before - set(tmp_path.rglob("*")) == {old, old / "predictions.npz", built}
+    with FileLock(beside / ".seed-2.lock"):
+        before = set(tmp_path.rglob("*"))
+        assert call_here(monkeypatch, "clean", "--yes") == 0
+        gone = before - set(tmp_path.rglob("*"))
+    assert f"{4:>14,} bytes  {dead}" in capsys.readouterr().out
+    assert gone == {dead, dead / "predictions.npz", idle, tmp_path / "book/_build"}
     record.check()
+    call_here(monkeypatch, "clean", "--yes")
+    assert not living.exists()  # nobody holds its claim any more
+    capsys.readouterr()
     assert call_here(monkeypatch, "clean") == 0
     assert capsys.readouterr().out == "nothing to remove\n"
 

@@ -29,6 +29,7 @@ def call(copy: Path, command: str, *more: str) -> subprocess.CompletedProcess:
     env = os.environ | {"PYTHONPATH": str(copy / "src")}
     done = subprocess.run([*words, *more], cwd=copy, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)  # quiet in a log
     return done
 
 
