@@ -31,6 +31,15 @@ def write_records(results, profile, seeds=(0, 1, 2), official=False, salt=0):
             write_run(results, profile, experiment, seed, official, salt)
 
 
+def write_other(results, name):
+    """Write a record and an executed notebook of an experiment that is none of the six."""
+    made = write_run(results / "elsewhere", "made_up", "pathmnist_basic", 0)
+    contents = {file: (made.folder / file).read_bytes() for file in made.run["files"]}
+    record = write_record(run_folder(results, name, 0), made.run | {"experiment": name}, contents)
+    record.notebook.write_text(json.dumps(_notebook(name, 0)))
+    return record
+
+
 def show(monkeypatch, results, profile):
     """Let helpers.report read these records."""
     monkeypatch.setenv("REPORT_PROFILE", profile)

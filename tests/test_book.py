@@ -16,7 +16,7 @@ from helpers import ROOT
 from helpers.report.paper import read_reference
 
 PAGES = {
-    *("calibration", "claims", "data", "explorer", "index", "method", "register", "runs"),
+    *("calibration", "claims", "data", "explorer", "extend", "index", "method", "register", "runs"),
     *("results/pathmnist", "results/pets"),
 }
 
@@ -49,6 +49,7 @@ def folder(tmp_path_factory):
     leave = shutil.ignore_patterns("_build", "runs", "experiments")
     shutil.copytree(ROOT / "book", folder / "book", ignore=leave)
     made_up.write_records(folder / "results", "made_up")
+    made_up.write_other(folder / "results", "fog_basic")
     return folder
 
 
@@ -120,6 +121,15 @@ def test_figures_are_numbered_as_in_the_paper(pages):
 def test_experiment_pages_show_the_executed_notebook(pages):
     for experiment in made_up.EXPERIMENTS:
         assert "stored output of seed 0" in pages[f"runs/{experiment}"]
+
+
+def test_an_experiment_besides_the_six_has_a_page_and_a_row(pages):
+    assert "stored output of seed 0" in pages["runs/fog_basic"]
+    assert 'href="runs/fog_basic.html"' in pages["index"]  # in the sidebar, after the six
+    rows = BeautifulSoup(pages["extend"], "html.parser").select("article table tbody tr")
+    names = [[cell.text.strip() for cell in row.find_all("td")][:2] for row in rows]
+    assert [row[1] for row in names] == ["clean", "brightness", "blur"]
+    assert 'href="runs/fog_basic.html"' in str(rows[0])
 
 
 def test_every_page_says_that_the_data_are_stand_ins(pages):

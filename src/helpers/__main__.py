@@ -52,7 +52,7 @@ def run(
     ] = None,
     p: Overrides = None,
 ) -> None:
-    r"""Make the runs that are missing.
+    """Make the runs that are missing.
 
     Exit code 0 only if all asked-for runs are there.
 
@@ -71,7 +71,7 @@ def run(
 def status(
     profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
 ) -> None:
-    r"""Tell which runs are done, missing or failed.
+    """Tell which runs are done, missing or failed.
 
     \b
     Examples:
@@ -97,7 +97,7 @@ def verify(
         typer.Argument(help="Folder of a run, such as results/smoke/pathmnist_basic/seed-0."),
     ],
 ) -> None:
-    r"""Repeat a run in a new process, and compare the bits.
+    """Repeat a run in a new process, and compare the bits.
 
     Exit code 0 only if they are the same.
 
@@ -121,7 +121,7 @@ def verify(
 
 @app.command()
 def doctor(profile: Profile = "smoke") -> None:
-    r"""Tell what this machine has and lacks for a profile.
+    """Tell what this machine has and lacks for a profile.
 
     Device, memory, disk, packages, data sets, published weights, and what gets those that are
     missing; it fetches nothing. Exit code 0 only if the profile would run without network.
@@ -149,7 +149,7 @@ def tables(
     profile: Annotated[str, typer.Option(help="Name of the folder below results/.")] = "smoke",
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
-    r"""Print the paper's tables from the runs: md, csv, latex.
+    """Print the paper's tables from the runs: md, csv, latex.
 
     \b
     Examples:
@@ -166,7 +166,7 @@ def tables(
 
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    r"""Remove what killed runs and builds left.
+    """Remove what killed runs and builds left.
 
     Never a record, never data. Tells what and how many bytes, and asks.
 

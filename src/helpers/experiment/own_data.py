@@ -70,7 +70,7 @@ def _square(images: np.ndarray, size: int) -> np.ndarray:
     pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     if pixels.shape[2:] != (size, size):
         pixels = functional.center_crop(functional.resize(pixels, size), size)
-    return pixels.numpy()
+    return pixels.contiguous().numpy()
 
 
 def _read_folders(path: Path, size: int) -> tuple[Splits, list[str]]:

@@ -1,28 +1,27 @@
-"""What killed runs and earlier builds left, and nobody reads again."""
+"""What killed runs and builds of the book left, and nobody needs again."""
 
+import re
 import shutil
-import time
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from helpers import ROOT
 
-#: A dotted name that a living run still writes is younger than this; it is left alone.
-GRACE_SECONDS = 3600
-
-#: Of a build of the book: made again from the pages and the records.
+#: Made again from the pages and the records.
 BUILT = ("book/_build", "book/runs")
 
 
 def list_leftovers() -> list[tuple[Path, int]]:
     """Return what can be removed, and how many bytes each takes: never a record, never data.
 
-    These are the builds of the book and, beside records, files and folders whose name begins with
-    a dot, in which a run keeps what is not finished, if nothing in them changed for an hour.
+    These are builds of the book, and what lies beside records under a name that begins with a dot:
+    states of trainings that are not over, half-written and damaged records. What belongs to a run
+    that is being made is left out.
     """
     built = [ROOT / name for name in BUILT if (ROOT / name).exists()]
-    results = ROOT / "results"
-    dotted = [path for path in sorted(results.glob("*/*/.*")) if _is_old(path)]
-    return [(path, _count_bytes(path)) for path in [*built, *dotted]]
+    dotted = sorted((ROOT / "results").glob("*/*/.*"))
+    return [(p, _count_bytes(p)) for p in [*built, *(p for p in dotted if not _is_claimed(p))]]
 
 
 def remove(paths: list[Path]) -> None:
@@ -34,14 +33,18 @@ def remove(paths: list[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _walk(path: Path) -> list[Path]:
-    return [path, *path.rglob("*")] if path.is_dir() else [path]
-
-
-def _is_old(path: Path) -> bool:
-    newest = max(part.lstat().st_mtime for part in _walk(path))
-    return time.time() - newest > GRACE_SECONDS
+def _is_claimed(path: Path) -> bool:
+    """Return whether a living process holds the lock of the run that a name belongs to."""
+    run = re.match(r"\.seed-\d+", path.name)
+    if run is None or not (lock := path.with_name(f"{run[0]}.lock")).exists():
+        return False
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 def _count_bytes(path: Path) -> int:
-    return sum(part.lstat().st_size for part in _walk(path) if not part.is_dir())
+    parts = path.rglob("*") if path.is_dir() else [path]
+    return sum(part.lstat().st_size for part in parts if not part.is_dir())

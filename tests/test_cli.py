@@ -1,0 +1,160 @@
+"""The command line explains itself, and looks before it removes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+import made_up
+from helpers import ROOT, __main__, doctor
+from helpers.experiment import inventory
+from helpers.report.paper import read_reference
+from helpers.runs import leftovers
+
+COMMANDS = ["run", "status", "verify", "doctor", "tables", "clean"]
+
+
+def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "helpers", *arguments]
+    env = os.environ | variables
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+def call_here(monkeypatch, *arguments: str) -> int:
+    """Return the exit code of a command in this process."""
+    monkeypatch.setattr(sys, "argv", ["helpers", *arguments])
+    return __main__.main()
+
+
+def test_alone_it_tells_what_there_is():
+    done = call()
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert listed == COMMANDS
+    assert "..." not in done.stdout.partition("Commands:")[2]  # no line is cut
+    for code in ("0 all is well", "1 runs failed", "2 bad input", "130 stopped"):
+        assert code in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_examples_that_name_what_it_takes(monkeypatch, capsys, command):
+    assert call_here(monkeypatch, command, "--help") == 0
+    text = capsys.readouterr().out
+    examples = re.findall(rf"^    python -m helpers {command}(.*)$", text, re.MULTILINE)
+    assert examples
+    for option in re.findall(r"(?<= )--?[a-z]+", " ".join(examples)):
+        assert option in text.partition("Options:")[2]
+
+
+def test_readme_lists_all_commands_and_exit_codes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `python -m helpers (\w+)", text, re.MULTILINE) == COMMANDS
+    assert "The\nexit code is 0 if all is well, 1 if" in text
+
+
+def test_the_shell_completes_commands():
+    words = {"_HELPERS_COMPLETE": "complete_bash", "COMP_WORDS": "helpers ", "COMP_CWORD": "1"}
+    code = "import sys; sys.argv = ['helpers']; from helpers.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | words, capture_output=True, text=True
+    )
+    assert done.stdout.split() == COMMANDS
+
+
+def test_doctor_finds_what_smoke_needs(capsys, monkeypatch):
+    assert call_here(monkeypatch, "doctor") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == {"ok"}
+    assert any("pathmnist, 28 px" in line and "embedded stand-in" in line for line in lines)
+    assert any(line.split()[1] == "memory" for line in lines)
+
+
+def test_doctor_names_what_the_study_lacks_and_where_it_is(tmp_path, monkeypatch, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/pathmnist.npz").write_bytes(b"cut short")
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr("helpers.experiment.downloads.ROOT", tmp_path)
+    (tmp_path / "requirements.txt").write_text("numpy==0.1\nno-such-package==1\n")
+    assert call_here(monkeypatch, "doctor", "--profile", "paper") == 1
+    text = capsys.readouterr().out
+    lacking = [line for line in text.splitlines() if line.startswith("MISSING")]
+    assert "0 of 2 as in requirements.txt; numpy" in lacking[0]
+    assert "no-such-package missing: pip install" in lacking[0]
+    assert "data/pathmnist.npz: damaged; delete it; then `python -m helpers run" in lacking[1]
+    assert "MD5 a8b06965200029087d5bd730944a56c1" in lacking[1]
+    assert "images.tar.gz" in lacking[2]
+    assert [line.split()[1] for line in lacking[3:]] == ["barlow_twins,", "imagenet,", "imagenet,"]
+
+
+def test_real_images_in_the_layout_of_pets_are_seen(pets_root):
+    item = inventory.look_up_data("pets", 224, str(pets_root))
+    assert (item.state, item.path) == ("a part", pets_root / "oxford-iiit-pet")
+
+
+def test_clean_removes_no_record_and_nothing_of_a_living_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(leftovers, "ROOT", tmp_path)
+    record = made_up.write_run(tmp_path / "results/smoke", "smoke", "pets_scratch", 0)
+    beside = record.folder.parent
+    dead, living, idle = (beside / f".seed-{n}" for n in ("1.0123.new", "2.checkpoint", "3.lock"))
+    dead.mkdir()
+    (dead / "predictions.npz").write_bytes(b"half")
+    living.write_bytes(b"state")
+    idle.touch()
+    (tmp_path / "book/_build").mkdir(parents=True)
+    (tmp_path / "data/cache").mkdir(parents=True)
+    with FileLock(beside / ".seed-2.lock"):
+        before = set(tmp_path.rglob("*"))
+        assert call_here(monkeypatch, "clean", "--yes") == 0
+        gone = before - set(tmp_path.rglob("*"))
+    assert f"{4:>14,} bytes  {dead}" in capsys.readouterr().out
+    assert gone == {dead, dead / "predictions.npz", idle, tmp_path / "book/_build"}
+    record.check()
+    call_here(monkeypatch, "clean", "--yes")
+    assert not living.exists()  # nobody holds its claim any more
+    capsys.readouterr()
+    assert call_here(monkeypatch, "clean") == 0
+    assert capsys.readouterr().out == "nothing to remove\n"
+
+
+def test_clean_asks_and_takes_no_for_an_answer(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from helpers import __main__;"
+        f"from helpers.runs import leftovers; leftovers.ROOT = Path({str(tmp_path)!r});"
+        "sys.argv = ['helpers', 'clean']; sys.exit(__main__.main())"
+    )
+    (tmp_path / "book/_build").mkdir(parents=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input="n\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "book/_build").exists()
+    assert "Remove these 0 bytes?" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    made_up.write_records(results, "made_up")
+    return results
+
+
+def test_tables_come_as_all_formats(shown):
+    values = read_reference().query("table == 5").value
+    for form in ("md", "csv", "latex"):
+        done = call("tables", "5", "--format", form, REPORT_RESULTS=str(shown))
+        assert done.returncode == 0, done.stderr
+        for value in values:
+            assert f"{value:.1f}" in done.stdout
+    assert r"\toprule" in done.stdout
+    refused = call("tables", "5", "--format", "xls", REPORT_RESULTS=str(shown))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert call("tables", "9").returncode == 2
+
+
+def test_without_a_terminal_nothing_but_text_is_printed(shown):
+    for words in (["status", "--only", "pathmnist_b*"], ["doctor"], ["--help"], ["run", "--help"]):
+        done = call(*words)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)

@@ -1,0 +1,74 @@
+"""What holds between the files that state versions, and what the workflows may do."""
+
+import json
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from helpers import ROOT
+
+PINS = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WORKFLOWS = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in (ROOT / ".github/workflows").glob("*.yml")
+}
+STEPS = [
+    step
+    for workflow in WORKFLOWS.values()
+    for job in workflow["jobs"].values()
+    for step in job["steps"]
+]
+
+
+@pytest.mark.parametrize("stated", PROJECT["dependencies"])
+def test_what_is_stated_is_what_was_tested(stated):
+    requirement = Requirement(stated)
+    assert PINS[requirement.name] in requirement.specifier
+    assert any(part.operator == ">=" for part in requirement.specifier)
+
+
+def test_the_pythons_of_the_workflow_are_those_stated():
+    stated = SpecifierSet(PROJECT["requires-python"])
+    tested = WORKFLOWS["test"]["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}" in stated]
+
+
+def test_workflows_may_do_no_more_than_they_need():
+    assert set(WORKFLOWS) == {"book", "test"}
+    allowed = {("book", "deploy"): {"pages": "write", "id-token": "write"}}
+    for name, workflow in WORKFLOWS.items():
+        assert workflow["permissions"] == {"contents": "read"}
+        for job, content in workflow["jobs"].items():
+            assert content.get("permissions") == allowed.get((name, job))
+
+
+def test_actions_are_pinned_and_keep_no_credentials():
+    used = [step for step in STEPS if "uses" in step]
+    assert used
+    for step in used:
+        assert re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"])
+        if "checkout" in step["uses"]:
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_workflows_call_sessions_that_there_are():
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.M))
+    called = {name for step in STEPS for name in re.findall(r"nox -s (\w+)", step.get("run", ""))}
+    assert called == {"book", "lint", "tests"} <= sessions
+
+
+def test_pre_commit_formats_with_the_ruff_that_is_tested():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["rev"] == f"v{PINS['ruff']}"
+
+
+def test_the_container_installs_what_is_tested():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert "-r requirements.txt" in container["postCreateCommand"]
+    version = container["image"].rpartition(":")[2]
+    assert version in SpecifierSet(PROJECT["requires-python"])
