@@ -128,7 +128,7 @@ def test_overrides_are_python_values_or_words():
         ("epochs", 2.5, "epochs: .*valid integer, not 2.5"),
         ("backbone_lr", "1e-3", "backbone_lr: .*valid number, not '1e-3'"),
         ("backbone_lr", float("nan"), "backbone_lr: "),
-        ("corruptions", {"brightness": [-1.0]}, r"corruptions.brightness.0: .*greater than 0"),
+        ("corruptions", {"brightness": [-1.0]}, r"corruptions.brightness.0: .*equal to 0.01"),
         ("corruptions", {"snow": [1.0]}, "corruptions.snow"),
         ("corruptions", {"blur": []}, "corruptions.blur: .*at least 1"),
         ("network", "resnet19", "network: .*'resnet18' or 'resnet50', not 'resnet19'"),

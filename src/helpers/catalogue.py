@@ -1,4 +1,4 @@
-"""What parameters can name: corruptions and data sets. One entry here is all that the rest needs.
+"""What parameters can name: corruptions, data sets, published weights. One entry here is all that the rest needs.
 
 An entry names its function as ``module:function``, so that what reads names imports no torch.
 """
@@ -31,4 +31,31 @@ DATASETS = {
     "pathmnist": Dataset("helpers.experiment.real_data:load_pathmnist", "tissue"),
     "pets": Dataset("helpers.experiment.real_data:load_pets", "creatures"),
     "source": Dataset(None, "source"),
+}
+
+
+class Published(NamedTuple):
+    """A published checkpoint: where it is, and the first digits of its SHA-256."""
+
+    url: str
+    sha256_prefix: str
+
+
+#: Initialisation and network to the weights.
+PUBLISHED = {
+    # torchvision's IMAGENET1K_V1, what `pretrained=True` meant when the study was made; the first
+    # digits of the checksum are in the file's name.
+    ("imagenet", "resnet18"): Published(
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd"
+    ),
+    ("imagenet", "resnet50"): Published(
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth", "0676ba61"
+    ),
+    # Zbontar et al. publish no checksum; this one is recorded by the public repository
+    # harvard-visionlab/barlowtwins (hubconf.py) for the same address.
+    ("barlow_twins", "resnet50"): Published(
+        "https://dl.fbaipublicfiles.com/barlowtwins/"
+        "ep1000_bs2048_lrw0.2_lrb0.0048_lambd0.0051/resnet50.pth",
+        "cf015f40cc",
+    ),
 }

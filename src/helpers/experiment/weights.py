@@ -6,42 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor
 
 from helpers import InputError
+from helpers.catalogue import PUBLISHED
 
 from .downloads import digest_file, fetching, from_root
 
 #: Per channel mean and standard deviation of ImageNet's training set, as torchvision gives them.
 IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published checkpoint: where it is, and the first digits of its SHA-256."""
-
-    url: str
-    sha256_prefix: str
-
-
-PUBLISHED = {
-    # IMAGENET1K_V1, what `pretrained=True` meant when the study was made; torchvision puts the
-    # first digits of the checksum into the file's name.
-    ("imagenet", "resnet18"): Published(
-        torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url, "f37072fd"
-    ),
-    ("imagenet", "resnet50"): Published(
-        torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url, "0676ba61"
-    ),
-    # Zbontar et al. publish no checksum; this one is recorded by the public repository
-    # harvard-visionlab/barlowtwins (hubconf.py) for the same address.
-    ("barlow_twins", "resnet50"): Published(
-        "https://dl.fbaipublicfiles.com/barlowtwins/"
-        "ep1000_bs2048_lrw0.2_lrb0.0048_lambd0.0051/resnet50.pth",
-        "cf015f40cc",
-    ),
-}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ values that replace them, as ``papermill -f`` reads it; ``-p name=value`` replac
 """
 
 import ast
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
@@ -14,10 +13,30 @@ import yaml
 
 from helpers import ROOT, InputError
 
-from .recipe import MODELS, ExperimentRecipe, Recipe, make_recipe
+from .recipe import Recipe, check_names, make_recipe, unknown
 
 NOTEBOOKS = ROOT / "book" / "experiments"
 PROFILES = ROOT / "profiles"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what no profile needs: aliases, of which a few lines can stand for gigabytes,
+    and a name given twice, whose last value would win.
+    """
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(None, None, "write out what the alias stands for", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        names = []
+        for key, _ in node.value:
+            if key.value in names:
+                raise yaml.MarkedYAMLError(None, None, f"{key.value} stands twice", key.start_mark)
+            names.append(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def list_experiments() -> list[str]:
@@ -53,24 +72,14 @@ def read_profile(profile: str) -> dict:
     if not path.exists():
         raise unknown("profile", profile, sorted(p.stem for p in PROFILES.glob("*.yaml")))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = _Loader(path.read_text(encoding="utf-8")).get_single_data() or {}
+    except (OSError, RecursionError, yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"profiles/{profile}.yaml is no YAML: {reason}") from None
     if not isinstance(values, dict):
         raise InputError(f"profiles/{profile}.yaml must be a list of 'name: value' lines")
     check_names(values)
     return values
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raise InputError for a name that is no notebook's parameter, with the nearest that is."""
-    known = {name for model in (ExperimentRecipe, *MODELS.values()) for name in model.model_fields}
-    for name in names:
-        if name not in known:
-            raise unknown("parameter", str(name), sorted(known))
-        if name == "seed":
-            raise InputError("seed: give seeds as --seeds 0-2, not as a parameter")
 
 
 def resolve(experiment: str, profile: str, seed: int, overrides: Mapping) -> Recipe:
@@ -89,10 +98,12 @@ def parse_seeds(text: str) -> list[int]:
     """
     seeds: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
             raise InputError(f"seeds: {part!r} is no seed or range; write 0-2, or 0,3,5-7")
+        if last - first >= 10_000:
+            raise InputError(f"seeds: {part!r} names too many; take at most 10,000 at once")
         seeds.update(range(first, last + 1))
     return sorted(seeds)
 
@@ -102,22 +113,18 @@ def parse_overrides(assignments: Iterable[str]) -> dict:
 
     Raises
     ------
-    InputError : for a text without ``=``
+    InputError : for a text without ``=``, or a name given twice
     """
     values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
+        name = name.strip()
         if not equals:
             raise InputError(f"-p {assignment}: write name=value, for example -p epochs=3")
+        if name in values:
+            raise InputError(f"-p {assignment}: {name} is given twice; give it once")
         try:
-            values[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, TypeError):
-            values[name.strip()] = value  # a word is a string without quotes
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            values[name] = value  # a word is a string without quotes
     return values
-
-
-def unknown(kind: str, name: str, known: list[str]) -> InputError:
-    """Return the error for a name that does not exist, with the nearest ones that do."""
-    near = difflib.get_close_matches(name, known, n=1)
-    mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    return InputError(f"there is no {kind} {name!r}; {mend}")
