@@ -1,6 +1,7 @@
-"""What parameters can name: corruptions, data sets, published weights. One entry here is all that the rest needs.
+"""What parameters can name: corruptions, data sets and published weights.
 
-An entry names its function as ``module:function``, so that what reads names imports no torch.
+One entry here is all that the rest needs. Functions are named as ``module:function``, so that what
+reads names imports no torch.
 """
 
 from typing import NamedTuple

@@ -43,6 +43,13 @@ def _check_source(source: str) -> str:
     return source
 
 
+def hash_parameters(parameters: Mapping) -> str:
+    """Return twelve hexadecimal digits of the parameters that decide what is computed."""
+    computed = {name: value for name, value in parameters.items() if name not in LOCATIONS}
+    text = json.dumps(computed, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 class Recipe(BaseModel):
     """Parameters that all notebooks have."""
 
@@ -56,8 +63,7 @@ class Recipe(BaseModel):
     @property
     def identity(self) -> str:
         """Twelve hexadecimal digits that runs share which differ in nothing but their seed."""
-        text = json.dumps(self.computed, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hash_parameters(self.model_dump(mode="json"))
 
     @property
     def computed(self) -> dict:
@@ -121,6 +127,13 @@ class SupervisedPretrainingRecipe(PretrainingRecipe):
     mixup_alpha: NotNegative
     augment_probability: Probability
     rotation_degrees: float = Field(ge=0, le=180)
+
+    @property
+    def training(self) -> dict:
+        """As of an experiment."""
+        names = {"batch_size", "backbone_lr", "head_lr", "weight_decay", "precision", "seed"}
+        steps = {"epochs": self.pretraining_epochs, "second_forward": False}
+        return steps | self.model_dump(include=names)
 
 
 class BarlowTwinsRecipe(PretrainingRecipe):
