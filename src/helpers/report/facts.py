@@ -10,6 +10,7 @@ from helpers.runs.parameters import read_defaults
 from helpers.runs.recipe import LOCATIONS
 from helpers.runs.record import Record
 
+from .foreign import quote, quote_code
 from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
 
 
@@ -19,9 +20,9 @@ def show_build() -> Markdown:
     environments = [run["environment"] for run in runs]
     started = sorted(run["started"][:10] for run in runs)
     seconds = sum(run["train_seconds"] + run["evaluate_seconds"] for run in runs)
-    days = " to ".join(dict.fromkeys([started[0], started[-1]]))
+    days = " to ".join(map(quote, dict.fromkeys([started[0], started[-1]])))
     facts = {
-        "Profile": f"`{Source.from_environment().profile}`",
+        "Profile": quote_code(Source.from_environment().profile),
         "Data": "; ".join(map(describe_data, DATASETS)),
         "Weights": _describe_weights(),
         "Other than in the study": _describe_changes(),
@@ -29,10 +30,11 @@ def show_build() -> Markdown:
         "Runs": f"{len(runs)} of the six experiments, made {days} in {_describe_duration(seconds)}"
         " of training and evaluation",
         "Commit of the runs": _join(map(_describe_commit, environments)),
-        "Device": _join(run["device"] for run in environments),
+        "Device": _join(quote(run["device"]) for run in environments),
         "Software": _join(
-            f"Python {run['python']}, torch {run['torch']}, torchvision {run['torchvision']},"
-            f" numpy {run['numpy']}"
+            "Python {}, torch {}, torchvision {}, numpy {}".format(
+                *(quote(run[name]) for name in ("python", "torch", "torchvision", "numpy"))
+            )
             for run in environments
         ),
         "Book built": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -65,10 +67,10 @@ def _describe_weights() -> str:
     for arms in ARMS.values():
         for name, row in arms.items():
             run = shown_records()[name][0].run
-            start = run["parameters"]["initialisation"].replace("_", " ")
+            start = quote(run["parameters"]["initialisation"].replace("_", " "))
             weights = run["weights"]
             if not weights["official"]:
-                start += f" (stand-in: `{Path(weights['initialisation']).parent}`)"
+                start += f" (stand-in: {quote_code(Path(weights['initialisation']).parent)})"
             facts.append(f"{row}: {start}")
     return "; ".join(facts)
 
@@ -88,7 +90,7 @@ def list_changes(records: list[Record]) -> dict[str, list[str]]:
 
 def _describe_changes() -> str:
     changes = list_changes([records[0] for records in shown_records().values()])
-    listed = [f"`{name} = {' or '.join(values)}`" for name, values in changes.items()]
+    listed = [quote_code(f"{name} = {' or '.join(values)}") for name, values in changes.items()]
     return ", ".join(listed) or "nothing"
 
 
@@ -98,7 +100,9 @@ def _describe_duration(seconds: float) -> str:
 
 def _describe_commit(environment: dict) -> str:
     commit = (environment.get("git_commit") or "unknown")[:10]
-    return f"`{commit}`" + (" with uncommitted changes" if environment.get("git_dirty") else "")
+    return quote_code(commit) + (
+        " with uncommitted changes" if environment.get("git_dirty") else ""
+    )
 
 
 def _join(values) -> str:

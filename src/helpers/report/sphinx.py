@@ -6,6 +6,7 @@ stand-in data, and marks the pages that execute as outdated when a record has ch
 """
 
 import hashlib
+import html
 import json
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.record import Record
 
 from . import mathml
+from .foreign import hide_places
 from .provenance import find_page, list_runs, name_notebook
 from .source import ARMS, DATASETS, EXPERIMENTS, Source, read_shown
 
@@ -80,7 +82,8 @@ def _stop(message: str, code: int) -> NoReturn:
 
 def copy_notebooks(runs: dict[str, list[Record]], folder: Path) -> None:
     """Copy the executed notebooks into the book: one of each experiment as a page, all else to
-    download. A file that has not changed is not written; what the book no longer has is removed.
+    download, without homes' paths. A file that has not changed is not written; what the book no
+    longer has is removed.
     """
     folder.mkdir(exist_ok=True)
     kept = set()
@@ -97,11 +100,15 @@ def _name_notebooks(runs: dict[str, list[Record]]) -> Iterator[tuple[str, bytes]
     for experiment, records in runs.items():
         page = find_page(records)
         if experiment in EXPERIMENTS:
-            content = page.notebook.read_bytes() if page else _explain_absence(experiment)
+            content = _read_notebook(page) if page else _explain_absence(experiment)
             yield f"{experiment}.ipynb", content
         for record in records:
             if record is not page and record.notebook.exists():
-                yield name_notebook(record), record.notebook.read_bytes()
+                yield name_notebook(record), _read_notebook(record)
+
+
+def _read_notebook(record: Record) -> bytes:
+    return hide_places(record.notebook.read_text(encoding="utf-8")).encode()
 
 
 def _explain_absence(name: str) -> bytes:
@@ -123,7 +130,7 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
     if not used:
         starts = [record.run["weights"] for records in shown.values() for record in records]
         return "" if all(weights["official"] for weights in starts) else OTHER_WEIGHTS
-    drawn = [name for dataset, name in used.items() if name != dataset]
+    drawn = [html.escape(name) for dataset, name in used.items() if name != dataset]
     sources = [f"generated stand-in images ({' and '.join(drawn)})"] if drawn else []
     sources += [f"a part of {DATASETS[name]}" for name in used.values() if name in DATASETS]
     titles = " or ".join(DATASETS[dataset] for dataset in used)
