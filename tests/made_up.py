@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from itertools import cycle, islice
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,45 @@ def write_run(results, profile, experiment, seed, official=False, salt=0, right=
     record = write_record(run_folder(results, experiment, seed), run, contents)
     record.notebook.write_text(json.dumps(_notebook(experiment, seed)))
     return record
+
+
+#: Texts that would be markup somewhere: in HTML, in Markdown, in a table or in an equation.
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "[link](javascript:alert(3))",
+    "$\\href{javascript:alert(4)}{x}$",
+    "{{ alert5 }}",
+    "</td></table> | cell | `code` ```",
+    "{raw}`html` **bold** <!-- alert6",
+    "' onmouseover='alert(7)",
+)
+
+
+def make_hostile(results, home):
+    """Write the records anew with hostile names and values, and with paths below a home."""
+    for path in sorted(results.glob("*/seed-*/run.json")):
+        run = json.loads(path.read_text())
+        count = len(run["data"]["classes"])
+        run["data"]["classes"] = list(islice(cycle(HOSTILE), count))
+        run["recipe_hash"] = HOSTILE[5]
+        run["data"]["sha256"] = HOSTILE[1]
+        run["environment"] |= {"device": HOSTILE[0], "torch": HOSTILE[2], "git_commit": HOSTILE[5]}
+        if run["seed"] == 1:
+            run["data"]["name"] = HOSTILE[0]
+        run["parameters"] |= {"network": HOSTILE[1], "precision": HOSTILE[5], "note": HOSTILE}
+        run["parameters"]["initialisation"] = HOSTILE[3]
+        start = f"{home}/results/`<b>start</b>`/weights.pt"
+        run["weights"] |= {"initialisation": start, "official": False}
+        path.write_text(json.dumps(run))
+    for path in sorted(results.glob("*/seed-*.ipynb")):
+        notebook = json.loads(path.read_text())
+        notebook["metadata"]["papermill"] = {"output_path": f"{home}/{path.name}"}
+        warning = f"{home}/.venv/lib/x.py:3: UserWarning: mind {json.dumps(HOSTILE[0])}\n"
+        for name in ("stderr", "stdout"):
+            output = {"name": name, "output_type": "stream", "text": warning}
+            notebook["cells"][-1]["outputs"].append(output)
+        path.write_text(json.dumps(notebook))
 
 
 def _draw_logits(labels, classes, signal, generator):

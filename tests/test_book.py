@@ -20,6 +20,10 @@ PAGES = {
     *("results/pathmnist", "results/pets"),
 }
 
+#: What makes a browser load from another host, in a style sheet, a script or a drawing.
+LOADS = r"""(?x) (url\(|@import|fetch\(|import\(|importScripts\(|open\(|(src|xlink:href)\s*=)
+    \s* ["'`]? \s* (https?:)?//"""
+
 
 def build(folder, profile="made_up"):
     """Build with warnings as errors; return the process and which pages executed."""
@@ -50,6 +54,7 @@ def folder(tmp_path_factory):
     shutil.copytree(ROOT / "book", folder / "book", ignore=leave)
     made_up.write_records(folder / "results", "made_up")
     made_up.write_other(folder / "results", "fog_basic")
+    made_up.make_hostile(folder / "results", "/home/zaphod")
     return folder
 
 
@@ -144,8 +149,39 @@ def test_no_page_needs_another_host(pages, folder):
         loaded += [tag["href"] for tag in soup.select("link[href]")]
         assert not [address for address in loaded if re.match(r"(https?:)?//", address)], name
         assert not re.search(r"https?://", "".join(tag.text for tag in soup("script"))), name
-    for sheet in (folder / "book/_build/html/_static").rglob("*.css"):
-        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text()), sheet
+    static = folder / "book/_build/html/_static"
+    for path in [*static.rglob("*.css"), *static.rglob("*.js"), *static.rglob("*.svg")]:
+        assert not re.search(LOADS, path.read_text(encoding="utf-8")), path
+
+
+def test_text_of_records_is_read_and_never_obeyed(pages):
+    """Class names, parameters, paths and versions that would be HTML, Markdown or LaTeX."""
+    for name, page in pages.items():
+        soup = BeautifulSoup(page, "html.parser")
+        for tag in soup(True):
+            assert tag.name != "script" or "alert" not in tag.text, name
+            assert tag.get("src") != "x", name
+            assert not str(tag.get("href", "")).strip().lower().startswith("javascript"), name
+            handlers = {value for key, value in tag.attrs.items() if key[:2] == "on"}
+            assert handlers <= {"window.print()", "toggleFullScreen()"}, name  # the theme's
+    index, data = (BeautifulSoup(pages[name], "html.parser") for name in ("index", "data"))
+    for text in made_up.HOSTILE:
+        assert json.dumps(text)[1:-1] in index.text  # a changed parameter, as JSON
+    for text in made_up.HOSTILE[:4]:
+        assert text in data.text  # a class under the gallery
+        assert any(text in image["alt"] for image in data("img"))
+    assert "`<b>start</b>`" in index.text
+    assert made_up.HOSTILE[2] in BeautifulSoup(pages["runs"], "html.parser").text
+
+
+def test_no_file_of_the_book_says_where_it_was_made(pages, folder):
+    places = ["zaphod", str(folder), str(ROOT), str(Path.home())]
+    files = [path for path in (folder / "book/_build/html").rglob("*") if path.is_file()]
+    assert len([path for path in files if path.name.endswith("-seed-1.ipynb")]) == 6
+    for path in files:
+        content = path.read_bytes()
+        assert not [place for place in places if place.encode() in content], path
+    assert "~/.venv/lib/x.py:3: UserWarning: mind" in pages["runs/pets_scratch"]
 
 
 def test_pictures_have_texts(pages):

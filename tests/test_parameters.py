@@ -157,7 +157,7 @@ def test_a_parameter_given_twice_is_refused():
     [
         ("epochs: 3\nbatch_size: 8\nepochs: 4", "epochs stands twice .*line 3"),
         ("corruptions: {blur: [1.0], blur: [2.0]}", "blur stands twice"),
-        ("a: &a [1]\nb: *a", "write out what: .*line 2"),
+        ("a: &a [1]\nb: *a", "write out what .*line 2"),
         ("a: &a {b: *a}", "write out what"),
         ("epochs: !!python/object/apply:os.getpid []", "could not determine a constructor"),
         ("epochs: !!int x", "is no YAML"),

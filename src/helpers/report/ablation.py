@@ -13,6 +13,7 @@ from helpers.runs.record import Record, read_records
 
 from .cells import Predictions, sample, score
 from .contrasts import UNITS
+from .foreign import quote, quote_code
 from .paper import DIGITS, SHIFTS
 from .source import ARMS, DATASETS, Source, list_numbers, shown_records
 
@@ -101,7 +102,7 @@ def _join(dataset: str, name: str, parts: list[tuple[Record, int]]) -> Variant:
     arm = arrays["experiments"][place].item()
     parameters = shown_records()[arm][0].run["parameters"]
     changes = [
-        f"`{parameter}` {parameters[parameter]} → {value}"
+        f"{quote_code(parameter)} {quote(parameters[parameter])} → {quote(value)}"
         for parameter, value in record.run["changes"][name].items()
     ]
     logits = [part.predictions["logits"][place] for part, place in parts]

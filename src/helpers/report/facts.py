@@ -10,6 +10,7 @@ from helpers.runs.parameters import read_defaults
 from helpers.runs.recipe import LOCATIONS
 from helpers.runs.record import Record
 
+from .foreign import quote, quote_code
 from .source import (
     ARMS,
     DATASETS,
@@ -27,9 +28,9 @@ def show_build() -> Markdown:
     environments = [run["environment"] for run in runs]
     started = sorted(run["started"][:10] for run in runs)
     seconds = sum(run["train_seconds"] + run["evaluate_seconds"] for run in runs)
-    days = " to ".join(dict.fromkeys([started[0], started[-1]]))
+    days = " to ".join(map(quote, dict.fromkeys([started[0], started[-1]])))
     facts = {
-        "Profile": f"`{Source.from_environment().profile}`",
+        "Profile": quote_code(Source.from_environment().profile),
         "Data": "; ".join(map(describe_data, DATASETS)),
         "Weights": _describe_weights(),
         "Other than in the study": _describe_changes(),
@@ -38,10 +39,11 @@ def show_build() -> Markdown:
         " of training and evaluation",
         **_describe_damage(),
         "Commit of the runs": describe_commits(runs),
-        "Device": _join(run["device"] for run in environments),
+        "Device": _join(quote(run["device"]) for run in environments),
         "Software": _join(
-            f"Python {run['python']}, torch {run['torch']}, torchvision {run['torchvision']},"
-            f" numpy {run['numpy']}"
+            "Python {}, torch {}, torchvision {}, numpy {}".format(
+                *(quote(run[name]) for name in ("python", "torch", "torchvision", "numpy"))
+            )
             for run in environments
         ),
         "Book built": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -74,10 +76,10 @@ def _describe_weights() -> str:
     for arms in ARMS.values():
         for name, row in arms.items():
             run = shown_records()[name][0].run
-            start = run["parameters"]["initialisation"].replace("_", " ")
+            start = quote(run["parameters"]["initialisation"].replace("_", " "))
             weights = run["weights"]
             if not weights["official"]:
-                start += f" (stand-in: `{Path(weights['initialisation']).parent}`)"
+                start += f" (stand-in: {quote_code(Path(weights['initialisation']).parent)})"
             facts.append(f"{row}: {start}")
     return "; ".join(facts)
 
@@ -97,7 +99,7 @@ def list_changes(records: list[Record]) -> dict[str, list[str]]:
 
 def _describe_changes() -> str:
     changes = list_changes([records[0] for records in shown_records().values()])
-    listed = [f"`{name} = {' or '.join(values)}`" for name, values in changes.items()]
+    listed = [quote_code(f"{name} = {' or '.join(values)}") for name, values in changes.items()]
     return ", ".join(listed) or "nothing"
 
 
@@ -117,7 +119,7 @@ def describe_commits(runs: list[dict]) -> str:
     for environment in (run["environment"] for run in runs):
         commit = (environment.get("git_commit") or "unknown")[:10]
         dirty = " with uncommitted changes" if environment.get("git_dirty") else ""
-        found.append(f"`{commit}`{dirty}")
+        found.append(f"{quote_code(commit)}{dirty}")
     return _join(found)
 
 

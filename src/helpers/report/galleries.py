@@ -1,5 +1,7 @@
 """Example images: every corruption at every strength, and MixUp."""
 
+from html import escape
+
 import numpy as np
 
 from .pictures import Picture, image_panel
@@ -29,7 +31,8 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
             text = f"{shift} {examples['strength'][place]:g}"
             panels.append(_panel(images[place], text, names))
         panels.append('<div style="flex-basis:100%"></div>')
-    panels[-1] = f'<div style="flex-basis:100%;font-size:.85em">From the top left: {names}.</div>'
+    text = f"From the top left: {escape(names)}."
+    panels[-1] = f'<div style="flex-basis:100%;font-size:.85em">{text}</div>'
     return Picture(panels)
 
 

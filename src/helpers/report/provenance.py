@@ -7,6 +7,7 @@ from IPython.display import Markdown
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record, read_records
 
+from .foreign import quote, quote_code
 from .source import (
     DATASETS,
     STAND_INS,
@@ -103,13 +104,13 @@ def warn_of_damage() -> str:
 def _describe(record: Record, is_page: bool) -> list[str]:
     run = record.run
     return [
-        record.experiment,
+        quote(record.experiment),
         _link(record, is_page),
-        f"`{run['recipe_hash']}`",
+        quote_code(run["recipe_hash"]),
         _describe_data(run["data"]),
         _describe_weights(run),
         _describe_commit(run["environment"]),
-        "{device}, threads: {threads}, torch {torch}".format(**run["environment"]),
+        quote("{device}, threads: {threads}, torch {torch}".format(**run["environment"])),
         _print(run["train_seconds"], 1),
         _print(run["evaluate_seconds"], 1),
         _print(run["peak_memory_bytes"], 0, 1e-6),
@@ -134,21 +135,22 @@ def _link(record: Record, is_page: bool) -> str:
 def _describe_data(data: dict) -> str:
     names = {"a part": DATASETS, "stand-in": STAND_INS}
     kind = next((kind for kind, known in names.items() if data["name"] in known), "own")
-    return f"{data['name']} `{data['sha256'][:12]}`, {'official' if data['official'] else kind}"
+    origin = "official" if data["official"] else kind
+    return f"{quote(data['name'])} {quote_code(data['sha256'][:12])}, {origin}"
 
 
 def _describe_weights(run: dict) -> str:
     if "arms" in run:
-        return f"those of {', '.join(run['arms'])}"
+        return f"those of {', '.join(map(quote, run['arms']))}"
     weights, made = run["weights"], run["files"].get("weights.pt")
     origin = "published" if weights["official"] else "stand-in"
-    first = f"`{weights['sha256'][:12]}`, {origin}" if weights["sha256"] else "random"
-    return first + (f"; gave `{made[:12]}`" if made else "")
+    first = f"{quote_code(weights['sha256'][:12])}, {origin}" if weights["sha256"] else "random"
+    return first + (f"; gave {quote_code(made[:12])}" if made else "")
 
 
 def _describe_commit(environment: dict) -> str:
     commit = (environment["git_commit"] or "not known")[:10]
-    return f"`{commit}`" + (" with changes" if environment["git_dirty"] else "")
+    return quote_code(commit) + (" with changes" if environment["git_dirty"] else "")
 
 
 def _print(value: float | None, digits: int, scale: float = 1) -> str:

@@ -13,6 +13,8 @@ from helpers.runs.parameters import PROFILES
 from helpers.runs.recipe import LOCATIONS, MODELS, ExperimentRecipe
 from helpers.runs.record import Record, read_records
 
+from .foreign import quote
+
 #: The arms of each data set, in the order of the paper's rows: experiment to row.
 ARMS = {
     "pathmnist": {
@@ -215,4 +217,5 @@ def describe_data(dataset: str) -> str:
     title = DATASETS[dataset]
     if names == {dataset}:
         return f"a part of {title}"
-    return f"{', '.join(sorted(names))} (in place of {title})" if names else title
+    drawn = ", ".join(map(quote, sorted(names)))
+    return f"{drawn} (in place of {title})" if names else title

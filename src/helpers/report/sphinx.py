@@ -6,6 +6,7 @@ stand-in data, and marks the pages that execute as outdated when a record has ch
 """
 
 import hashlib
+import html
 import json
 import sys
 from collections.abc import Iterable, Iterator, Set
@@ -21,6 +22,7 @@ from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
 
 from . import mathml
+from .foreign import hide_places
 from .provenance import find_page, has_notebook, list_runs, name_notebook
 from .source import (
     ARMS,
@@ -99,7 +101,8 @@ def _stop(message: str, code: int) -> NoReturn:
 
 def copy_notebooks(runs: dict[str, list[Record]], folder: Path) -> None:
     """Copy the executed notebooks into the book: one of each experiment as a page, all else to
-    download. A file that has not changed is not written; what the book no longer has is removed.
+    download, without homes' paths. A file that has not changed is not written; what the book no
+    longer has is removed.
     """
     folder.mkdir(exist_ok=True)
     kept = set()
@@ -116,11 +119,15 @@ def _name_notebooks(runs: dict[str, list[Record]]) -> Iterator[tuple[str, bytes]
     for experiment, records in runs.items():
         page = find_page(records)
         if experiment not in MODELS:
-            content = page.notebook.read_bytes() if page else _explain_absence(experiment)
+            content = _read_notebook(page) if page else _explain_absence(experiment)
             yield f"{experiment}.ipynb", content
         for record in records:
             if record is not page and has_notebook(record):
-                yield name_notebook(record), record.notebook.read_bytes()
+                yield name_notebook(record), _read_notebook(record)
+
+
+def _read_notebook(record: Record) -> bytes:
+    return hide_places(record.notebook.read_text(encoding="utf-8")).encode()
 
 
 def _explain_absence(name: str) -> bytes:
@@ -146,7 +153,7 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
     sources = [f"generated stand-in images ({' and '.join(drawn)})"] if drawn else []
     sources += [f"a part of {DATASETS[name]}" for name in used.values() if name in DATASETS]
     own = dict.fromkeys(n for n in used.values() if n not in STAND_INS and n not in DATASETS)
-    sources += [f"own data ({name})" for name in own]
+    sources += [f"own data ({html.escape(name)})" for name in own]
     titles = " or ".join(DATASETS[dataset] for dataset in used)
     meaning = OWN if len(own) == len(sources) else SHOWS
     return BANNER.format(made_from=" and ".join(sources), titles=titles, meaning=meaning)

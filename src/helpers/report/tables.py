@@ -9,6 +9,7 @@ from IPython.display import Markdown
 from helpers import metrics
 
 from .cells import estimate, find_floor, sample
+from .foreign import quote
 from .paper import DIGITS, read_reference
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .verdicts import MEANINGS, SIGNS, judge, why_withheld
@@ -161,4 +162,4 @@ def _network(dataset: str) -> str:
     """Return the networks of a data set's runs: one where all arms share it, as they should."""
     runs = [record.run for name in ARMS[dataset] for record in shown_records()[name]]
     names = dict.fromkeys(run["parameters"].get("network", "the network") for run in runs)
-    return " and ".join(NETWORKS.get(name, name) for name in names)
+    return " and ".join(NETWORKS.get(name) or quote(name) for name in names)
