@@ -76,9 +76,9 @@ def test_the_best_validation_model_is_kept(stripes, monkeypatch):
     heads = []
     real = training.score
 
-    def scored(model, split):
+    def scored(model, split, *subset):
         if split is not stripes.validation:
-            return real(model, split)
+            return real(model, split, *subset)
         heads.append(model.network.fc.weight.detach().clone())
         return 1.0, next(accuracies)
 
@@ -189,9 +189,9 @@ def test_without_mixup_there_is_no_second_forward(stripes):
 def test_statistics_of_affine_frozen_move_from_the_second_epoch_on(stripes, monkeypatch):
     counts, real = [], training.score
 
-    def scored(model, split):
+    def scored(model, split, *subset):
         counts.append(count_batches(model)[0])
-        return real(model, split)
+        return real(model, split, *subset)
 
     monkeypatch.setattr(training, "score", scored)
     train(stripes, epochs=3, batch_norm="affine_frozen")

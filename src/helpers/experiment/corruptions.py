@@ -26,7 +26,10 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     Equal to ``torchvision.transforms.functional.gaussian_blur`` on PIL images, but for one grey
     level in about 1 pixel of 100,000 (the same sum, rounded in another order).
     """
-    return functional.gaussian_blur(images, [BLUR_KERNEL, BLUR_KERNEL], [sigma, sigma])
+    # One image of N * 3 channels: a convolution by channel is five times faster on many than on 3.
+    planes = images.flatten(0, 1)[None]
+    planes = functional.gaussian_blur(planes, [BLUR_KERNEL, BLUR_KERNEL], [sigma, sigma])
+    return planes.view_as(images)
 
 
 def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, float | None]]:

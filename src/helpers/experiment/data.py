@@ -1,6 +1,7 @@
 """Data sets as 8-bit tensors: the real ones and the embedded stand-ins, in one shape."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pkgutil import resolve_name
 
@@ -16,7 +17,7 @@ from .own_data import load_own
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 (N, 3, S, S) and their labels int64 (N,)."""
+    """Images uint8 (N, 3, S, S), in memory or mapped from a file, and their labels int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -73,9 +74,12 @@ class Data:
         """Return each channel's mean and standard deviation over the training set, in [0, 1]."""
         # Counts of the 256 grey levels are exact; the moments then take 256 terms.
         levels = torch.arange(256, dtype=torch.float64) / 255
+        counts = torch.zeros(3, 256, dtype=torch.int64)
+        for part in self.train.images.split(1024):  # so that few images are in memory at a time
+            counts += torch.stack([c.flatten().bincount(minlength=256) for c in part.unbind(1)])
         means, deviations = [], []
-        for channel in self.train.images.unbind(1):
-            weight = torch.bincount(channel.flatten(), minlength=256) / channel.numel()
+        for count in counts:
+            weight = count / self.train.images[:, 0].numel()
             mean = (weight * levels).sum()
             means.append(mean.item())
             deviations.append((weight * (levels - mean) ** 2).sum().sqrt().item())
@@ -110,8 +114,10 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
         splits, classes, official = resolve_name(loader)(data_dir, image_size)
     else:
         raise InputError(f"data_source: {name} is embedded only; take synthetic")
-    tensors = {
-        split: Split(torch.from_numpy(images), torch.from_numpy(labels))
-        for split, (images, labels) in splits.items()
-    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
+        tensors = {
+            split: Split(torch.from_numpy(images), torch.from_numpy(labels))
+            for split, (images, labels) in splits.items()
+        }
     return Data(name, official, tuple(classes), **tensors)

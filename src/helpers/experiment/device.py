@@ -25,6 +25,10 @@ def pick_device() -> torch.device:
     return torch.device("cuda")
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context of a training's forward pass; "bfloat16" is mixed precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+def autocast(device: torch.device, precision: str, cache: bool = True) -> torch.autocast:
+    """Return the context of a training's forward pass; "bfloat16" is mixed precision.
+
+    With ``cache``, a weight that is used several times in it is cast once.
+    """
+    mixed = precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=cache)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
+from torch.nn import functional
 from tqdm import tqdm
 
 from helpers import metrics
 
+from .batches import gather
 from .corruptions import corrupt, list_conditions
 from .data import Data, Split
 from .folding import fold
@@ -104,12 +107,37 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
 
 def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
     """Return the logits float16 (P, N, C) of a split under P conditions."""
+    order = torch.arange(len(split.labels), device=model.device)
     batches = []
-    for images in tqdm(split.images.split(BATCH_SIZE), "evaluate", unit="batch", leave=False):
-        images = images.to(model.device)
+    progress = tqdm(total=len(order) * len(conditions), desc="evaluate", unit="image", leave=False)
+    for _, images in gather(split.images, order, BATCH_SIZE):
         logits = [model(corrupt(images, *condition)) for condition in conditions]
         batches.append(torch.stack(logits).half())
+        progress.update(len(images) * len(conditions))
+    progress.close()
     return torch.cat(batches, dim=1).cpu().numpy()
+
+
+@torch.inference_mode()
+def score(
+    model: Classifier, split: Split, subset: Tensor | None = None, batch_size: int = 256
+) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy in evaluation mode, in float32.
+
+    Parameters
+    ----------
+    subset : int64 (M,), the indices of the images to take; all by default
+    """
+    model.eval()
+    order = torch.arange(len(split.labels)) if subset is None else subset
+    loss = torch.zeros((), device=model.device)
+    right = torch.zeros((), device=model.device)
+    labels = split.labels.to(model.device)
+    for index, images in gather(split.images, order.to(model.device), batch_size):
+        logits = model(images)
+        loss += functional.cross_entropy(logits, labels[index], reduction="sum")
+        right += (logits.argmax(1) == labels[index]).sum()
+    return loss.item() / len(order), right.item() / len(order)
 
 
 def make_examples(

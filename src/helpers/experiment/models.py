@@ -61,7 +61,7 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, C) of images: uint8, or float in [0, 1]; (N, 3, H, W)."""
         white = 255 if images.dtype == torch.uint8 else 1
-        images = (images - white * self.mean) / (white * self.std)
+        images = (images - white * self.mean).div_(white * self.std)
         return self.network(images.contiguous(memory_format=torch.channels_last))
 
     def train(self, mode: bool = True, epoch: int = 1) -> "Classifier":

@@ -83,5 +83,6 @@ def _read_folders(path: Path, size: int) -> tuple[Splits, list[str]]:
         if found.classes != (classes := classes or found.classes):
             raise InputError(f"{path / theirs} has other classes than {path / 'train'}")
         paths, labels = zip(*found.samples, strict=True)
-        splits[ours] = decode_images([Path(p) for p in paths], size), np.array(labels)
+        images = np.stack(list(decode_images([Path(p) for p in paths], size)))
+        splits[ours] = images, np.array(labels)
     return splits, classes

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from .batches import place
 from .data import Data
 from .device import autocast
 from .models import Classifier
@@ -93,7 +94,7 @@ def fit_barlow_twins(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model.network.fc = make_projector(model.head.in_features, projector).to(device)
-    images = data.train.images.to(device)
+    images = place(data.train.images, device)
     fixed = torch.Generator(device).manual_seed(0)
     twins = _draw_twins(data.validation.images.to(device), fixed)
     optimizer = torch.optim.AdamW(
@@ -104,8 +105,8 @@ def fit_barlow_twins(
     for epoch in range(len(session.rows) + 1, epochs + 1):
         model.train()
         losses = []
-        for index in iterate_batches(len(images), batch_size, generator, progress):
-            views = _draw_twins(images[index], generator)
+        for _, batch in iterate_batches(images, batch_size, generator, progress):
+            views = _draw_twins(batch, generator)
             with autocast(device, precision):
                 # One after the other, so that batch norm sees each by itself, as in the paper.
                 first, second = (model(view).float() for view in views)

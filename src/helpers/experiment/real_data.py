@@ -1,10 +1,10 @@
 """PathMNIST and Oxford-IIIT Pets, from medmnist and torchvision."""
 
-import contextlib
 import hashlib
 import os
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from helpers import InputError
 
+from .caching import cache_images
 from .downloads import digest_file, fetching, from_root
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -26,6 +27,9 @@ VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
 
 #: Pixels of the largest image that is decoded; as RGB it takes 100 MB.
 MAX_PIXELS = 2**25
+
+#: Images that are unpacked at a time; at 224 px these are 39 MB.
+CHUNK = 256
 
 #: SHA-256 of the published split: "<image> <class>" a line, sorted (3,680 and 3,669 images).
 #: Checksums of the images are published for their archive only, which a download is held against.
@@ -47,6 +51,9 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], b
     ------
     InputError : for another size, or a file that is missing, damaged or not the published one
 
+    The file is compressed: its images are unpacked once, into ``<data_dir>/cache``, and mapped
+    from there, so that a set may be larger than the memory.
+
     Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
     """
     import medmnist  # here: it takes a second, and the stand-ins do without it
@@ -56,19 +63,26 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], b
     with fetching(path, f"put {path.name} from {url} (MD5 {md5}) there") as folder:
         if folder:
             download_url(url, folder, path.name, md5)
-    if digest_file(path, "md5") != md5:
+    caches = {
+        split: path.parent / "cache" / f"{path.stem}-{split}-{md5[:16]}.npy"
+        for split in ("train", "val", "test")
+    }
+    # A cache was made of a file that was whole: reading 13 GB for their digest once is enough.
+    if not all(map(Path.exists, caches.values())) and digest_file(path, "md5") != md5:
         raise InputError(
             f"{path} is not PathMNIST as published (its MD5 is not {md5}), perhaps cut short;"
             " delete it, and it will be downloaded again"
         )
     splits = {}
-    for name, split in {"train": "train", "validation": "val", "test": "test"}.items():
+    for split, cache in caches.items():
         try:
-            part = medmnist.PathMNIST(split, root=path.parent, size=image_size)
+            with np.load(path) as arrays:
+                labels = arrays[f"{split}_labels"][:, 0].astype(np.int64)
+            shape = (len(labels), 3, image_size, image_size)
+            images = cache_images(cache, shape, _unpack(path, f"{split}_images"))
         except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} cannot be read ({error}); delete it") from None
-        images = np.ascontiguousarray(part.imgs.transpose(0, 3, 1, 2))
-        splits[name] = images, part.labels[:, 0].astype(np.int64)
+        splits["validation" if split == "val" else split] = images, labels
     return splits, list(info["label"].values()), True
 
 
@@ -87,6 +101,16 @@ def locate_pathmnist(data_dir: str, image_size: int) -> tuple[Path, str, str]:
     suffix = "" if image_size == 28 else f"_{image_size}"
     path = from_root(data_dir) / f"pathmnist{suffix}.npz"
     return path, info[f"url{suffix}"], info[f"MD5{suffix}"]
+
+
+def _unpack(path: Path, name: str) -> Iterator[np.ndarray]:
+    """Yield an array of images (N, H, W, 3) out of a compressed .npz, a few of them at a time."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        size = int(np.prod(shape[1:]))
+        while part := file.read(CHUNK * size):
+            yield np.frombuffer(part, dtype).reshape(-1, *shape[1:]).transpose(0, 3, 1, 2)
 
 
 def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
@@ -126,28 +150,31 @@ def load_pets(data_dir: str, image_size: int) -> tuple[Splits, list[str], bool]:
     except (RuntimeError, OSError, ValueError) as error:
         raise InputError(f"{folder} is not whole ({error}); {advice}") from None
     official = True
-    arrays = {}
     for split, part in parts.items():
         official &= digest_pets(part) == PETS_OFFICIAL[split]
-        cache = root / "cache" / f"pets-{split}-{image_size}.npy"
-        arrays[split] = _decode(part._images, image_size, cache), np.array(part._labels)
-    images, labels = arrays["trainval"]
+    trainval, test = parts["trainval"], parts["test"]
     try:
         train, validation = train_test_split(
-            np.arange(len(labels)),
+            np.arange(len(trainval)),
             test_size=VALIDATION_FRACTION,
             random_state=VALIDATION_SEED,
-            stratify=labels,
+            stratify=trainval._labels,
         )
     except ValueError as error:
         reason = f"too few images for a validation split: {error}"
         raise InputError(f"{folder} is not whole ({reason}); {advice}") from None
-    splits = {
-        "train": (images[train], labels[train]),
-        "validation": (images[validation], labels[validation]),
-        "test": arrays["test"],
+    chosen = {
+        "train": (trainval, train),
+        "validation": (trainval, validation),
+        "test": (test, range(len(test))),
     }
-    return splits, parts["test"].classes, official
+    splits = {}
+    for split, (part, indices) in chosen.items():
+        cache = root / "cache" / f"pets-{split}-{image_size}.npy"
+        paths = [part._images[index] for index in indices]
+        images = _decode(paths, image_size, cache)
+        splits[split] = images, np.array([part._labels[index] for index in indices])
+    return splits, test.classes, official
 
 
 def digest_pets(part) -> str:
@@ -165,24 +192,15 @@ def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
         raise InputError(f"{error.filename} cannot be read ({error.strerror})") from None
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
     cache = cache.with_stem(f"{cache.stem}-{digest[:16]}")
-    if cache.exists():
-        with contextlib.suppress(ValueError):  # cut short: decode again
-            return np.load(cache, mmap_mode="c")
-        cache.unlink()
-    if not os.access(cache.parent if cache.parent.exists() else cache.parent.parent, os.W_OK):
-        return decode_images(paths, size)  # a data set that may only be read
-    with fetching(cache, f"make {cache.parent} writable") as folder:
-        if folder:
-            np.save(folder / cache.name, decode_images(paths, size))
-    return np.load(cache, mmap_mode="c")
+    return cache_images(cache, (len(paths), 3, size, size), decode_images(paths, size))
 
 
-def decode_images(paths: list[Path], size: int) -> np.ndarray:
-    """Return the centre squares of image files as uint8 (N, 3, size, size)."""
+def decode_images(paths: list[Path], size: int) -> Iterator[np.ndarray]:
+    """Yield the centre squares of image files as uint8 (3, size, size)."""
+    # Threads do: Pillow decodes and resizes without holding the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda path: _decode_one(path, size), paths)
-        progress = tqdm(decoded, "decode images", len(paths), leave=False, unit="image")
-        return np.stack(list(progress))
+        yield from tqdm(decoded, "decode images", len(paths), leave=False, unit="image")
 
 
 def _decode_one(path: Path, size: int) -> np.ndarray:
@@ -195,4 +213,4 @@ def _decode_one(path: Path, size: int) -> np.ndarray:
     except (OSError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be decoded ({reason}); replace the file") from None
-    return np.asarray(square).transpose(2, 0, 1)
+    return np.asarray(square).transpose(2, 0, 1)[None]

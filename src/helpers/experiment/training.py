@@ -11,8 +11,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from .augmentation import Augmentation, mixup
-from .data import Data, Split
+from .batches import gather, place
+from .cuda_graph import GraphedForward
+from .data import Data
 from .device import autocast
+from .evaluation import score
 from .models import Classifier
 from .resuming import Checkpoint, Session, identify
 
@@ -64,17 +67,17 @@ class Progress:
 
 
 def iterate_batches(
-    count: int, batch_size: int, generator: torch.Generator, progress: Progress
-) -> Iterator[Tensor]:
-    """Yield the indices of each batch of one epoch in a fresh random order, on the device.
+    images: Tensor, batch_size: int, generator: torch.Generator, progress: Progress
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield indices and images of each batch of one epoch in a fresh random order, on the device.
 
     The last batch may be smaller; one of a single image is left out, since batch norm is not
     defined on it.
     """
-    order = torch.randperm(count, generator=generator, device=generator.device)
-    for index in order.split(batch_size):
+    order = torch.randperm(len(images), generator=generator, device=generator.device)
+    for index, batch in gather(images, order, batch_size):
         if len(index) > 1:
-            yield index
+            yield index, batch
         progress.bar.update(len(index))
 
 
@@ -119,34 +122,36 @@ def fit(
     device = model.device
     generator = torch.Generator(device).manual_seed(seed)
     lambdas = np.random.default_rng(seed)
-    images, labels = data.train.images.to(device), data.train.labels.to(device)
+    images, labels = place(data.train.images, device), data.train.labels.to(device)
     count = len(labels)
     subset = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     subset = subset[: len(data.validation.labels)]
-    seen = Split(data.train.images[subset], data.train.labels[subset])
     optimizer = torch.optim.AdamW(
         model.parameter_groups(backbone_lr, head_lr), weight_decay=weight_decay, fused=True
     )
+    shape = (min(batch_size, count), *images.shape[1:])
+    network = GraphedForward(model, shape, precision)
     observe = second_forward and augmentation.mixup_alpha > 0
     session = Session(checkpoint, identity, model, optimizer, generator, lambdas)
     progress = Progress(count, epochs, "train", done=len(session.rows))
     for epoch in range(len(session.rows) + 1, epochs + 1):
         model.train(epoch=epoch)
+        network.prepare()
         losses = []
         weights = augmentation.draw_lambdas(-(-count // batch_size), lambdas)
-        batches = iterate_batches(count, batch_size, generator, progress)
-        for index, weight in zip(batches, weights, strict=False):
-            batch = augmentation(images[index], generator) / 255
+        batches = iterate_batches(images, batch_size, generator, progress)
+        for (index, batch), weight in zip(batches, weights, strict=False):
+            batch = augmentation(batch, generator) / 255
             if observe:
                 with torch.no_grad(), autocast(device, precision):
-                    model(batch)
+                    network(batch)
             with autocast(device, precision):
-                loss = mixed_loss(model, batch, labels[index], weight, generator)
+                loss = mixed_loss(network, batch, labels[index], weight, generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
-        train_loss, train_accuracy = score(model, seen)
+        train_loss, train_accuracy = score(model, data.train, subset)
         loss, accuracy = score(model, data.validation)
         session.rows.append(
             progress.finish_epoch(
@@ -189,18 +194,3 @@ def mixed_loss(
     logits = model(mixup(images, images[partner], weight))
     own = functional.cross_entropy(logits, labels)
     return weight * own + (1 - weight) * functional.cross_entropy(logits, labels[partner])
-
-
-@torch.inference_mode()
-def score(model: Classifier, split: Split, batch_size: int = 256) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy in evaluation mode, in float32."""
-    model.eval()
-    loss = torch.zeros((), device=model.device)
-    right = torch.zeros((), device=model.device)
-    batches = zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
-    for images, labels in batches:
-        labels = labels.to(model.device)
-        logits = model(images.to(model.device))
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
-        right += (logits.argmax(1) == labels).sum()
-    return loss.item() / len(split.labels), right.item() / len(split.labels)
