@@ -11,7 +11,7 @@ from .calibration import (
 )
 from .influence import accuracy_influence, rms_influence
 from .intervals import Estimate, Sample, holm, mean_samples, predict_next
-from .noise import Floor, noise_floor, simulate_calibrated
+from .noise import Floor, noise_floor, noise_floors, simulate_calibrated
 from .scores import (
     accuracy,
     balanced_accuracy,
@@ -46,6 +46,7 @@ __all__ = [
     "mean_samples",
     "negative_log_likelihood",
     "noise_floor",
+    "noise_floors",
     "predict_next",
     "risk_coverage",
     "rms_calibration_error",
