@@ -11,7 +11,7 @@ from .calibration import (
 )
 from .influence import accuracy_influence, rms_influence
 from .intervals import Estimate, Sample, holm, mean_samples, predict_next
-from .noise import Floor, noise_floor, noise_floors, simulate_calibrated
+from .noise import Floor, find_floor, noise_floor, simulate_calibrated, simulate_each
 from .scores import (
     accuracy,
     balanced_accuracy,
@@ -19,6 +19,7 @@ from .scores import (
     confidence,
     correct,
     describe,
+    judge,
     negative_log_likelihood,
     softmax,
 )
@@ -40,18 +41,20 @@ __all__ = [
     "describe",
     "equal_count_calibration_error",
     "expected_calibration_error",
+    "find_floor",
     "fit_temperature",
     "holm",
+    "judge",
     "maximum_calibration_error",
     "mean_samples",
     "negative_log_likelihood",
     "noise_floor",
-    "noise_floors",
     "predict_next",
     "risk_coverage",
     "rms_calibration_error",
     "rms_influence",
     "signed_calibration_gap",
     "simulate_calibrated",
+    "simulate_each",
     "softmax",
 ]

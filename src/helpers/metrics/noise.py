@@ -1,6 +1,7 @@
 """Noise floor: the calibration error that a perfectly calibrated model shows by chance."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -57,18 +58,17 @@ def simulate_calibrated(
     Source: consistency resampling, Bröcker and Smith 2007, Increasing the reliability of
     reliability diagrams.
     """
-    return _simulate(confidence, [definition], draws, seed)[definition]
+    return simulate_each(confidence, [definition], draws, seed)[definition]
 
 
-def _simulate(
-    confidence: np.ndarray, definitions: Iterable[str], draws: int, seed: int
+def simulate_each(
+    confidence: np.ndarray, definitions: Iterable[str], draws: int = 500, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Return what `simulate_calibrated` does for several definitions, which share the counting."""
+    """Return what `simulate_calibrated` does for several definitions, in the time of one."""
     confidence = np.atleast_2d(confidence)
     if confidence.size == 0:
         raise ValueError("the noise floor of no images is not defined")
-    uniform = np.random.default_rng(seed).random((draws, confidence.shape[1]), dtype=np.float32)
-    uniform = np.ascontiguousarray(uniform.T)
+    uniform = _draw(draws, confidence.shape[1], seed)
     found = {name: np.empty((len(confidence), draws)) for name in definitions}
     for place, row in enumerate(confidence):
         # In the order of their confidence, the images of a bin are neighbours in every definition.
@@ -85,6 +85,13 @@ def _simulate(
             right[:, index[order[starts[name]]]] = np.diff(below[edges], axis=0).T
             found[name][place] = CALIBRATION_SCORES[name].score_bins(row, index, right)
     return found
+
+
+@lru_cache(maxsize=2)  # data sets
+def _draw(draws: int, images: int, seed: int) -> np.ndarray:
+    """Return the uniform numbers, float32 (images, draws)."""
+    uniform = np.random.default_rng(seed).random((draws, images), dtype=np.float32)
+    return np.ascontiguousarray(uniform.T)
 
 
 def _find_starts(index: np.ndarray) -> np.ndarray:
@@ -122,18 +129,10 @@ def noise_floor(
     ------
     ValueError : for no images at all
     """
-    return noise_floors(confidence, [definition], draws, seed)[definition]
+    return find_floor(simulate_calibrated(confidence, definition, draws, seed).mean(axis=0))
 
 
-def noise_floors(
-    confidence: np.ndarray,
-    definitions: Iterable[str] = tuple(CALIBRATION_SCORES),
-    draws: int = 500,
-    seed: int = 0,
-) -> dict[str, Floor]:
-    """Return what `noise_floor` does for each of several definitions, for the time of one."""
-    floors = {}
-    for name, simulated in _simulate(confidence, definitions, draws, seed).items():
-        scores = np.abs(simulated.mean(axis=0))
-        floors[name] = Floor(float(scores.mean()), float(np.quantile(scores, 0.95)))
-    return floors
+def find_floor(scores: np.ndarray) -> Floor:
+    """Return the floor that simulated scores (draws,) give."""
+    sizes = np.abs(scores)
+    return Floor(float(sizes.mean()), float(np.quantile(sizes, 0.95)))

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from helpers import ROOT, InputError
 
+from .kernels import preload
 from .parameters import NOTEBOOKS
 from .plan import Job
 
@@ -150,6 +151,7 @@ def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
     # Dask asks malloc to give memory back at once; a training takes the same blocks every step,
     # and would spend a third of its time on page faults.
     os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
+    preload("helpers.experiment", "helpers.report")
     kind, message = None, ""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"{job.experiment}.ipynb"

@@ -6,12 +6,13 @@ closes, however that process ended, and the system kills the kernels of a server
 Where a fork is not safe (macOS, Windows) or not asked for, kernels are started as ever.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
-import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -29,12 +30,12 @@ PARENT_DEATH_SIGNAL = 1
 class Server:
     """The process that forks, and the way to ask it."""
 
-    def __init__(self, modules: tuple[str, ...]):
-        self.made_for = modules, dict(os.environ)
+    def __init__(self):
+        self.environment, self.loaded = dict(os.environ), set()
         self.link, theirs = socket.socketpair()
         self.replies = self.link.makefile()
         self.lock = threading.Lock()
-        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *modules]
+        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
         with theirs:
             # A session of its own: Ctrl-C is for the process that started the server.
             self.process = subprocess.Popen(
@@ -44,29 +45,44 @@ class Server:
                 start_new_session=True,
             )
 
+    def load(self, name: str) -> None:
+        """Let it load what it has not yet; does not wait."""
+        with self.lock, contextlib.suppress(OSError):
+            if name not in self.loaded:
+                self._send({"load": name})
+                self.loaded.add(name)
+
+    def _send(self, request: dict) -> None:
+        self.link.sendall(json.dumps(request).encode() + b"\n")
+
     def ask(self, **request) -> int | None:
         """Return the answer to a request; OSError where the server is gone."""
         with self.lock:
-            self.link.sendall(json.dumps(request).encode() + b"\n")
+            self._send(request)
             if not (reply := self.replies.readline()):
                 raise BrokenPipeError("the server of kernels is gone")
         return json.loads(reply)
 
     def close(self) -> None:
         """End the server and its kernels."""
+        self.process.kill()
+        self.process.wait()
         self.replies.close()
         self.link.close()
-        self.process.wait()
 
 
 _server: Server | None = None
 
 
-def preload(*modules: str) -> None:
-    """Let the kernels that this process starts from now on have imported these modules.
+def preload(*names: str) -> None:
+    """Let the kernels that this process starts from now on have loaded these names.
 
-    They are imported at once, in the background, with the environment as it is now. What cannot
-    be imported is left to the notebook, which shows the error.
+    They are loaded at once, in the background, with the environment as it is now. What cannot be
+    loaded is left to the notebook, which shows the error.
+
+    Parameters
+    ----------
+    names : modules to import, or ``module:function`` to call
     """
     global _server
     if sys.platform != "linux":
@@ -75,10 +91,15 @@ def preload(*modules: str) -> None:
     place = f"{ForkingProvisioner.__module__}:{ForkingProvisioner.__name__}"
     factory.provisioners["forking"] = EntryPoint("forking", place, factory.GROUP_NAME)
     factory.default_provisioner_name = "forking"
-    if _server and (_server.made_for != (modules, os.environ) or _server.process.poll() is not None):
+    if _server and (_server.environment != os.environ or _server.process.poll() is not None):
+        atexit.unregister(_server.close)
         _server.close()
         _server = None
-    _server = _server or Server(modules)
+    if _server is None:
+        _server = Server()
+        atexit.register(_server.close)
+    for name in names:
+        _server.load(name)
 
 
 class Kernel:
@@ -135,22 +156,33 @@ class ForkingProvisioner(LocalProvisioner):
 
 def serve(link: socket.socket) -> dict | None:
     """Answer until nobody is there to ask: None; or, in each kernel, the request for it."""
-    ended: dict[int, int] = {}
     requests = link.makefile()
     for line in requests:
         request = json.loads(line)
-        if (pid := request.get("poll")) is None:
+        if name := request.get("load"):
+            with contextlib.suppress(Exception):
+                load(name)
+            continue
+        if pid := request.get("poll"):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        else:
             answer = os.fork()
             if not answer:
                 requests.close()
                 link.close()
                 return request
-        else:
-            if pid not in ended and (status := os.waitpid(pid, os.WNOHANG))[0]:
-                ended[pid] = os.waitstatus_to_exitcode(status[1])
-            answer = ended.get(pid)
         link.sendall(json.dumps(answer).encode() + b"\n")
     return None
+
+
+def load(name: str) -> None:
+    """Import a module, or call a function that is named with its module."""
+    found = pkgutil.resolve_name(name)
+    if callable(found):
+        found()
+    gc.collect()
+    gc.freeze()  # no collection in a kernel writes to, and so copies, what it shares
 
 
 def become_kernel(arguments: list[str], cwd: str, env: dict[str, str], parent: int) -> None:
@@ -167,18 +199,15 @@ def become_kernel(arguments: list[str], cwd: str, env: dict[str, str], parent: i
     IPKernelApp.launch_instance([*arguments, f"--IPKernelApp.parent_handle={parent}"])
 
 
-def main(descriptor: str, *modules: str) -> None:
-    """Import the modules, then serve on the socket of this number."""
-    for module in ["ipykernel.kernelapp", *modules]:
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # no collection in a kernel writes to, and so copies, what it shares
+def main(descriptor: str) -> None:
+    """Serve on the socket of this number."""
+    load("ipykernel.kernelapp")
     parent = os.getpid()
     request = serve(socket.socket(fileno=int(descriptor)))
-    if request is not None:
-        become_kernel(**request, parent=parent)
+    if request is None:
+        os._exit(0)  # at once: whoever asked may be waiting
+    become_kernel(**request, parent=parent)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])
