@@ -11,7 +11,7 @@ from .calibration import (
 )
 from .influence import accuracy_influence, rms_influence
 from .intervals import Estimate, Sample, holm, mean_samples, predict_next
-from .noise import Floor, noise_floor, simulate_calibrated
+from .noise import Floor, find_floor, noise_floor, simulate_calibrated, simulate_each
 from .scores import (
     accuracy,
     balanced_accuracy,
@@ -19,6 +19,7 @@ from .scores import (
     confidence,
     correct,
     describe,
+    judge,
     negative_log_likelihood,
     softmax,
 )
@@ -40,8 +41,10 @@ __all__ = [
     "describe",
     "equal_count_calibration_error",
     "expected_calibration_error",
+    "find_floor",
     "fit_temperature",
     "holm",
+    "judge",
     "maximum_calibration_error",
     "mean_samples",
     "negative_log_likelihood",
@@ -52,5 +55,6 @@ __all__ = [
     "rms_influence",
     "signed_calibration_gap",
     "simulate_calibrated",
+    "simulate_each",
     "softmax",
 ]

@@ -162,6 +162,8 @@ class Sample:
 def mean_samples(samples: Sequence[Sample]) -> Sample:
     """Return the average of several scores of the same seeds and test images; else ValueError."""
     first = samples[0]
+    if len(samples) == 1:
+        return first
     for sample in samples[1:]:
         if sample.seeds != first.seeds or sample.influence.shape != first.influence.shape:
             raise ValueError("averaged samples need the same seeds and test images")

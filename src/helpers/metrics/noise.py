@@ -1,13 +1,17 @@
 """Noise floor: the calibration error that a perfectly calibrated model shows by chance."""
 
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from .calibration import CALIBRATION_SCORES
 
-#: Draws compared at a time; a block of them stays in the processor's cache.
-BLOCK = 64
+#: Images compared at a time: their draws stay in the processor's cache, and a count of the right
+#: ones fits into a byte.
+BLOCK = 255
 
 
 class Floor(NamedTuple):
@@ -54,20 +58,52 @@ def simulate_calibrated(
     Source: consistency resampling, Bröcker and Smith 2007, Increasing the reliability of
     reliability diagrams.
     """
-    score = CALIBRATION_SCORES[definition]
+    return simulate_each(confidence, [definition], draws, seed)[definition]
+
+
+def simulate_each(
+    confidence: np.ndarray, definitions: Iterable[str], draws: int = 500, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return what `simulate_calibrated` does for several definitions, in the time of one."""
     confidence = np.atleast_2d(confidence)
     if confidence.size == 0:
         raise ValueError("the noise floor of no images is not defined")
-    uniform = np.random.default_rng(seed).random((draws, confidence.shape[1]), dtype=np.float32)
-    blocks = [uniform[start : start + BLOCK] for start in range(0, draws, BLOCK)]
-    scores = []
-    for row in confidence:
-        index, limit = score.assign(row), row.astype(np.float32)
-        # A product with the bins' indicators counts faster than any sum over groups.
-        member = np.eye(index.max() + 1, dtype=np.float32)[index]
-        right = np.concatenate([(block < limit).astype(np.float32) @ member for block in blocks])
-        scores.append(score.score_bins(row, index, right))
-    return np.stack(scores)
+    uniform = _draw(draws, confidence.shape[1], seed)
+    found = {name: np.empty((len(confidence), draws)) for name in definitions}
+    for place, row in enumerate(confidence):
+        # In the order of their confidence, the images of a bin are neighbours in every definition.
+        order = np.argsort(row, kind="stable")
+        bins = {name: CALIBRATION_SCORES[name].assign(row) for name in found}
+        starts = {name: _find_starts(index[order]) for name, index in bins.items()}
+        cuts = np.unique(np.concatenate([np.arange(0, len(row), BLOCK), *starts.values()]))
+        below = np.zeros((len(cuts) + 1, draws), dtype=np.int32)  # right ones before each cut
+        _count_right(uniform, order, row[order].astype(np.float32), cuts, below[1:])
+        np.cumsum(below, axis=0, out=below)
+        for name, index in bins.items():
+            edges = np.append(np.searchsorted(cuts, starts[name]), len(cuts))
+            right = np.zeros((draws, index.max() + 1))
+            right[:, index[order[starts[name]]]] = np.diff(below[edges], axis=0).T
+            found[name][place] = CALIBRATION_SCORES[name].score_bins(row, index, right)
+    return found
+
+
+@lru_cache(maxsize=2)  # data sets
+def _draw(draws: int, images: int, seed: int) -> np.ndarray:
+    """Return the uniform numbers, float32 (images, draws)."""
+    uniform = np.random.default_rng(seed).random((draws, images), dtype=np.float32)
+    return np.ascontiguousarray(uniform.T)
+
+
+def _find_starts(index: np.ndarray) -> np.ndarray:
+    """Return where each run of equal numbers begins."""
+    return np.flatnonzero(np.diff(index, prepend=-1))
+
+
+def _count_right(uniform, order, limit, cuts, counts) -> None:
+    """Write how many images between two cuts are right in each draw, int (len(cuts), draws)."""
+    for place, (start, end) in enumerate(pairwise([*cuts, len(order)])):
+        right = uniform[order[start:end]] < limit[start:end, None]
+        counts[place] = right.view(np.uint8).sum(axis=0, dtype=np.uint8)
 
 
 def noise_floor(
@@ -93,5 +129,10 @@ def noise_floor(
     ------
     ValueError : for no images at all
     """
-    scores = np.abs(simulate_calibrated(confidence, definition, draws, seed).mean(axis=0))
-    return Floor(float(scores.mean()), float(np.quantile(scores, 0.95)))
+    return find_floor(simulate_calibrated(confidence, definition, draws, seed).mean(axis=0))
+
+
+def find_floor(scores: np.ndarray) -> Floor:
+    """Return the floor that simulated scores (draws,) give."""
+    sizes = np.abs(scores)
+    return Floor(float(sizes.mean()), float(np.quantile(sizes, 0.95)))

@@ -63,8 +63,12 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     Source: Brodersen et al. 2010, The balanced accuracy and its posterior distribution. A class
     without an image counts for nothing, as in scikit-learn.
     """
+    return _balance(correct(logits, labels), labels)
+
+
+def _balance(right: np.ndarray, labels: np.ndarray) -> float:
     _, group, count = np.unique(labels, return_inverse=True, return_counts=True)
-    return float((np.bincount(group, weights=correct(logits, labels)) / count).mean())
+    return float((np.bincount(group, weights=right) / count).mean())
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -100,7 +104,11 @@ def brier_score(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Brier 1950, Verification of forecasts expressed in terms of probability.
     """
-    distance = softmax(logits)
+    return _brier(softmax(logits), labels)
+
+
+def _brier(probability: np.ndarray, labels: np.ndarray) -> float:
+    distance = probability.copy()
     distance[np.arange(len(labels)), labels] -= 1
     return float((distance**2).sum(axis=1).mean())
 
@@ -122,11 +130,35 @@ def describe(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     ------
     ValueError : for no images at all
     """
-    top, right = confidence(logits), correct(logits, labels)
+    if len(labels) == 0:
+        raise ValueError("the scores of no images are not defined")
+    top, right, proper = judge(logits, labels)
     calibration = {name: score(top, right) for name, score in CALIBRATION_SCORES.items()}
-    return {
+    return proper | calibration
+
+
+def judge(
+    logits: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    """Return confidence, correct, and the scores that are not of them alone, for one softmax.
+
+    Parameters
+    ----------
+    logits : float (N, C)
+    labels : int (N,)
+
+    Returns
+    -------
+    confidence : float64 (N,)
+    correct : bool (N,)
+    accuracy, balanced_accuracy, negative_log_likelihood, brier_score
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    probability, right = softmax(logits), correct(logits, labels)
+    scores = {
         "accuracy": float(right.mean()),
-        "balanced_accuracy": balanced_accuracy(logits, labels),
+        "balanced_accuracy": _balance(right, labels),
         "negative_log_likelihood": negative_log_likelihood(logits, labels),
-        "brier_score": brier_score(logits, labels),
-    } | calibration
+        "brier_score": _brier(probability, labels),
+    }
+    return probability.max(axis=-1), right, scores

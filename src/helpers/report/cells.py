@@ -1,15 +1,25 @@
 """The paper's 84 cells as the runs measured them: a value a seed, and each test image's share."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from helpers import metrics
 from helpers.metrics import Estimate, Sample
+from helpers.runs.record import Record
 
 from .paper import LARGEST, list_conditions
 from .source import ARMS, shown_records
+
+#: A floor is simulated for so many seeds at most; more would hardly move it.
+FLOOR_SEEDS = 10
+
+#: The paper's definition of the calibration error.
+RMS = "rms_calibration_error_10"
 
 #: Experiment that makes a row of a data set's tables.
 EXPERIMENT_OF = {
@@ -27,12 +37,14 @@ class Predictions:
     conditions : P pairs of a corruption and its strength, NaN for clean
     confidence : float64 (S, P, N)
     correct : bool (S, P, N)
+    scores : of each seed and condition what `metrics.judge` returns besides
     """
 
     seeds: tuple[int, ...]
     conditions: list[tuple[str, float]]
     confidence: np.ndarray
     correct: np.ndarray
+    scores: tuple[tuple[dict[str, float], ...], ...] = ()
 
     def find(self, dataset: str, column: str) -> list[int] | None:
         """Return the places of a column's conditions, None where the runs did not measure one."""
@@ -55,26 +67,40 @@ def read_predictions(experiment: str, tempered: bool = False) -> Predictions:
         set gives (Guo et al. 2017)
     """
     records = shown_records()[experiment]
-    confidence, correct = [], []
-    for record in records:
-        arrays = record.predictions
-        temperature = read_temperatures(experiment)[record.seed] if tempered else 1.0
-        confidence.append(metrics.confidence(arrays["logits"] / np.float64(temperature)))
-        correct.append(metrics.correct(arrays["logits"], arrays["labels"]))
-    conditions = list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
+    temperatures = read_temperatures(experiment) if tempered else {}
+    runs = spread(lambda record: _judge_run(record, temperatures.get(record.seed)), records)
+    conditions, confidence, correct, scores = zip(*runs, strict=True)
     seeds = tuple(record.seed for record in records)
-    return Predictions(seeds, conditions, np.stack(confidence), np.stack(correct))
+    return Predictions(seeds, conditions[0], np.stack(confidence), np.stack(correct), scores)
+
+
+def _judge_run(record: Record, temperature: float | None) -> tuple:
+    # A record keeps what it has read, and the logits of all runs together would fill the memory.
+    arrays = replace(record).predictions
+    conditions = list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
+    divisor = np.float64(1.0 if temperature is None else temperature)
+    judged = [metrics.judge(logits / divisor, arrays["labels"]) for logits in arrays["logits"]]
+    confidence, correct, scores = zip(*judged, strict=True)
+    return conditions, np.stack(confidence), np.stack(correct), scores
+
+
+def spread(function: Callable, items: Iterable) -> list:
+    """Return the results for the items in order, computed by all cores: numpy lets threads run."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
 
 
 @cache
 def read_temperatures(experiment: str) -> dict[int, float]:
     """Return the temperature of each shown run, fitted to its clean validation logits, by seed."""
-    return {
-        record.seed: metrics.fit_temperature(
-            record.predictions["validation_logits"], record.predictions["validation_labels"]
-        )
-        for record in shown_records()[experiment]
-    }
+    records = shown_records()[experiment]
+    found = spread(_fit_temperature, records)
+    return {record.seed: value for record, value in zip(records, found, strict=True)}
+
+
+def _fit_temperature(record: Record) -> float:
+    arrays = replace(record).predictions
+    return metrics.fit_temperature(arrays["validation_logits"], arrays["validation_labels"])
 
 
 @cache
@@ -99,6 +125,7 @@ def sample(
     return metrics.mean_samples([_score_arm(experiment, metric, p, tempered) for p in places])
 
 
+@cache
 def estimate(
     dataset: str, metric: str, row: str, column: str, tempered: bool = False
 ) -> Estimate | None:
@@ -118,10 +145,23 @@ def estimate(
 def find_floor(
     dataset: str, row: str, column: str, definition: str, tempered: bool = False
 ) -> metrics.Floor:
-    """Return the noise floor of a calibration error, of its mean over seeds and strengths."""
-    predictions = read_predictions(EXPERIMENT_OF[dataset, row], tempered)
-    chosen = predictions.confidence[:, predictions.find(dataset, column)]
-    return metrics.noise_floor(chosen.reshape(-1, chosen.shape[-1]), definition)
+    """Return the noise floor of a calibration error, of its mean over seeds and strengths.
+
+    Of more than `FLOOR_SEEDS` seeds it takes the first ones.
+    """
+    experiment = EXPERIMENT_OF[dataset, row]
+    places = read_predictions(experiment, tempered).find(dataset, column)
+    simulated = spread(lambda place: simulate(experiment, place, tempered), places)
+    return metrics.find_floor(np.mean([scores[definition] for scores in simulated], axis=0))
+
+
+@cache
+def simulate(experiment: str, place: int, tempered: bool) -> dict[str, np.ndarray]:
+    """Return what a calibrated network scores in each draw, by definition, as seeds' mean."""
+    chosen = read_predictions(experiment, tempered).confidence[:FLOOR_SEEDS, place]
+    definitions = [RMS] if tempered else metrics.CALIBRATION_SCORES
+    simulated = metrics.simulate_each(chosen, definitions)
+    return {name: scores.mean(axis=0) for name, scores in simulated.items()}
 
 
 @cache

@@ -37,6 +37,7 @@ def read_curves() -> pd.DataFrame:
     return curves.rename(columns={"val_accuracy": "validation_accuracy"})
 
 
+@cache
 def list_conditions(dataset: str, column: str) -> list[tuple[str, float]]:
     """Return the conditions whose scores a column averages.
 
@@ -55,6 +56,7 @@ def list_conditions(dataset: str, column: str) -> list[tuple[str, float]]:
     return [(PREFIXES[prefix], float(strength)) for prefix, strength in parts]
 
 
+@cache
 def list_strengths(dataset: str, corruption: str) -> list[tuple[float, str]]:
     """Return the strengths of a corruption, each with its column; clean where it does nothing."""
     every = read_reference().query("dataset == @dataset").column.unique()

@@ -8,10 +8,10 @@ from IPython.display import Markdown
 
 from helpers import metrics
 
-from .cells import find_floor, read_predictions
+from .cells import Predictions, find_floor, read_predictions
 from .paper import SHIFTS
-from .source import ARMS, shown_records
-from .tables import print_floor, print_spread
+from .source import ARMS
+from .tables import explain_floors, print_floor, print_spread
 
 #: Score to what a table calls it.
 LABELS = {
@@ -48,7 +48,9 @@ def summarise_scores(dataset: str) -> pd.DataFrame:
             places = predictions.find(dataset, column)
             if places is None:
                 continue
-            by_seed = [_average(record.predictions, places) for record in shown_records()[name]]
+            by_seed = [
+                _average(predictions, seed, places) for seed in range(len(predictions.seeds))
+            ]
             for score in LABELS:
                 values = [scores[score] for scores in by_seed]
                 deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan
@@ -59,9 +61,13 @@ def summarise_scores(dataset: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def _average(arrays: dict[str, np.ndarray], places: list[int]) -> dict[str, float]:
+def _average(predictions: Predictions, seed: int, places: list[int]) -> dict[str, float]:
     """Return the mean of each score over some conditions of a run."""
-    scores = [metrics.describe(arrays["logits"][place], arrays["labels"]) for place in places]
+    scores = []
+    for place in places:
+        pair = predictions.confidence[seed, place], predictions.correct[seed, place]
+        calibration = {name: score(*pair) for name, score in metrics.CALIBRATION_SCORES.items()}
+        scores.append(predictions.scores[seed][place] | calibration)
     return {name: float(np.mean([part[name] for part in scores])) for name in LABELS}
 
 
@@ -75,7 +81,7 @@ def show_scores(dataset: str) -> Markdown:
         for score, label in LABELS.items():
             texts = [cells.get((score, row), "not measured") for row in arms]
             lines.append(f"| {label} | {' | '.join(texts)} |")
-    return Markdown("\n".join(lines))
+    return Markdown("\n\n".join(["\n".join(lines), *explain_floors(dataset)]))
 
 
 def _print(cell) -> str:

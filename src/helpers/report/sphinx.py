@@ -17,6 +17,7 @@ from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
+from helpers.runs.kernels import preload
 from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
@@ -48,10 +49,12 @@ OTHER_WEIGHTS = (
 
 def setup(app: Sphinx) -> dict:
     """Connect the extension; before sphinx_external_toc looks for the pages."""
+    preload("helpers.report.preload")
     mathml.add_renderer(app)
     app.connect("config-inited", prepare, priority=100)
     app.connect("env-get-outdated", list_outdated)
     app.connect("html-page-context", mend_roles)
+    app.connect("env-before-read-docs", read_records)
     app.connect("build-finished", remember_records)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -184,6 +187,12 @@ def list_outdated(app: Sphinx, env, added, changed, removed) -> list[str]:
         return []
     stamp.unlink(missing_ok=True)
     return [page for page in env.found_docs if NbMetadataCollector.get_exec_data(env, page)]
+
+
+def read_records(app: Sphinx, env, names: list[str]) -> None:
+    """Let the pages' kernels begin with what all of them need; not where none executes."""
+    if any(Path(env.doc2path(name)).suffix == ".md" for name in names):
+        preload("helpers.report.preload:read_all")
 
 
 def remember_records(app: Sphinx, exception) -> None:

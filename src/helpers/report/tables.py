@@ -8,7 +8,7 @@ from IPython.display import Markdown
 
 from helpers import metrics
 
-from .cells import estimate, find_floor, sample
+from .cells import FLOOR_SEEDS, RMS, estimate, find_floor, sample
 from .foreign import quote
 from .paper import DIGITS, read_reference
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
@@ -25,9 +25,6 @@ CAPTIONS = {
     " pixels",
 }
 CAPTIONS |= {number + 4: caption for number, caption in CAPTIONS.items()}
-
-#: The definition of the paper.
-RMS = "rms_calibration_error_10"
 
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
@@ -148,6 +145,7 @@ def show_reading(dataset: str) -> Markdown:
             "With one seed the interval knows the chance in the choice of test images only: how"
             " far other seeds would lie, it cannot know."
         )
+    lines += explain_floors(dataset)
     if reasons := why_withheld(dataset):
         lines.append(
             f"**The verdict on the paper's values is withheld**, since {'; '.join(reasons)}."
@@ -156,6 +154,13 @@ def show_reading(dataset: str) -> Markdown:
         signs = "; ".join(f"{SIGNS[word]} *{word}*: {text}" for word, text in MEANINGS.items())
         lines.append(f"**Reproduced?** {signs}. In brackets: measured minus paper.")
     return Markdown("\n\n".join(lines))
+
+
+def explain_floors(dataset: str) -> list[str]:
+    """Return the sentence that tells if the floors are not those of all seeds, or nothing."""
+    if max(len(shown_records()[name]) for name in ARMS[dataset]) <= FLOOR_SEEDS:
+        return []
+    return [f"The noise floors are simulated for the first {FLOOR_SEEDS} seeds of each arm."]
 
 
 def _network(dataset: str) -> str:

@@ -3,13 +3,13 @@
 import numpy as np
 from IPython.display import Markdown
 
-from .cells import EXPERIMENT_OF, estimate, find_floor, read_temperatures
+from .cells import EXPERIMENT_OF, RMS, estimate, find_floor, read_temperatures
 from .contrasts import Contrast, compare, tabulate
 from .paper import SHIFTS
 from .pictures import Picture, plot_panel
 from .source import ARMS
 from .styles import draw_estimates, legend_panel, style_arms
-from .tables import RMS, print_floor, print_spread
+from .tables import explain_floors, print_floor, print_spread
 
 ERROR = "rms_calibration_error"
 
@@ -23,7 +23,7 @@ def show_temperatures(dataset: str) -> Markdown:
         cells = [print_spread(np.mean(values), spread, 2)]
         cells += [_cell(dataset, row, column) for column in SHIFTS]
         lines.append(f"| {row} | {' | '.join(cells)} |")
-    return Markdown("\n".join(lines))
+    return Markdown("\n\n".join(["\n".join(lines), *explain_floors(dataset)]))
 
 
 def _cell(dataset: str, row: str, column: str) -> str:

@@ -15,6 +15,7 @@ from .checkpoint import remove_checkpoints
 from .claims import claim
 from .files import clear_leftovers, remove, set_aside, write_whole, writing
 from .gpus import take_gpu
+from .kernels import preload
 from .parameters import NOTEBOOKS
 from .plan import Job
 from .record import DamagedRecord
@@ -86,6 +87,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     # Dask asks malloc to give memory back at once; a training takes the same blocks every step,
     # and would spend a third of its time on page faults.
     os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
+    preload("helpers.experiment", "helpers.report")
     kind, message = None, ""
     with writing(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         source, executed = (Path(folder) / f"{name}.ipynb" for name in (job.experiment, "executed"))

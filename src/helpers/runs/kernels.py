@@ -1,0 +1,213 @@
+"""Kernels that have imported already: forked, one a notebook, from a process that did it once.
+
+The server is a process of its own, without threads, since only such a process can be forked
+safely. Nothing outlives anybody: the server ends when the socket to the process that started it
+closes, however that process ended, and the system kills the kernels of a server that is gone.
+Where a fork is not safe (macOS, Windows) or not asked for, kernels are started as ever.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+#: ``prctl(PR_SET_PDEATHSIG, ...)`` of Linux: the signal for the death of the parent.
+PARENT_DEATH_SIGNAL = 1
+
+
+class Server:
+    """The process that forks, and the way to ask it."""
+
+    def __init__(self):
+        self.environment, self.loaded = dict(os.environ), set()
+        self.link, theirs = socket.socketpair()
+        self.replies = self.link.makefile()
+        self.lock = threading.Lock()
+        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
+        with theirs:
+            # A session of its own: Ctrl-C is for the process that started the server.
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def load(self, name: str) -> None:
+        """Let it load what it has not yet; does not wait."""
+        with self.lock, contextlib.suppress(OSError):
+            if name not in self.loaded:
+                self._send({"load": name})
+                self.loaded.add(name)
+
+    def _send(self, request: dict) -> None:
+        self.link.sendall(json.dumps(request).encode() + b"\n")
+
+    def ask(self, **request) -> int | None:
+        """Return the answer to a request; OSError where the server is gone."""
+        with self.lock:
+            self._send(request)
+            if not (reply := self.replies.readline()):
+                raise BrokenPipeError("the server of kernels is gone")
+        return json.loads(reply)
+
+    def close(self) -> None:
+        """End the server and its kernels."""
+        self.process.kill()
+        self.process.wait()
+        self.replies.close()
+        self.link.close()
+
+
+_server: Server | None = None
+
+
+def preload(*names: str) -> None:
+    """Let the kernels that this process starts from now on have loaded these names.
+
+    They are loaded at once, in the background, with the environment as it is now. What cannot be
+    loaded is left to the notebook, which shows the error.
+
+    Parameters
+    ----------
+    names : modules to import, or ``module:function`` to call
+    """
+    global _server
+    if sys.platform != "linux":
+        return
+    factory = KernelProvisionerFactory.instance()
+    place = f"{ForkingProvisioner.__module__}:{ForkingProvisioner.__name__}"
+    factory.provisioners["forking"] = EntryPoint("forking", place, factory.GROUP_NAME)
+    factory.default_provisioner_name = "forking"
+    if _server and (_server.environment != os.environ or _server.process.poll() is not None):
+        atexit.unregister(_server.close)
+        _server.close()
+        _server = None
+    if _server is None:
+        _server = Server()
+        atexit.register(_server.close)
+    for name in names:
+        _server.load(name)
+
+
+class Kernel:
+    """A forked kernel, by the part of `subprocess.Popen` that provisioners use."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, server: Server, pid: int):
+        self.server, self.pid = server, pid
+        self.returncode = None
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        if self.returncode is None:
+            try:
+                self.returncode = self.server.ask(poll=self.pid)
+            except OSError:  # with its server it is gone itself
+                self.returncode = -signal.SIGKILL
+        return self.returncode
+
+    wait = poll  # provisioners wait only for what has ended
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the kernel alone."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+class ForkingProvisioner(LocalProvisioner):
+    """Starts the IPython kernels of this environment by a fork, all others as ever."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
+        """Launch a kernel with a command."""
+        launcher = ["-m", "ipykernel_launcher"]
+        ours = Path(cmd[0]).parent == Path(sys.executable).parent and cmd[1:3] == launcher
+        if not ours or self._scrub_kwargs(kwargs).keys() - {"cwd", "env"}:
+            return await super().launch_kernel(cmd, **kwargs)
+        cwd, env = str(kwargs.get("cwd") or Path.cwd()), kwargs.get("env") or dict(os.environ)
+        try:
+            pid = _server.ask(arguments=cmd[3:], cwd=cwd, env=env)
+        except OSError:
+            return await super().launch_kernel(cmd, **kwargs)
+        self.process, self.pid, self.pgid, self.cwd = Kernel(_server, pid), pid, pid, cwd
+        return self.connection_info
+
+
+def serve(link: socket.socket) -> dict | None:
+    """Answer until nobody is there to ask: None; or, in each kernel, the request for it."""
+    requests = link.makefile()
+    for line in requests:
+        request = json.loads(line)
+        if name := request.get("load"):
+            with contextlib.suppress(Exception):
+                load(name)
+            continue
+        if pid := request.get("poll"):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if ended else None
+        else:
+            answer = os.fork()
+            if not answer:
+                requests.close()
+                link.close()
+                return request
+        link.sendall(json.dumps(answer).encode() + b"\n")
+    return None
+
+
+def load(name: str) -> None:
+    """Import a module, or call a function that is named with its module."""
+    found = pkgutil.resolve_name(name)
+    if callable(found):
+        found()
+    gc.collect()
+    gc.freeze()  # no collection in a kernel writes to, and so copies, what it shares
+
+
+def become_kernel(arguments: list[str], cwd: str, env: dict[str, str], parent: int) -> None:
+    """Run the kernel in this process, as ``ipykernel_launcher`` does in a new one."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.setsid()
+    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before it could be watched
+        return
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env | {"JPY_PARENT_PID": str(parent)})
+    IPKernelApp.launch_instance([*arguments, f"--IPKernelApp.parent_handle={parent}"])
+
+
+def main(descriptor: str) -> None:
+    """Serve on the socket of this number."""
+    load("ipykernel.kernelapp")
+    parent = os.getpid()
+    request = serve(socket.socket(fileno=int(descriptor)))
+    if request is None:
+        os._exit(0)  # at once: whoever asked may be waiting
+    become_kernel(**request, parent=parent)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
