@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def test_a_record_reads_back(folder, tmp_path):
-    (record,) = read_records(tmp_path)
+    (record,), _ = read_records(tmp_path)
     assert (record.experiment, record.seed) == ("pathmnist_basic", 3)
     expected = pd.DataFrame({"epoch": [1], "train_loss": [0.25]})
     pd.testing.assert_frame_equal(record.history, expected)
@@ -37,7 +37,7 @@ def test_records_come_by_experiment_and_by_number(tmp_path):
     for name, seed in [("b", 2), ("a", 10), ("a", 9)]:
         about = ABOUT | {"experiment": name, "seed": seed}
         write_record(run_folder(tmp_path, name, seed), about, CONTENTS)
-    found = [(record.experiment, record.seed) for record in read_records(tmp_path)]
+    found = [(record.experiment, record.seed) for record in read_records(tmp_path)[0]]
     assert found == [("a", 9), ("a", 10), ("b", 2)]
 
 
@@ -71,10 +71,10 @@ def test_a_run_json_that_is_none_is_named(folder, content):
 
 def test_what_a_killed_writer_leaves_is_no_record(folder, tmp_path):
     folder.rename(folder.with_name(".seed-3-0123"))
-    assert read_records(tmp_path) == []
+    assert read_records(tmp_path) == ([], [])
     (tmp_path / "pathmnist_basic" / "seed-3").mkdir()
     assert read_record(folder) is None
-    assert read_records(tmp_path) == []
+    assert read_records(tmp_path) == ([], [])
 
 
 @pytest.mark.parametrize("step", ["open", "fsync", "rename"])
@@ -97,7 +97,7 @@ def test_a_write_that_fails_leaves_the_old_record_and_nothing_else(
     with pytest.raises(InputError, match="cannot write the record .*No space left"):
         write_record(folder, ABOUT | {"profile": "new"}, CONTENTS)
     monkeypatch.undo()
-    (record,) = read_records(tmp_path)
+    (record,), _ = read_records(tmp_path)
     assert "profile" not in record.run
     assert sorted(path.name for path in folder.parent.iterdir()) == ["seed-3"]
 

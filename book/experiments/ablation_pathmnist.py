@@ -44,7 +44,7 @@ for variant in ablation.vary(data):
     r = variant.recipe
     model = ex.make_model(r.network, r.start, data, data_dir, r.batch_norm, seed)
     augmentation = ex.Augmentation(r.augment_probability, r.rotation_degrees, r.mixup_alpha)
-    training = ex.fit(model, data, augmentation, **r.training)
+    training = ex.fit(model, data, augmentation, **r.training, checkpoint=ablation.checkpoint)
     ablation.add(variant, model, training, ex.evaluate(model, data, r.corruptions))
 
 # %%

@@ -65,7 +65,7 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 # mode on a fixed clean subset of the training set, as large as the validation set.
 
 # %%
-training = ex.fit(model, data, augmentation, **run.recipe.training)
+training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
 report.plot_history(training.history)
 
 # %% [markdown]

@@ -53,7 +53,8 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 loss = {"projector": projector, "off_diagonal_weight": off_diagonal_weight}
 steps = {"epochs": pretraining_epochs, "batch_size": twins_batch_size}
 rates = {"lr": lr, "weight_decay": weight_decay, "precision": precision}
-training = ex.fit_barlow_twins(model, data, **loss, **steps, **rates, seed=seed)
+rest = {"seed": seed, "checkpoint": run.checkpoint}
+training = ex.fit_barlow_twins(model, data, **loss, **steps, **rates, **rest)
 report.plot_history(training.history)
 
 # %%

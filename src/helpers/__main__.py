@@ -8,6 +8,7 @@ import typer
 
 from helpers import InputError
 from helpers.runs.batch import BatchError, run_batch
+from helpers.runs.integrity import DamagedRecord
 from helpers.runs.parameters import parse_overrides, parse_seeds
 from helpers.runs.plan import plan
 from helpers.runs.verify import verify as verify_record
@@ -54,14 +55,17 @@ def status(
     profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
 ) -> None:
     """Tell which runs are done, missing or failed; exit code 0 whatever they are."""
-    counts = dict.fromkeys(("done", "missing", "failed"), 0)
+    counts = dict.fromkeys(("done", "missing", "failed", "damaged"), 0)
     for job in plan(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
         try:
-            why = "" if (done := job.is_done()) else job.failure()
+            state, lines = "done" if job.is_done() else "missing", []
+            if state == "missing" and (lines := job.failure()):
+                state = "failed"
         except InputError as error:
-            done, why = False, str(error)
-        state = "done" if done else "failed" if why else "missing"
+            state = "damaged" if isinstance(error, DamagedRecord) else "failed"
+            lines = [str(error)]
         counts[state] += 1
+        why = "\n    ".join(lines)
         print(f"{job.name:<32} {state:<8} {why}".rstrip())
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
 

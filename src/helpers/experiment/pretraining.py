@@ -5,7 +5,6 @@ Redundancy Reduction, section 2 (loss, projector) and appendix A (augmentations)
 """
 
 import itertools
-import time
 
 import pandas as pd
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from .data import Data
 from .device import autocast
 from .models import Classifier
+from .resuming import Checkpoint, Session, identify
 from .training import Progress, Training, iterate_batches
 from .views import draw_view
 
@@ -61,6 +61,7 @@ def fit_barlow_twins(
     weight_decay: float,
     precision: str,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Training:
     """Train a backbone by Barlow Twins with AdamW; the labels are not looked at.
 
@@ -75,7 +76,7 @@ def fit_barlow_twins(
     off_diagonal_weight : of the loss (0.0051 for the published checkpoint)
     epochs, batch_size : the last batch of an epoch may be smaller
     lr, weight_decay : of AdamW
-    precision : as for `fit`
+    precision, checkpoint : as for `fit`
     seed : of the projector, the order and the views
 
     Returns
@@ -86,7 +87,7 @@ def fit_barlow_twins(
     ------
     FloatingPointError : where the loss is no longer finite
     """
-    started = time.perf_counter()
+    identity = identify(locals())
     device = model.device
     generator = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -98,9 +99,9 @@ def fit_barlow_twins(
     optimizer = torch.optim.AdamW(
         model.parameter_groups(lr, lr), weight_decay=weight_decay, fused=True
     )
-    progress = Progress(len(images), epochs, "pretrain")
-    rows = []
-    for epoch in range(1, epochs + 1):
+    session = Session(checkpoint, identity, model, optimizer, generator)
+    progress = Progress(len(images), epochs, "pretrain", done=len(session.rows))
+    for epoch in range(len(session.rows) + 1, epochs + 1):
         model.train()
         losses = []
         for index in iterate_batches(len(images), batch_size, generator, progress):
@@ -118,7 +119,7 @@ def fit_barlow_twins(
             first, second = (torch.cat([model(x) for x in z.split(batch_size)]) for z in twins)
             validation_loss = barlow_twins_loss(first, second, off_diagonal_weight).item()
         losses = torch.stack(losses)
-        rows.append(
+        session.rows.append(
             progress.finish_epoch(
                 epoch,
                 losses,
@@ -126,8 +127,9 @@ def fit_barlow_twins(
                 validation_loss=validation_loss,
             )
         )
+        session.save(last=epoch == epochs)
     progress.bar.close()
-    return Training(pd.DataFrame(rows), epochs, time.perf_counter() - started)
+    return Training(pd.DataFrame(session.rows), epochs, session.seconds)
 
 
 def _draw_twins(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

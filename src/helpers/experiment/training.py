@@ -1,6 +1,5 @@
 """Training of a classifier by the paper's protocol."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from .augmentation import Augmentation, mixup
 from .data import Data, Split
 from .device import autocast
 from .models import Classifier
+from .resuming import Checkpoint, Session, identify
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Training:
     ----------
     history : a row an epoch: epoch, losses in nats, accuracies as fractions
     best_epoch : the epoch whose weights were kept
-    seconds : duration
+    seconds : duration, over all processes that had a part in it
     """
 
     history: pd.DataFrame
@@ -36,9 +36,14 @@ class Training:
 class Progress:
     """A progress bar over all images of all epochs, and a check that the loss stays finite."""
 
-    def __init__(self, images: int, epochs: int, description: str):
+    def __init__(self, images: int, epochs: int, description: str, done: int = 0):
         self.bar = tqdm(
-            total=images * epochs, desc=description, unit="image", mininterval=1, smoothing=0.1
+            total=images * epochs,
+            initial=images * done,
+            desc=description,
+            unit="image",
+            mininterval=1,
+            smoothing=0.1,
         )
 
     def finish_epoch(self, epoch: int, losses: Tensor, **scores: float) -> dict:
@@ -85,6 +90,7 @@ def fit(
     weight_decay: float,
     precision: str,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Training:
     """Train with AdamW and cross-entropy, and keep the weights of best validation accuracy.
 
@@ -102,12 +108,14 @@ def fit(
     backbone_lr, head_lr, weight_decay : of AdamW
     precision : "float32", or "bfloat16" for mixed precision; weights and tests stay in float32
     seed : of the order, the augmentation and MixUp
+    checkpoint : keeps the state after each epoch; a training that it holds goes on from there,
+        and ends with the same bits as one that nothing interrupted
 
     Raises
     ------
     FloatingPointError : where the loss is no longer finite
     """
-    started = time.perf_counter()
+    identity = identify(locals())
     device = model.device
     generator = torch.Generator(device).manual_seed(seed)
     lambdas = np.random.default_rng(seed)
@@ -120,9 +128,9 @@ def fit(
         model.parameter_groups(backbone_lr, head_lr), weight_decay=weight_decay, fused=True
     )
     observe = second_forward and augmentation.mixup_alpha > 0
-    progress = Progress(count, epochs, "train")
-    rows, best, best_state = [], -1.0, {}
-    for epoch in range(1, epochs + 1):
+    session = Session(checkpoint, identity, model, optimizer, generator, lambdas)
+    progress = Progress(count, epochs, "train", done=len(session.rows))
+    for epoch in range(len(session.rows) + 1, epochs + 1):
         model.train(epoch=epoch)
         losses = []
         weights = augmentation.draw_lambdas(-(-count // batch_size), lambdas)
@@ -140,7 +148,7 @@ def fit(
             losses.append(loss.detach())
         train_loss, train_accuracy = score(model, seen)
         loss, accuracy = score(model, data.validation)
-        rows.append(
+        session.rows.append(
             progress.finish_epoch(
                 epoch,
                 torch.stack(losses),
@@ -150,12 +158,11 @@ def fit(
                 validation_accuracy=accuracy,
             )
         )
-        if accuracy > best:
-            best, best_epoch = accuracy, epoch
-            best_state = {name: value.clone() for name, value in model.state_dict().items()}
+        session.keep_best(accuracy)
+        session.save(last=epoch == epochs)
     progress.bar.close()
-    model.load_state_dict(best_state)
-    return Training(pd.DataFrame(rows), best_epoch, time.perf_counter() - started)
+    model.load_state_dict(session.best_state)
+    return Training(pd.DataFrame(session.rows), session.best_epoch, session.seconds)
 
 
 def mixed_loss(

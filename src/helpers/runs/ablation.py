@@ -8,6 +8,7 @@ import pandas as pd
 
 from helpers import ROOT, InputError
 
+from .checkpoint import Checkpoint
 from .parameters import list_experiments, unknown
 from .recipe import LOCATIONS, AblationRecipe, ExperimentRecipe, make_recipe
 from .record import Record, read_record, run_folder
@@ -122,7 +123,9 @@ class Ablation(Run):
                     f"{record.folder} was made from other data than {self.experiment} would be;"
                     f" delete the folder to make {name} anew"
                 )
-        yield from self.variants
+        for number, variant in enumerate(self.variants):
+            self.checkpoint = Checkpoint(self.folder, number)
+            yield variant
 
     def add(self, variant: Variant, model, training, evaluation) -> None:
         """Keep what the functions of ``helpers.experiment`` returned for a variant."""

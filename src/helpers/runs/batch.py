@@ -1,36 +1,30 @@
-"""Runs made by papermill, many at a time, by a Dask cluster."""
+"""Many runs at a time, by a Dask cluster."""
 
+import contextlib
 import logging
-import os
-import shutil
-import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import jupytext
 from tqdm import tqdm
 
-from helpers import ROOT, InputError
+from helpers import InputError
 
-from .parameters import NOTEBOOKS
+from .claims import claim
+from .files import clear_leftovers, list_beside
+from .gpus import list_gpus
+from .integrity import DamagedRecord
 from .plan import Job
+from .worker import Outcome, make_run
+
+#: Seconds between two looks at the runs that another batch is making.
+PAUSE = 2
 
 
 class BatchError(RuntimeError):
     """Some of the runs failed; the message names them."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: the kind and the message of its error, or none."""
-
-    job: Job
-    seconds: float
-    kind: str | None = None
-    message: str = ""
 
 
 def run_batch(
@@ -56,7 +50,15 @@ def run_batch(
         return
     for folder in {job.folder.parent for job in missing}:
         _check_writable(folder)
-    failed = [outcome for outcome in _outcomes(missing, workers, scheduler) if outcome.kind]
+    ended = {}
+    try:
+        for outcome in _outcomes(missing, workers, scheduler):
+            ended[outcome.job.folder] = outcome
+    except KeyboardInterrupt:
+        done = sum(not outcome.kind for outcome in ended.values())
+        print(f"{done} of {len(missing)} runs are done", file=sys.stderr)
+        raise
+    failed = [outcome for outcome in ended.values() if outcome.kind]
     if not failed:
         if absent := _list_missing(missing):
             job = absent[0]
@@ -70,12 +72,22 @@ def run_batch(
 
 
 def _list_missing(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs without a record, or raise one InputError for all unusable records."""
+    """Return the jobs without a whole record, and tell of each that is damaged.
+
+    Raises
+    ------
+    InputError : for all records that can neither be taken nor be made again
+    """
     missing, errors = [], []
     for job in jobs:
         try:
             if not job.is_done():
                 missing.append(job)
+            else:
+                _tidy(job.folder)
+        except DamagedRecord as error:
+            print(f"warning: {error}", file=sys.stderr)
+            missing.append(job)
         except InputError as error:
             errors.append(str(error))
     if errors:
@@ -84,25 +96,75 @@ def _list_missing(jobs: Iterable[Job]) -> list[Job]:
     return missing
 
 
-def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) -> Iterable[Outcome]:
+def _tidy(folder: Path) -> None:
+    """Remove what a run left beside its record when it was killed right after writing that."""
+    kinds = "new", "old", "checkpoint"
+    if list_beside(folder, *kinds):
+        with contextlib.suppress(InputError), claim(folder) as ours:
+            if ours:
+                clear_leftovers(folder, *kinds)
+
+
+def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) -> Iterator[Outcome]:
     """Yield outcomes as the runs end, with a bar and a line for each."""
+    with _cluster(len(missing), workers, scheduler) as (client, threads):
+        bar = tqdm(total=len(missing), desc="runs", unit="run", disable=None)
+        waiting, ended, told = missing, {}, False
+        while waiting:
+            elsewhere = []
+            for outcome in _submit(client, waiting, threads, ended):
+                if outcome.elsewhere:
+                    elsewhere.append(outcome.job)
+                    continue
+                ended[outcome.job.folder] = outcome
+                how = f"failed, {outcome.kind}" if outcome.kind else "done"
+                tqdm.write(f"{outcome.job.name:<32} {how:<8} {outcome.seconds:6.0f} s")
+                bar.update()
+                yield outcome
+            waiting = [job for job in waiting if job in elsewhere]
+            if waiting:
+                if not told:
+                    tqdm.write(f"{len(waiting)} runs are being made by another batch: waiting")
+                told = True
+                time.sleep(PAUSE)
+        bar.close()
+
+
+def _submit(client, jobs: list[Job], threads: int | None, ended: dict) -> Iterator[Outcome]:
+    """Yield the outcomes of jobs, each begun after those that it needs."""
+    from distributed import as_completed
+
+    futures, owners = {}, {}
+    for job in jobs:
+        first = [futures.get(folder, ended.get(folder)) for folder in job.needs]
+        future = client.submit(make_run, job, threads, [one for one in first if one], pure=False)
+        futures[job.folder], owners[future] = future, job
+    for future in as_completed(owners):
+        if (error := future.exception()) is None:
+            yield future.result()
+        else:  # a worker that was lost again and again
+            yield Outcome(owners[future], 0, type(error).__name__, str(error))
+
+
+@contextlib.contextmanager
+def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator[tuple]:
+    """Give a client of a cluster, and how many threads a run may take there."""
     # Here: a second to import, which a batch with nothing to do should not take.
     from dask.system import CPU_COUNT
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import Client, LocalCluster
 
+    cluster, threads = scheduler, None
     if scheduler is None:
-        workers = workers or (1 if has_gpu() else CPU_COUNT)
-        at_once = min(workers, len(missing))
-        tqdm.write(f"{len(missing)} runs to make, {at_once} at a time")
+        workers = workers or len(list_gpus()) or CPU_COUNT
+        at_once = min(workers, count)
+        threads = max(1, CPU_COUNT // workers)
+        tqdm.write(f"{count} runs to make, {at_once} at a time")
         cluster = LocalCluster(
             n_workers=at_once,
             threads_per_worker=1,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         )
-        threads = max(1, CPU_COUNT // workers)
-    else:
-        cluster, threads = scheduler, None
     try:
         client = Client(cluster, timeout="20s")
     except (OSError, ValueError):
@@ -110,74 +172,28 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
             f"cannot reach the scheduler {scheduler}; start one with `dask scheduler`, or leave"
             " out --scheduler"
         ) from None
-    with client, tqdm(total=len(missing), desc="runs", unit="run", disable=None) as bar:
-        futures, jobs = {}, {}
-        for job in missing:
-            first = [futures[folder] for folder in job.needs if folder in futures]
-            future = client.submit(make_run, job, threads, first, pure=False)
-            futures[job.folder], jobs[future] = future, job
-        for future in as_completed(jobs):
-            if (error := future.exception()) is None:
-                outcome = future.result()
-            else:  # a worker that was lost again and again
-                outcome = Outcome(jobs[future], 0, type(error).__name__, str(error))
-            how = f"failed, {outcome.kind}" if outcome.kind else "done"
-            tqdm.write(f"{outcome.job.name:<32} {how:<8} {outcome.seconds:6.0f} s")
-            bar.update()
-            yield outcome
-    if scheduler is None:
-        cluster.close()
+    try:
+        with client:
+            yield client, threads
+    except BaseException:
+        if scheduler is None:
+            _kill_workers(cluster)
+        raise
+    finally:
+        if scheduler is None:
+            cluster.close()
 
 
-def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
-    """Execute the notebook of a job in a kernel of its own; on a Dask worker.
+def _kill_workers(cluster) -> None:
+    """Kill workers and kernels of a local cluster, which asked to leave would end their runs."""
+    import psutil
 
-    Parameters
-    ----------
-    job : what to make
-    threads : cores that the run may take; None leaves the worker's setting
-    first : outcomes of the runs that it needs, as far as they belong to the batch
-    """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    started = time.perf_counter()
-    for needed in first:
-        if needed.kind:
-            return Outcome(job, 0, needed.kind, needed.message)
-    if threads is not None:
-        os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    # Dask asks malloc to give memory back at once; a training takes the same blocks every step,
-    # and would spend a third of its time on page faults.
-    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
-    kind, message = None, ""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / f"{job.experiment}.ipynb"
-        jupytext.write(jupytext.read(NOTEBOOKS / f"{job.experiment}.py"), source)
-        job.notebook.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            papermill.execute_notebook(
-                source,
-                job.notebook,
-                job.injected,
-                progress_bar=False,
-                cwd=ROOT,
-                # The record is on the disk: a kernel that is asked to leave takes 1.5 s to do so.
-                shutdown_kernel="immediate",
-            )
-        except PapermillExecutionError as error:
-            kind, message = error.ename, error.evalue
-        except Exception as error:  # a kernel that died: the other runs go on
-            kind, message = type(error).__name__, str(error)
-    return Outcome(job, time.perf_counter() - started, kind, message)
-
-
-def has_gpu() -> bool:
-    """Return whether the driver lists a GPU that this process may use; takes no torch."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not shutil.which("nvidia-smi"):
-        return False
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return "GPU" in listed.stdout
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with contextlib.suppress(psutil.Error):
+            worker = psutil.Process(nanny.pid)
+            for process in [*worker.children(recursive=True), worker]:
+                process.kill()
 
 
 def _check_writable(folder: Path) -> None:

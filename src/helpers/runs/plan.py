@@ -1,6 +1,7 @@
 """Which runs are asked for, what they start from, and which of them are there."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -9,9 +10,13 @@ from pathlib import Path
 from helpers import ROOT, InputError
 
 from .ablation import list_arms, list_variants
+from .integrity import DamagedRecord
 from .parameters import list_experiments, read_defaults, read_profile, resolve, unknown
 from .recipe import MODELS, SHARED, AblationRecipe, ExperimentRecipe, Recipe
-from .record import read_record, run_folder
+from .record import Record, read_record, run_folder
+
+#: Of a traceback's places, how many of the innermost are told: file, line and code.
+LINES = 4
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,9 @@ class Job:
 
         Raises
         ------
-        InputError : where it is there but damaged, or made with another recipe or from other
-            runs than now lie where it looks for them
+        DamagedRecord : where it is there but damaged
+        InputError : where it was made with another recipe, or from other runs than now lie where
+            it looks for them
         """
         record = read_record(self.folder)
         if record is None:
@@ -60,7 +66,7 @@ class Job:
         record.check()
         ours, theirs = self.recipe.computed, record.run["parameters"]
         other = [name for name in ours if ours[name] != theirs.get(name)]
-        for needed in filter(None, map(read_record, self.needs)):
+        for needed in filter(None, map(_read_whole, self.needs)):
             if isinstance(self.recipe, AblationRecipe):
                 if needed.origin != record.run["arms"].get(needed.experiment):
                     other.append(f"{needed.experiment} to compare with")
@@ -73,17 +79,26 @@ class Job:
             )
         return True
 
-    def failure(self) -> str:
-        """Return in a line with what error the run ended, if its notebook holds one."""
+    def failure(self) -> list[str]:
+        """Return with what error the run ended and where, a line each; empty if it did not."""
         try:
-            cells = json.loads(self.notebook.read_text(encoding="utf-8"))["cells"]
-        except (OSError, ValueError, KeyError):
-            return ""
-        outputs = (output for cell in cells for output in cell.get("outputs", []))
-        for output in outputs:
-            if output["output_type"] == "error":
-                return " ".join(f"{output['ename']}: {output['evalue']}".split())
-        return ""
+            cells = json.loads(self.notebook.read_bytes())["cells"]
+            outputs = [output for cell in cells for output in cell.get("outputs", [])]
+            error = next(output for output in outputs if output["output_type"] == "error")
+            traceback = "\n".join(error["traceback"])
+            what = " ".join(f"{error['ename']}: {error['evalue']}".split())
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+            return []  # no notebook, a part of one, or one without an error
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip().splitlines()
+        where = [line for line in lines if re.match(r"(Cell|File) |-+> ?\d", line.strip())]
+        return [what, *where[-LINES:]]
+
+
+def _read_whole(folder: Path) -> Record | None:
+    try:
+        return read_record(folder)
+    except DamagedRecord:  # told of the run whose record it is
+        return None
 
 
 def plan(

@@ -17,6 +17,13 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+def hash_parameters(parameters: Mapping) -> str:
+    """Return twelve hexadecimal digits of the parameters that decide what is computed."""
+    computed = {name: value for name, value in parameters.items() if name not in LOCATIONS}
+    text = json.dumps(computed, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 class Recipe(BaseModel):
     """Parameters that all notebooks have."""
 
@@ -30,8 +37,7 @@ class Recipe(BaseModel):
     @property
     def identity(self) -> str:
         """Twelve hexadecimal digits that runs share which differ in nothing but their seed."""
-        text = json.dumps(self.computed, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hash_parameters(self.model_dump(mode="json"))
 
     @property
     def computed(self) -> dict:

@@ -21,10 +21,7 @@ when its last cell writes the record, so it cannot be inside.
 import hashlib
 import io
 import json
-import os
 import re
-import shutil
-import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +29,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import InputError
+from .files import recover, replace_folder
+from .integrity import DamagedRecord, check_description, read_content, sum_up
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class Record:
 
         Raises
         ------
-        InputError : naming the file that is missing or differs
+        DamagedRecord : naming the file that is missing or differs
         """
         for name in self.run["files"]:
             self._read(name)
@@ -101,17 +99,10 @@ class Record:
             return dict(arrays)
 
     def _read(self, name: str) -> bytes:
-        try:
-            content = (self.folder / name).read_bytes()
-        except OSError as error:
-            raise _damaged(self.folder, f"{name} cannot be read ({error.strerror})") from None
+        content = read_content(self.folder, name)
         if hashlib.sha256(content).hexdigest() != self.run["files"][name]:
-            raise _damaged(self.folder, f"{name} differs from its checksum in run.json")
+            raise DamagedRecord(self.folder, f"{name} differs from its checksum in run.json")
         return content
-
-
-def _damaged(folder: Path, why: str) -> InputError:
-    return InputError(f"{folder} is damaged: {why}; delete the folder and make the run again")
 
 
 def run_folder(results: Path, experiment: str, seed: int) -> Path:
@@ -120,15 +111,13 @@ def run_folder(results: Path, experiment: str, seed: int) -> Path:
 
 
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
-    """Write a record beside its place, flush it to the disk, and rename it there.
-
-    A record that is there already is replaced. What a killed process leaves is a folder whose
-    name begins with a dot, which no reader looks at.
+    """Write a record, whole or not at all; one that is there already is replaced.
 
     Parameters
     ----------
     folder : where the record shall lie
-    run : what run.json shall say; ``files``, the checksums, are added
+    run : what run.json shall say; ``files`` and ``checksum`` are added, the checksums of the other
+        files and of run.json itself
     contents : file name to content
 
     Raises
@@ -136,30 +125,10 @@ def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
     InputError : where the folder cannot be written
     """
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    run = run | {"files": checksums}
-    contents = contents | {"run.json": (json.dumps(run, indent=2, allow_nan=False) + "\n").encode()}
-    beside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    replaced = beside.with_suffix(".replaced")
-    try:
-        beside.mkdir(parents=True)
-        for name, content in contents.items():
-            with (beside / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.exists():
-            folder.rename(replaced)
-        beside.rename(folder)
-    except OSError as error:
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)
-        raise InputError(
-            f"cannot write the record {folder}: {error.strerror}; free space there, or give"
-            " another folder as the parameter results"
-        ) from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+    run = json.loads(json.dumps(run | {"files": checksums}, allow_nan=False))
+    run["checksum"] = sum_up(run)
+    text = json.dumps(run, indent=2) + "\n"
+    replace_folder(folder, contents | {"run.json": text.encode()})
     return Record(folder, run)
 
 
@@ -168,31 +137,43 @@ def read_record(folder: Path) -> Record | None:
 
     Raises
     ------
-    InputError : where run.json is there and cannot be understood
+    DamagedRecord : where run.json is not as it was written, or of another run
+    InputError : where it may not be read
     """
-    try:
-        run = json.loads((folder / "run.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    recover(folder)
+    if not folder.is_dir() or not any(folder.iterdir()):
         return None
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, f"run.json cannot be read ({error})") from None
-    needed = {"experiment", "seed", "parameters", "recipe_hash", "data", "files"}
-    if not isinstance(run, dict) or not needed <= run.keys():
-        raise _damaged(folder, "run.json is not the description of a run")
+    try:
+        run = json.loads(read_content(folder, "run.json"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(folder, f"run.json cannot be read ({error})") from None
+    check_description(folder, run)
     return Record(folder, run)
 
 
-def read_records(results: Path, experiment: str = "*") -> list[Record]:
-    """Return the checked records below a profile's results, by experiment and then by seed.
+def read_records(results: Path, experiment: str = "*") -> tuple[list[Record], list[DamagedRecord]]:
+    """Return what lies below a profile's results, by experiment and then by seed.
+
+    Returns
+    -------
+    The records that are as they were written, and what is wrong with the others
 
     Raises
     ------
-    InputError : naming the first record that is damaged
+    InputError : where a record may not be read
     """
-    folders = (f for f in Path(results).glob(f"{experiment}/seed-*") if _is_run(f))
-    records = (read_record(folder) for folder in folders)
-    found = [record.check() for record in records if record is not None]
-    return sorted(found, key=lambda record: (record.experiment, record.seed))
+    found, damaged = [], []
+    for folder in sorted(Path(results).glob(experiment)):
+        for old in folder.glob(".seed-*.old"):
+            recover(old.with_name(old.name[1:].partition(".")[0]))
+        for run in filter(_is_run, folder.glob("seed-*")):
+            try:
+                if (record := read_record(run)) is not None:
+                    found.append(record.check())
+            except DamagedRecord as error:
+                damaged.append(error)
+    found.sort(key=lambda record: (record.experiment, record.seed))
+    return found, sorted(damaged, key=str)
 
 
 def _is_run(folder: Path) -> bool:

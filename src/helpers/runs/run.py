@@ -12,6 +12,8 @@ import numpy as np
 
 from helpers import ROOT
 
+from .checkpoint import Checkpoint, remove_checkpoints
+from .orphans import die_with_parent
 from .recipe import Recipe, make_recipe
 from .record import Record, run_folder, write_record
 
@@ -33,11 +35,19 @@ PACKAGES = (
 
 
 class Run:
-    """One run of an experiment, from `begin` to `finish`."""
+    """One run of an experiment, from `begin` to `finish`.
+
+    Attributes
+    ----------
+    checkpoint : keeps the state of its training, for when the process is killed
+    """
 
     def __init__(self, experiment: str, recipe: Recipe):
+        die_with_parent()
         self.experiment = experiment
         self.recipe = recipe
+        self.folder = run_folder(ROOT / recipe.results, experiment, recipe.seed)
+        self.checkpoint = Checkpoint(self.folder)
         self.started = datetime.now(UTC)
         self.environment = describe_environment()
 
@@ -82,8 +92,9 @@ class Run:
             "peak_memory_bytes": _peak_memory_bytes(),
             "peak_gpu_memory_bytes": model.peak_gpu_memory_bytes,
         }
-        folder = run_folder(ROOT / self.recipe.results, self.experiment, self.recipe.seed)
-        return write_record(folder, run | about, contents)
+        record = write_record(self.folder, run | about, contents)
+        remove_checkpoints(self.folder)
+        return record
 
 
 def begin(experiment: str, values: Mapping) -> Run:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 
-from .batch import BatchError, has_gpu, make_run
+from .batch import BatchError
 from .comparison import Comparison, compare
+from .gpus import list_gpus
 from .parameters import list_experiments, unknown
 from .plan import Job
 from .recipe import make_recipe
 from .record import Record, read_record, run_folder
+from .worker import make_run
 
 
 def verify(folder: Path) -> Comparison:
@@ -67,7 +69,7 @@ def plan_repeat(record: Record, results: Path) -> Job:
         why = f"{record.experiment} has no {', '.join(sorted(gone))} any more" if gone else None
         raise _refuse(record, why or f"its parameters are not those of recipe {run['recipe_hash']}")
     device = run["environment"]["device"]
-    if device != "cpu" and not has_gpu():
+    if device != "cpu" and not list_gpus():
         raise InputError(
             f"{record.folder} cannot be repeated: it was made on {device}, and this machine has no"
             " GPU; repeat it where there is one"

@@ -1,0 +1,46 @@
+"""Claims on runs, so that two batches on the same results make each run once.
+
+A claim is a lock of the operating system on a file beside the record, held by the process that
+makes the run: whatever ends that process frees it. Between hosts this takes a file system whose
+locks reach all of them.
+"""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .files import writing
+
+
+@contextlib.contextmanager
+def claim(folder: Path) -> Iterator[bool]:
+    """Claim a run while the body lasts; give whether the claim is ours, False if it is another's.
+
+    Raises
+    ------
+    InputError : where no lock can be had
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            ours = False
+        except NotImplementedError:
+            raise OSError(errno.ENOLCK, "its file system has no locks") from None
+        else:
+            ours = True
+    try:
+        yield ours
+    finally:
+        if ours:
+            # Two could claim a file that is removed: it goes only when nothing is left to be made.
+            if (folder / "run.json").exists():
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            lock.release()
