@@ -160,6 +160,12 @@ def check_end(target: str, code: int, output: str) -> list[str]:
     return problems
 
 
+def end_problems(results: Results) -> list[str]:
+    """What is wrong with what lies there when all runs are finished."""
+    left = [f"left behind: {name}" for name in results.litter()]
+    return left + [f"no executed notebook: {name}" for name in results.without_notebook()]
+
+
 def measure(folder: Path, jobs: tuple[str, ...] = ("--jobs", "2")) -> tuple[Results, float]:
     """An undisturbed batch: its results and its seconds."""
     started = time.monotonic()
@@ -197,7 +203,7 @@ def survive(
                 problems.append(f"the next batch ended with {code}: {output[-1500:]}")
             elif results.bits() != reference.bits():
                 problems.append("other bits than an undisturbed batch")
-            problems += [f"left behind: {name}" for name in results.litter()]
+            problems += end_problems(results)
             shutil.rmtree(folder)
             results = Results(folder)
         if struck:
@@ -219,7 +225,7 @@ def survive_two(tally: Tally, reference: Results, seconds: float, folder: Path, 
         problems.append(f"the other batch ended with {code}: {output[-1500:]}")
     elif results.bits() != reference.bits():
         problems.append("other bits than an undisturbed batch")
-    problems += [f"left behind: {name}" for name in results.litter()]
+    problems += end_problems(results)
     if struck:
         tally.count(TWO, problems, moment)
     shutil.rmtree(folder, ignore_errors=True)
@@ -268,7 +274,7 @@ def survive_lost_worker(
         problems.append(f"the batch ended with {code}: {output[-1500:]}")
     elif results.bits() != reference.bits():
         problems.append("other bits than an undisturbed batch")
-    problems += [f"left behind: {name}" for name in results.litter()]
+    problems += end_problems(results)
     if struck:
         tally.count(LOST, problems, moment)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """What must hold after every fault, and the table of how often it did."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,16 @@ class Results:
             files = read_record(self.folder / name).run["files"]
             bits[name] = {file: files[file] for file in DECIDED}
         return bits
+
+    def without_notebook(self) -> list[str]:
+        """The finished runs whose executed notebook is not there or not whole."""
+        lost = []
+        for name in self.finished:
+            try:
+                json.loads((self.folder / f"{name}.ipynb").read_bytes())["cells"]
+            except (OSError, ValueError, KeyError):
+                lost.append(name)
+        return lost
 
     def litter(self) -> list[str]:
         """What lies there besides finished records, their notebooks and lock files."""

@@ -12,6 +12,7 @@ import errno
 import io
 import os
 import signal
+import uuid
 from pathlib import Path
 
 #: What happens at the chosen operation, and how the table calls it.
@@ -91,8 +92,9 @@ class Faults:
         """Count an operation and meet the fault if it is its turn; return the bytes to write."""
         if not path.startswith(self.root):
             return size
-        self.done.append(f"{name} {path.removeprefix(self.root)}")
-        if len(self.done) != self.at:
+        if self.fault != "short" or name == "write":
+            self.done.append(f"{name} {path.removeprefix(self.root)}")
+        if len(self.done) != self.at or (self.fault == "short" and name != "write"):
             if self.full and name in ("write", "mkdir", "fsync"):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             self.full = self.full and name not in ("unlink", "remove", "rmdir")
@@ -100,7 +102,7 @@ class Faults:
         if self.fault in ("kill", "power", "names"):
             self.die()
         if self.fault == "short":  # the next write fails
-            self.full = name == "write"
+            self.full = True
             return size // 2
         self.full = self.fault == "ENOSPC"
         code = getattr(errno, self.fault)
@@ -133,7 +135,7 @@ class Faults:
     def _rename(self, name: str, path, where: str, target, **options) -> None:
         new, replaced = self.absolute(target, options.get("dst_dir_fd")), None
         if os.path.isfile(new):
-            replaced = f"{self.root}.replaced-{os.getpid()}-{len(self.renamed)}"
+            replaced = f"{self.root}.replaced-{uuid.uuid4().hex}"
             self.real["link"](new, replaced)
         self.real[name](path, target, **options)
         self.renamed.append((where, new, replaced))

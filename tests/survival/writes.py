@@ -1,20 +1,19 @@
 """Every file operation of `helpers.runs` fails once in every way, or is the last before death."""
 
+import itertools
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers import InputError
 from helpers.runs.checkpoint import Checkpoint, remove_checkpoints
 from helpers.runs.claims import claim
 from helpers.runs.files import clear_leftovers, set_aside
-
-from helpers import InputError
 from helpers.runs.record import read_record, run_folder, write_record
 
 from .checks import Tally
@@ -31,7 +30,10 @@ ABOUT = {
 #: Larger than a buffer, so that a file is written in several operations.
 CONTENTS = {"history.csv": b"epoch\n1\n" * 4000, "predictions.npz": bytes(range(256)) * 100}
 
-#: How a child of ours ends that met a fault.
+#: Faults that end the process.
+DEADLY = ("kill", "power", "names")
+
+#: How what met a fault ended.
 PASSED, REFUSED, CRASHED = 0, 3, 4
 
 
@@ -77,8 +79,11 @@ def look_at_record(folder: Path) -> str | None:
 
 
 def save(folder: Path, version: str) -> None:
-    """Save a checkpoint."""
-    Checkpoint(folder).save(version.encode() * 5000)
+    """Save a checkpoint, in a run that is claimed and cleared as a worker does."""
+    with claim(folder) as ours:
+        assert ours
+        clear_leftovers(folder, "new", "old")
+        Checkpoint(folder).save(version.encode() * 5000)
 
 
 def look_at_checkpoint(folder: Path) -> str | None:
@@ -153,62 +158,59 @@ SEQUENCES = [
 ]
 
 
-def attempt(sequence: Sequence, root: Path, at: int, fault: str) -> tuple[int, int, str]:
-    """Act in a child process with a fault; return how it ended, operations, and last words."""
-    reader, writer = os.pipe()
-    sys.stdout.flush()
-    if (child := os.fork()) == 0:
-        code, words = CRASHED, ""
-        faults = Faults(root, at, fault)
+def attempt(sequence: Sequence, root: Path, at: int, fault: str) -> tuple[int, list[str], str]:
+    """Act with a fault; return how it ended, the operations, and the last words."""
+    words, ended = "", CRASHED
+    with Faults(root, at, fault) as faults:
         try:
-            with faults:
-                sequence.act(run_folder(root, "pathmnist_basic", 0))
-            code = PASSED
+            sequence.act(run_folder(root, "pathmnist_basic", 0))
+            ended = PASSED
         except InputError as error:
-            code, words = REFUSED, str(error)
-        except BaseException:
+            words, ended = str(error), REFUSED
+        except Exception:
             words = traceback.format_exc()
-        os.write(writer, f"{len(faults.done)}\n{words}".encode()[:60_000])
-        os._exit(code)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        count, _, words = file.read().partition("\n")
-    status = os.waitpid(child, 0)[1]
-    ended = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    return ended, int(count or 0), words
+    return ended, faults.done, words
 
 
-def break_at(sequence: Sequence, at: int, fault: str) -> tuple[list[str], bool]:
-    """Meet one fault and try again; return what is wrong, and whether the fault was met."""
+def die(sequence: Sequence, root: Path, at: int, fault: str) -> bool:
+    """Act in a child process that dies of the fault; return whether it did."""
+    if (child := os.fork()) == 0:
+        attempt(sequence, root, at, fault)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def break_at(sequence: Sequence, at: int, fault: str) -> list[str] | None:
+    """Meet one fault and try again; return what is wrong, or None if there is no such operation."""
     root = Path(tempfile.mkdtemp()).resolve()
     folder = run_folder(root, "pathmnist_basic", 0)
     problems = []
     try:
         sequence.prepare(folder)
-        ended, count, words = attempt(sequence, root, at, fault)
-        deadly = fault in ("kill", "power", "names")
-        if not deadly and count < at:
-            return [], False
-        if deadly and ended == PASSED:
-            return [], False
-        if ended != (-signal.SIGKILL if deadly else ended) or ended == CRASHED:
-            problems.append(f"ended with {ended}: {words[-700:]}")
-        elif ended == REFUSED and "\n" in words:
-            problems.append(f"more than a line: {words}")
+        if fault in DEADLY:
+            ended, words = None, ""
+            if not die(sequence, root, at, fault):
+                return None
+        else:
+            ended, done, words = attempt(sequence, root, at, fault)
+            if len(done) < at:
+                return None
+        if ended == CRASHED or "\n" in words:
+            problems.append(f"no line but {words[-700:]}")
         seen = sequence.look(folder)
         if seen not in sequence.allowed:
             problems.append(f"a reader sees {seen}")
         if ended == PASSED and seen != "new":
             problems.append(f"ended well, and a reader sees {seen}")
-        for _ in range(2):  # the same once more: what is left behind must not add up
-            attempt(sequence, root, at, fault)
+        if fault == "kill":  # the same once more: what is left behind must not add up
+            die(sequence, root, at, fault)
         ended, _, words = attempt(sequence, root, 0, fault)
         if ended != PASSED:
             problems.append(f"the next attempt ended with {ended}: {words[-700:]}")
         elif (seen := sequence.look(folder)) != "new":
             problems.append(f"after the next attempt a reader sees {seen}")
         left = [p.name for p in folder.parent.iterdir() if p != folder]
-        litter = [n for n in left if not n.endswith((".damaged", ".checkpoint"))]
+        litter = [n for n in left if not n.endswith((".damaged", ".checkpoint", ".lock"))]
         problems += [f"left behind: {name}" for name in litter]
     except Exception as error:
         problems.append(f"{type(error).__name__}: {error}")
@@ -216,16 +218,14 @@ def break_at(sequence: Sequence, at: int, fault: str) -> tuple[list[str], bool]:
         shutil.rmtree(root, ignore_errors=True)
         for spool in root.parent.glob(f"{root.name}.replaced-*"):
             spool.unlink()
-    return problems, True
+    return problems
 
 
 def survive(tally: Tally) -> None:
     """Break every sequence at every operation in every way."""
     for sequence in SEQUENCES:
         for fault, name in FAULTS.items():
-            at, met = 1, True
-            while met:
-                problems, met = break_at(sequence, at, fault)
-                if met:
-                    tally.count(f"{sequence.name}: {name}", problems, f"operation {at}")
-                at += 1
+            for at in itertools.count(1):
+                if (problems := break_at(sequence, at, fault)) is None:
+                    break
+                tally.count(f"{sequence.name}: {name}", problems, f"operation {at}")
