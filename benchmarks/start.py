@@ -10,8 +10,8 @@ from datetime import datetime
 from jupyter_client.manager import start_new_kernel
 from timing import Row, format_table, interleave
 
-from helpers.runs.batch import make_run
 from helpers.runs.plan import plan
+from helpers.runs.worker import make_run
 
 REPEATS = 3
 

@@ -1,6 +1,5 @@
 """Ablations: planned, made on a tiny data set by their own notebook, and shown."""
 
-import json
 import re
 import shutil
 
@@ -58,6 +57,12 @@ def execute(name, drawn=7, **parameters):
                 values |= parameters
 
 
+def edit(record, **changes):
+    """Write a record anew that says something else of its run."""
+    files = {name: (record.folder / name).read_bytes() for name in record.run["files"]}
+    write_record(record.folder, record.run | changes, files)
+
+
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory):
     """Two arms and the ablation, made."""
@@ -110,14 +115,13 @@ def test_a_variant_is_what_its_arm_would_be_with_that_parameter(jobs, tmp_path):
 
 
 def test_an_ablation_of_arms_that_were_made_anew_is_not_done(jobs):
-    path = jobs["pathmnist_pretrained"].folder / "run.json"
-    whole = path.read_text()
-    path.write_text(json.dumps(json.loads(whole) | {"recipe_hash": "another"}))
+    before = read_record(jobs["pathmnist_pretrained"].folder)
+    edit(before, recipe_hash="another")
     try:
         with pytest.raises(InputError, match="other pathmnist_pretrained to compare with"):
             jobs["ablation_pathmnist"].is_done()
     finally:
-        path.write_text(whole)
+        edit(before)
 
 
 def test_other_switches_are_another_recipe(jobs):
@@ -317,8 +321,7 @@ def test_an_ablation_of_other_runs_is_not_shown(results, monkeypatch):
     write_ablation(results, 0)
     folder = run_folder(results, "pathmnist_pretrained", 0)
     for seed in (0, 1, 2):
-        path = folder.with_name(f"seed-{seed}") / "run.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"recipe_hash": "another"}))
+        edit(read_record(folder.with_name(f"seed-{seed}")), recipe_hash="another")
     made_up.show(monkeypatch, results, "made_up")
     text = show_ablation("pathmnist").data
     assert "that of seed 0 had another pathmnist_pretrained. Delete it and make it anew" in text

@@ -15,10 +15,10 @@ import pytest
 from distributed import LocalCluster
 
 from helpers import ROOT
-from helpers.runs.batch import Outcome, make_run
 from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.plan import plan
 from helpers.runs.record import read_record, read_records
+from helpers.runs.worker import Outcome, make_run
 
 
 def helpers(*arguments: str) -> subprocess.CompletedProcess:

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from helpers import InputError
+from helpers.runs.integrity import DamagedRecord
+from helpers.runs.recipe import hash_parameters
 from helpers.runs.record import read_record, read_records, run_folder, write_record
 
 ABOUT = {
@@ -25,7 +27,7 @@ def folder(tmp_path):
 
 
 def test_a_record_reads_back(folder, tmp_path):
-    (record,), _ = read_records(tmp_path)
+    (record,) = read_records(tmp_path)
     assert (record.experiment, record.seed) == ("pathmnist_basic", 3)
     expected = pd.DataFrame({"epoch": [1], "train_loss": [0.25]})
     pd.testing.assert_frame_equal(record.history, expected)
@@ -37,7 +39,7 @@ def test_records_come_by_experiment_and_by_number(tmp_path):
     for name, seed in [("b", 2), ("a", 10), ("a", 9)]:
         about = ABOUT | {"experiment": name, "seed": seed}
         write_record(run_folder(tmp_path, name, seed), about, CONTENTS)
-    found = [(record.experiment, record.seed) for record in read_records(tmp_path)[0]]
+    found = [(record.experiment, record.seed) for record in read_records(tmp_path)]
     assert found == [("a", 9), ("a", 10), ("b", 2)]
 
 
@@ -71,35 +73,83 @@ def test_a_run_json_that_is_none_is_named(folder, content):
 
 def test_what_a_killed_writer_leaves_is_no_record(folder, tmp_path):
     folder.rename(folder.with_name(".seed-3-0123"))
-    assert read_records(tmp_path) == ([], [])
+    assert read_records(tmp_path) == []
     (tmp_path / "pathmnist_basic" / "seed-3").mkdir()
     assert read_record(folder) is None
-    assert read_records(tmp_path) == ([], [])
+    assert read_records(tmp_path) == []
 
 
-@pytest.mark.parametrize("step", ["open", "fsync", "rename"])
-def test_a_write_that_fails_leaves_the_old_record_and_nothing_else(
-    folder, tmp_path, monkeypatch, step
-):
-    def fail(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("name", ["run.json", "history.csv"])
+def test_every_flipped_bit_is_found(folder, name):
+    whole = (folder / name).read_bytes()
+    for place in range(0, len(whole) * 8, 7):
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        (folder / name).write_bytes(content)
+        try:
+            record = read_record(folder).check()
+        except DamagedRecord:
+            continue
+        # Only another kind of white space between the same words is none.
+        (folder / name).write_bytes(whole)
+        assert record.run == read_record(folder).run
 
-    renames = iter([False, True])
-    if step == "rename":  # the second rename: the old record is out of the way already
-        real = type(folder).rename
-        monkeypatch.setattr(
-            type(folder), "rename", lambda *a: fail() if next(renames, False) else real(*a)
-        )
-    elif step == "open":
-        monkeypatch.setattr(type(folder), "open", fail)
-    else:
-        monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(InputError, match="cannot write the record .*No space left"):
-        write_record(folder, ABOUT | {"profile": "new"}, CONTENTS)
-    monkeypatch.undo()
-    (record,), _ = read_records(tmp_path)
-    assert "profile" not in record.run
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["seed-3"]
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": {"epochs": 2}},
+        {"recipe_hash": "0"},
+        {"seed": 4},
+        {"train_seconds": 1},
+        {"checksum": "0"},
+    ],
+)
+def test_an_edit_by_hand_is_found(folder, change):
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DamagedRecord, match="run.json differs from its checksum"):
+        read_record(folder)
+
+
+def test_another_layout_of_run_json_is_no_damage(folder):
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert read_record(folder).check().seed == 3
+
+
+def test_of_a_record_without_a_checksum_the_parameters_have_one(folder):
+    path = folder / "run.json"
+    run = json.loads(path.read_text())
+    del run["checksum"]
+    run["recipe_hash"] = hash_parameters(run["parameters"])
+    path.write_text(json.dumps(run))
+    assert read_record(folder).seed == 3
+    path.write_text(json.dumps(run | {"parameters": {"epochs": 2}}))
+    with pytest.raises(DamagedRecord, match="run.json differs"):
+        read_record(folder)
+
+
+def test_a_record_in_the_place_of_another_is_found(folder):
+    folder.rename(folder.with_name("seed-4"))
+    with pytest.raises(DamagedRecord, match="seed-4 is damaged: it is that of pathmnist_basic s"):
+        read_record(folder.with_name("seed-4"))
+
+
+def test_a_record_that_lost_its_run_json_is_damaged(folder):
+    (folder / "run.json").unlink()
+    with pytest.raises(DamagedRecord, match="run.json cannot be read .No such file"):
+        read_record(folder)
+
+
+def test_damaged_records_are_left_out_only_where_someone_takes_them(folder, tmp_path):
+    write_record(run_folder(tmp_path, "pathmnist_basic", 4), ABOUT | {"seed": 4}, CONTENTS)
+    (folder / "metrics.csv").write_bytes(b"")
+    damaged = []
+    assert [record.seed for record in read_records(tmp_path, damaged=damaged)] == [4]
+    assert [error.folder for error in damaged] == [folder]
+    with pytest.raises(DamagedRecord):
+        read_records(tmp_path)
 
 
 def test_arrays_hold_no_pickle(folder):

@@ -3,9 +3,8 @@
 import pytest
 
 import made_up
-from helpers import InputError
-from helpers.report.provenance import COLUMNS, list_runs, show_runs
-from helpers.report.source import Source, read_shown
+from helpers.report.facts import show_build
+from helpers.report.provenance import COLUMNS, show_runs
 from helpers.runs.record import run_folder, write_record
 
 WEIGHTS = {"initialisation": "made up", "sha256": None, "official": False}
@@ -106,11 +105,37 @@ def test_ablations_stand_after_the_arms(results):
     assert rows[-1]["Epoch kept"] == "4, 2"
 
 
-def test_a_damaged_pretraining_run_is_named(results):
-    (write_start(results).folder / "weights.pt").write_bytes(b"")
-    source = Source("made_up", results, "0")
-    with pytest.raises(InputError, match="pretrain_supervised/seed-0 is damaged: weights.pt"):
-        list_runs(source, read_shown(source))
+def test_a_damaged_run_is_named_over_the_table_and_left_out_of_it(results, monkeypatch):
+    start = write_start(results)
+    start_from(start, results)
+    (start.folder / "weights.pt").write_bytes(b"")
+    (results / "pets_scratch/seed-1/run.json").write_text("{")
+    made_up.show(monkeypatch, results, "made_up")
+    rows = read_rows()
+    assert len(rows) == 18 - 1
+    seeds = [row["Seed"] for row in rows if row["Experiment"] == "pets_scratch"]
+    assert seeds == [
+        "{doc}`0 </runs/pets_scratch>`",
+        "{download}`2 </runs/pets_scratch-seed-2.ipynb>`",
+    ]
+    box = show_runs().data.partition("```{table}")[0]
+    assert box.startswith("```{warning}")
+    assert "pets_scratch seed 1 is left out: run.json cannot be read" in box
+    assert "pretrain_supervised seed 0 is left out: weights.pt differs" in box
+    assert "Left out" in show_build().data
+    assert "pretrain_supervised/seed-0" in show_build().data
+
+
+def test_a_book_of_whole_records_has_no_warning(results):
+    assert "warning" not in show_runs().data
+    assert "Left out" not in show_build().data
+
+
+@pytest.mark.parametrize("content", [b"", b'{"cells": [', b"[]", b"\xff"])
+def test_a_torn_notebook_is_none(results, content):
+    (results / "pets_scratch/seed-0.ipynb").write_bytes(content)
+    (row, *_) = [row for row in read_rows() if row["Experiment"] == "pets_scratch"]
+    assert row["Seed"] == "0"
 
 
 def test_what_a_sceptic_looks_for_is_told(results, monkeypatch):

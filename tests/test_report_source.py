@@ -3,8 +3,14 @@
 import pytest
 
 import made_up
-from helpers import InputError
-from helpers.report.source import Source, list_numbers, read_shown
+from helpers import ROOT, InputError
+from helpers.report.source import (
+    Source,
+    describe_damage,
+    list_damaged,
+    list_numbers,
+    read_shown,
+)
 from helpers.runs.record import write_record
 
 
@@ -34,7 +40,9 @@ def test_list_numbers(numbers, text):
 
 def test_missing_experiment_names_the_command(tmp_path):
     made_up.write_run(tmp_path, "paper", "pets_scratch", 0)
-    with pytest.raises(InputError, match="python -m helpers run --profile paper --seeds 0-4"):
+    with pytest.raises(
+        InputError, match="python -m helpers run --profile paper -p results=.* --seeds 0-4"
+    ):
         read_shown(Source("paper", tmp_path, "0-2"))
 
 
@@ -105,4 +113,24 @@ def test_records_of_an_earlier_version_are_refused(source):
         parameters = {k: v for k, v in record.run["parameters"].items() if k != "second_forward"}
         write_record(record.folder, record.run | {"parameters": parameters}, files)
     with pytest.raises(InputError, match="earlier version .* without the parameters second_forw"):
+        read_shown(source)
+
+
+def test_a_damaged_record_is_left_out_and_named_with_the_command_that_mends(source):
+    (source.results / "pets_scratch/seed-1/metrics.csv").write_text("")
+    assert [record.seed for record in read_shown(source)["pets_scratch"]] == [0, 2]
+    (error,) = list_damaged(source)
+    assert describe_damage(source, error) == (
+        "pets_scratch seed 1 is left out: metrics.csv differs from its checksum in run.json; to"
+        f" make it again: python -m helpers run -p results={source.results} --only pets_scratch"
+        " --seeds 1"
+    )
+    smoke = Source("smoke", ROOT / "results/smoke", "0")
+    assert "helpers run --profile smoke --only" in describe_damage(smoke, error)
+
+
+def test_of_an_experiment_with_damaged_records_alone_no_book_is_made(source):
+    for folder in (source.results / "pets_scratch").glob("seed-?"):
+        (folder / "metrics.csv").write_text("")
+    with pytest.raises(InputError, match="no runs of pets_scratch in"):
         read_shown(source)

@@ -31,9 +31,9 @@ def test_notebooks_are_copied_only_when_they_differ(source, tmp_path):
     before = page.stat().st_mtime_ns
     sphinx.copy_notebooks(shown, pages)
     assert page.stat().st_mtime_ns == before
-    shown["pets_scratch"][0].notebook.write_text('{"other": 1}')
+    shown["pets_scratch"][0].notebook.write_text('{"cells": []}')
     sphinx.copy_notebooks(shown, pages)
-    assert page.read_text() == '{"other": 1}'
+    assert page.read_text() == '{"cells": []}'
 
 
 def test_first_seed_with_a_notebook_is_shown(source, tmp_path):
@@ -147,6 +147,30 @@ def test_only_smoke_makes_runs(source, monkeypatch, tmp_path):
         names = [job.experiment for job in asked if job.experiment in made_up.EXPERIMENTS]
         assert len(names) == count
     assert {job.folder.parents[1] for job in asked} == {source.results}
+
+
+def test_what_is_damaged_is_named_and_neither_shown_nor_made(source, monkeypatch, tmp_path, capsys):
+    asked = []
+    monkeypatch.setattr("helpers.runs.batch.run_batch", asked.extend)
+    monkeypatch.setenv("REPORT_RESULTS", str(source.results))
+    monkeypatch.setenv("REPORT_PROFILE", "smoke")
+    (source.results / "pets_scratch/seed-1/metrics.csv").write_text("")
+    (source.results / "pretrain_supervised/seed-0").mkdir(parents=True)
+    (source.results / "pretrain_supervised/seed-0/run.json").write_text("{")
+    app = SimpleNamespace(srcdir=tmp_path)
+    sphinx.prepare(app, SimpleNamespace(html_theme_options={}))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("warning: pets_scratch seed 1 is left out: metrics.csv differs")
+    assert f"run --profile smoke -p results={source.results} --only pets_scratch" in lines[0]
+    made = {(job.experiment, job.recipe.seed) for job in asked}
+    assert {("pets_scratch", 0), ("pets_scratch", 2), ("pets_barlow_twins", 1)} <= made
+    assert not made & {("pets_scratch", 1), ("pretrain_supervised", 0), ("pets_supervised", 1)}
+    assert not (tmp_path / "runs/pets_scratch-seed-1.ipynb").exists()
+    before = app.report_fingerprint
+    shutil.rmtree(source.results / "pretrain_supervised")  # no number changes, but the warning
+    sphinx.prepare(app, SimpleNamespace(html_theme_options={}))
+    assert app.report_fingerprint != before
 
 
 def test_failed_runs_end_the_build_without_a_traceback(source, monkeypatch, tmp_path, capsys):

@@ -11,11 +11,11 @@ import pytest
 import made_up
 from helpers import ROOT, __main__
 from helpers.runs import verify
-from helpers.runs.batch import Outcome, make_run
 from helpers.runs.comparison import list_differences
 from helpers.runs.parameters import resolve
 from helpers.runs.plan import Job
 from helpers.runs.record import read_record, run_folder, write_record
+from helpers.runs.worker import Outcome, make_run
 
 
 def plan_job(results, experiment="pathmnist_basic", **overrides):

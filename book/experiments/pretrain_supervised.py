@@ -52,10 +52,7 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 
 # %%
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-steps = {"epochs": pretraining_epochs, "batch_size": batch_size, "second_forward": False}
-rates = {"backbone_lr": backbone_lr, "head_lr": head_lr, "weight_decay": weight_decay}
-rest = {"precision": precision, "seed": seed, "checkpoint": run.checkpoint}
-training = ex.fit(model, data, augmentation, **steps, **rates, **rest)
+training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
 report.plot_history(training.history)
 
 # %%

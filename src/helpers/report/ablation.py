@@ -144,14 +144,17 @@ def compare_variant(dataset: str, variant: Variant, metric: str, column: str) ->
 def show_ablation(dataset: str) -> Markdown:
     """Return what each switched choice does to the scores and conclusions of a data set."""
     source = Source.from_environment()
-    records = read_records(source.results, f"ablation_{dataset}")
+    records = read_records(source.results, f"ablation_{dataset}", [])
     shown = shown_records()
     if not records:
         return Markdown(_explain(dataset, "belongs to these runs", "Make it"))
     for record in records:
         for arm, origin in record.run["arms"].items():
             base = {part.seed: part for part in shown[arm]}.get(record.seed)
-            if base is None or base.origin != origin:
+            if base is None:
+                why = f"can be shown without {arm} seed {record.seed}, which it is compared with"
+                return Markdown(_explain(dataset, why, "Make it"))
+            if base.origin != origin:
                 why = f"was made from these runs: that of seed {record.seed} had another {arm}"
                 return Markdown(_explain(dataset, why, "Delete it and make it anew"))
     variants = read_variants(dataset, records)

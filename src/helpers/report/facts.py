@@ -10,7 +10,15 @@ from helpers.runs.parameters import read_defaults
 from helpers.runs.recipe import LOCATIONS
 from helpers.runs.record import Record
 
-from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
+from .source import (
+    ARMS,
+    DATASETS,
+    Source,
+    describe_data,
+    describe_seeds,
+    list_damaged,
+    shown_records,
+)
 
 
 def show_build() -> Markdown:
@@ -28,6 +36,7 @@ def show_build() -> Markdown:
         "Seeds": "; ".join(f"{DATASETS[name]}: {describe_seeds(name)}" for name in DATASETS),
         "Runs": f"{len(runs)} of the six experiments, made {days} in {_describe_duration(seconds)}"
         " of training and evaluation",
+        **_describe_damage(),
         "Commit of the runs": _join(map(_describe_commit, environments)),
         "Device": _join(run["device"] for run in environments),
         "Software": _join(
@@ -90,6 +99,12 @@ def _describe_changes() -> str:
     changes = list_changes([records[0] for records in shown_records().values()])
     listed = [f"`{name} = {' or '.join(values)}`" for name, values in changes.items()]
     return ", ".join(listed) or "nothing"
+
+
+def _describe_damage() -> dict[str, str]:
+    damaged = [error.folder for error in list_damaged(Source.from_environment())]
+    names = ", ".join(f"`{folder.parent.name}/{folder.name}`" for folder in damaged)
+    return {"**Left out: damaged records**": names} if damaged else {}
 
 
 def _describe_duration(seconds: float) -> str:

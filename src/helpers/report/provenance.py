@@ -1,10 +1,19 @@
 """All runs behind the book: where each came from, with links to its executed notebook."""
 
+import json
+
 from IPython.display import Markdown
 
 from helpers.runs.record import Record, read_records
 
-from .source import DATASETS, EXPERIMENTS, Source, shown_records
+from .source import (
+    DATASETS,
+    EXPERIMENTS,
+    Source,
+    describe_damage,
+    list_damaged,
+    shown_records,
+)
 
 #: Column to its alignment.
 COLUMNS = {
@@ -34,15 +43,12 @@ def list_runs(source: Source, shown: dict[str, list[Record]]) -> dict[str, list[
     -------
     The shown runs, the ablations beside them, and the pretraining runs that they started from
 
-    Raises
-    ------
-    InputError : naming a record that is damaged
     """
     runs = dict(shown)
     used = {record.run["weights"]["sha256"] for records in shown.values() for record in records}
-    for record in read_records(source.results, "ablation_*"):
+    for record in read_records(source.results, "ablation_*", []):
         runs.setdefault(record.experiment, []).append(record)
-    for record in read_records(source.results, "pretrain_*"):
+    for record in read_records(source.results, "pretrain_*", []):
         if record.run["files"]["weights.pt"] in used:
             runs.setdefault(record.experiment, []).append(record)
     return runs
@@ -52,7 +58,15 @@ def find_page(records: list[Record]) -> Record | None:
     """Return the run whose executed notebook is the page of its experiment: the first with one."""
     if records[0].experiment not in EXPERIMENTS:
         return None
-    return next((record for record in records if record.notebook.exists()), None)
+    return next(filter(has_notebook, records), None)
+
+
+def has_notebook(record: Record) -> bool:
+    """Return whether an executed notebook lies beside a record, and is whole."""
+    try:
+        return isinstance(json.loads(record.notebook.read_bytes())["cells"], list)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def name_notebook(record: Record) -> str:
@@ -61,13 +75,27 @@ def name_notebook(record: Record) -> str:
 
 
 def show_runs() -> Markdown:
-    """Return a table of all runs, each linked to its executed notebook where there is one."""
+    """Return a table of all runs, each linked to its executed notebook where there is one.
+
+    Over it stands a box with the damaged records that this book leaves out, if there are any.
+    """
     rows = []
     for records in list_runs(Source.from_environment(), shown_records()).values():
         page = find_page(records)
         rows += [_describe(record, record is page) for record in records]
     table = "\n".join(f"| {' | '.join(row)} |" for row in [COLUMNS, COLUMNS.values(), *rows])
-    return Markdown(f"```{{table}}\n:class: runs\n:align: left\n\n{table}\n```")
+    shown = f"```{{table}}\n:class: runs\n:align: left\n\n{table}\n```"
+    return Markdown("\n\n".join(filter(None, [warn_of_damage(), shown])))
+
+
+def warn_of_damage() -> str:
+    """Return a box that names the damaged records which the book leaves out; empty if none is."""
+    source = Source.from_environment()
+    lines = [f"- `{describe_damage(source, error)}`" for error in list_damaged(source)]
+    if not lines:
+        return ""
+    return "\n".join(["```{warning}", "No number of this book comes from these damaged records.",
+                      "", *lines, "```"])  # fmt: skip
 
 
 def _describe(record: Record, is_page: bool) -> list[str]:
@@ -96,7 +124,7 @@ def _link(record: Record, is_page: bool) -> str:
     # A leading slash is the book's own folder.
     if is_page:
         return f"{{doc}}`{record.seed} </runs/{record.experiment}>`"
-    if record.notebook.exists():
+    if has_notebook(record):
         return f"{{download}}`{record.seed} </runs/{name_notebook(record)}>`"
     return str(record.seed)
 

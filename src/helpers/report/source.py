@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from helpers import ROOT, InputError
+from helpers.runs.integrity import DamagedRecord
 from helpers.runs.parameters import PROFILES
 from helpers.runs.recipe import LOCATIONS, MODELS, ExperimentRecipe
 from helpers.runs.record import Record, read_records
@@ -55,18 +56,16 @@ class Source:
 
 
 def read_shown(source: Source) -> dict[str, list[Record]]:
-    """Return the checked records of the six experiments, each by seed.
+    """Return the checked records of the six experiments, each by seed, without the damaged ones.
 
     Raises
     ------
-    InputError : naming the experiments without a record, a damaged record, or an experiment
-        whose seeds or a data set whose arms cannot stand in one table
+    InputError : naming the experiments without a record, or an experiment whose seeds or a data
+        set whose arms cannot stand in one table
     """
-    shown = {name: read_records(source.results, name) for name in EXPERIMENTS}
+    shown = {name: read_records(source.results, name, []) for name in EXPERIMENTS}
     if missing := [name for name, records in shown.items() if not records]:
-        known = (PROFILES / f"{source.profile}.yaml").exists()
-        what = f"--profile {source.profile}" if known else f"-p results={source.results}"
-        command = f"python -m helpers run {what} --seeds 0-4"
+        command = f"python -m helpers run {_name_profile(source)} --seeds 0-4"
         raise InputError(
             f"no runs of {', '.join(missing)} in {source.results}; make them with: {command}"
         )
@@ -82,6 +81,28 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
                 f" ({listed}); delete the runs that do not belong"
             )
     return shown
+
+
+def list_damaged(source: Source) -> list[DamagedRecord]:
+    """Return what is wrong with the damaged records of a source, which the book leaves out."""
+    damaged: list[DamagedRecord] = []
+    read_records(source.results, damaged=damaged)
+    return damaged
+
+
+def describe_damage(source: Source, error: DamagedRecord) -> str:
+    """Return in a line that a record is left out, why, and the command that makes it again."""
+    experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
+    command = f"python -m helpers run {_name_profile(source)} --only {experiment} --seeds {seed}"
+    return f"{experiment} seed {seed} is left out: {error.why}; to make it again: {command}"
+
+
+def _name_profile(source: Source) -> str:
+    known = (PROFILES / f"{source.profile}.yaml").exists()
+    elsewhere = source.results != ROOT / "results" / source.profile
+    words = [f"--profile {source.profile}"] * known
+    words += [f"-p results={source.results}"] * (elsewhere or not known)
+    return " ".join(words)
 
 
 def _refuse_mixture(folder: Path, records: list[Record]) -> None:

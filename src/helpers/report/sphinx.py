@@ -8,7 +8,7 @@ stand-in data, and marks the pages that execute as outdated when a record has ch
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,8 +20,16 @@ from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.record import Record
 
 from . import mathml
-from .provenance import find_page, list_runs, name_notebook
-from .source import ARMS, DATASETS, EXPERIMENTS, Source, read_shown
+from .provenance import find_page, has_notebook, list_runs, name_notebook
+from .source import (
+    ARMS,
+    DATASETS,
+    EXPERIMENTS,
+    Source,
+    describe_damage,
+    list_damaged,
+    read_shown,
+)
 
 BANNER = (
     "Made from {made_from}, not from {titles} as published: the numbers of this book show that the"
@@ -47,27 +55,35 @@ def prepare(app: Sphinx, config) -> None:
     """Make what the pages need, or stop the build with one line that says what is missing."""
     source = Source.from_environment()
     try:
+        damaged = list_damaged(source)
+        for error in damaged:
+            # No warning of Sphinx: with -W, the rest of the book would count as failed.
+            print(f"warning: {describe_damage(source, error)}", file=sys.stderr)
         if source.profile == "smoke":
-            make_runs(source)
+            make_runs(source, {error.folder for error in damaged})
         shown = read_shown(source)
         runs = list_runs(source, shown)
     except InputError as error:
         _stop(f"error: {error}", 2)
     copy_notebooks(runs, Path(app.srcdir) / "runs")
     config.html_theme_options["announcement"] = write_banner(shown)
-    app.report_fingerprint = fingerprint(source, runs)
+    app.report_fingerprint = fingerprint(source, runs, damaged)
 
 
-def make_runs(source: Source) -> None:
-    """Make the runs of the smoke profile that are missing; other profiles may take hours."""
+def make_runs(source: Source, damaged: Set[Path]) -> None:
+    """Make the runs of the smoke profile that are missing; other profiles may take hours.
+
+    What is damaged stays as it is, and what needs it is not made.
+    """
     from helpers.runs.batch import BatchError, run_batch
     from helpers.runs.parameters import parse_seeds
     from helpers.runs.plan import plan
 
     elsewhere = source.results != ROOT / "results" / source.profile
     overrides = {"results": str(source.results)} if elsewhere else {}
+    jobs = plan(source.profile, parse_seeds(source.seeds), overrides=overrides)
     try:
-        run_batch(plan(source.profile, parse_seeds(source.seeds), overrides=overrides))
+        run_batch([job for job in jobs if not damaged & {job.folder, *job.needs}])
     except BatchError as error:
         _stop(str(error), 1)
 
@@ -100,7 +116,7 @@ def _name_notebooks(runs: dict[str, list[Record]]) -> Iterator[tuple[str, bytes]
             content = page.notebook.read_bytes() if page else _explain_absence(experiment)
             yield f"{experiment}.ipynb", content
         for record in records:
-            if record is not page and record.notebook.exists():
+            if record is not page and has_notebook(record):
                 yield name_notebook(record), record.notebook.read_bytes()
 
 
@@ -130,7 +146,9 @@ def write_banner(shown: dict[str, list[Record]]) -> str:
     return BANNER.format(made_from=" and ".join(sources), titles=titles)
 
 
-def fingerprint(source: Source, runs: dict[str, list[Record]]) -> str:
+def fingerprint(
+    source: Source, runs: dict[str, list[Record]], damaged: Iterable[InputError] = ()
+) -> str:
     """Return a hash of all that the executed pages are made from: records, code, reference data."""
     package = ROOT / "src" / "helpers"
     # The notebooks hold the study's values, which the pages compare with those of the runs.
@@ -138,8 +156,9 @@ def fingerprint(source: Source, runs: dict[str, list[Record]]) -> str:
     code = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     reference = sorted((package / "report" / "reference").iterdir())
     records = [record for group in runs.values() for record in group]
-    there = [record.notebook.exists() for record in records]  # else there is nothing to link to
-    digest = hashlib.sha256(f"{source.profile} {source.results} {there}".encode())
+    there = [has_notebook(record) for record in records]  # else there is nothing to link to
+    told = [str(error) for error in damaged]
+    digest = hashlib.sha256(f"{source.profile} {source.results} {there} {told}".encode())
     for path in [*code, *reference, *(record.folder / "run.json" for record in records)]:
         digest.update(path.read_bytes())  # run.json holds the checksums of the other files
     return digest.hexdigest()

@@ -10,14 +10,20 @@ from .recipe import hash_parameters
 
 
 class DamagedRecord(InputError):  # noqa: N818
-    """A record that is not as it was written, or not in its place; `folder` is where it lies."""
+    """A record that is not as it was written, or not in its place.
+
+    Attributes
+    ----------
+    folder : where it lies
+    why : what is wrong with it
+    """
 
     def __init__(self, folder: Path, why: str):
         super().__init__(
             f"{folder} is damaged: {why}; `python -m helpers run` sets it aside and makes the run"
             " again"
         )
-        self.folder = folder
+        self.folder, self.why = folder, why
 
 
 def read_content(folder: Path, name: str) -> bytes:

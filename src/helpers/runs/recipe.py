@@ -102,6 +102,13 @@ class SupervisedPretrainingRecipe(PretrainingRecipe):
     augment_probability: Probability
     rotation_degrees: float = Field(ge=0, le=180)
 
+    @property
+    def training(self) -> dict:
+        """As of an experiment."""
+        names = {"batch_size", "backbone_lr", "head_lr", "weight_decay", "precision", "seed"}
+        steps = {"epochs": self.pretraining_epochs, "second_forward": False}
+        return steps | self.model_dump(include=names)
+
 
 class BarlowTwinsRecipe(PretrainingRecipe):
     """Parameters of Barlow Twins pretraining."""

@@ -151,29 +151,32 @@ def read_record(folder: Path) -> Record | None:
     return Record(folder, run)
 
 
-def read_records(results: Path, experiment: str = "*") -> tuple[list[Record], list[DamagedRecord]]:
-    """Return what lies below a profile's results, by experiment and then by seed.
+def read_records(
+    results: Path, experiment: str = "*", damaged: list[DamagedRecord] | None = None
+) -> list[Record]:
+    """Return the checked records below a profile's results, by experiment and then by seed.
 
-    Returns
-    -------
-    The records that are as they were written, and what is wrong with the others
+    Parameters
+    ----------
+    damaged : takes what is wrong with the records that are left out; if None, none is left out
 
     Raises
     ------
+    DamagedRecord : for the first record that is damaged, if `damaged` is None
     InputError : where a record may not be read
     """
-    found, damaged = [], []
-    for folder in sorted(Path(results).glob(experiment)):
-        for old in folder.glob(".seed-*.old"):
-            recover(old.with_name(old.name[1:].partition(".")[0]))
-        for run in filter(_is_run, folder.glob("seed-*")):
-            try:
-                if (record := read_record(run)) is not None:
-                    found.append(record.check())
-            except DamagedRecord as error:
-                damaged.append(error)
-    found.sort(key=lambda record: (record.experiment, record.seed))
-    return found, sorted(damaged, key=str)
+    for old in Path(results).glob(f"{experiment}/.seed-*.old"):
+        recover(old.with_name(old.name[1:].partition(".")[0]))
+    found = []
+    for folder in sorted(filter(_is_run, Path(results).glob(f"{experiment}/seed-*"))):
+        try:
+            if (record := read_record(folder)) is not None:
+                found.append(record.check())
+        except DamagedRecord as error:
+            if damaged is None:
+                raise
+            damaged.append(error)
+    return sorted(found, key=lambda record: (record.experiment, record.seed))
 
 
 def _is_run(folder: Path) -> bool:
