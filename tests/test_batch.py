@@ -1,24 +1,18 @@
 """Real batches, with real kernels, on the embedded data: the command line from outside."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jupytext
 import numpy as np
-import psutil
 import pytest
 from distributed import LocalCluster
 
 from helpers import ROOT
 from helpers.runs.parameters import NOTEBOOKS
-from helpers.runs.plan import plan
 from helpers.runs.record import read_record, read_records
-from helpers.runs.worker import Outcome, make_run
 
 
 def helpers(*arguments: str) -> subprocess.CompletedProcess:
@@ -37,7 +31,7 @@ ALL = ["--only", "pathmnist_*", "--seeds", "0", "-p", "pretraining_epochs=1"]
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     """A batch of three experiments and the pretraining that one of them starts from."""
-    results = tmp_path_factory.mktemp("a batch, smoke") / "smoke"
+    results = tmp_path_factory.mktemp("a bätch, smoke") / "smoke"
     done = helpers("run", *ALL, *short(results))
     assert done.returncode == 0, done.stderr
     assert "all 4 runs are there" in done.stdout
@@ -128,7 +122,8 @@ def test_bad_data_gives_one_line_exit_code_2_and_no_record(failed):
     assert "pathmnist.npz is not PathMNIST as published" in errors[0]
     assert "Traceback" not in done.stdout + done.stderr
     assert read_records(folder / "mine") == []
-    assert not [p for p in (folder / "mine").rglob("*") if p.name.startswith(".")]
+    dotted = {p.name for p in (folder / "mine").rglob("*") if p.name.startswith(".")}
+    assert dotted == {".seed-0.lock", ".seed-1.lock"}
 
 
 def test_status_tells_what_failed_and_why(failed):
@@ -137,18 +132,22 @@ def test_status_tells_what_failed_and_why(failed):
     assert lines[0].split()[:4] == ["pathmnist_basic", "seed", "0", "failed"]
     assert "InputError: " in lines[0]
     assert "is not PathMNIST as published" in lines[0]
-    assert lines[-1] == "0 done, 0 missing, 2 failed"
+    assert lines[1].startswith("    Cell In[")
+    assert any("load_data" in line for line in lines[2:4])
+    assert "\x1b" not in "".join(lines)
+    assert lines[-1] == "0 done, 0 missing, 2 failed, 0 damaged"
 
 
 def test_status_tells_what_is_done_missing_and_damaged(results, tmp_path):
     words = ["status", "--only", "pathmnist_b*", "--seeds", "0-1", *short(results)]
-    assert helpers(*words).stdout.splitlines()[-1] == "1 done, 1 missing, 0 failed"
+    assert helpers(*words).stdout.splitlines()[-1] == "1 done, 1 missing, 0 failed, 0 damaged"
     damaged = results / "pathmnist_mixup" / "seed-0" / "metrics.csv"
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-3])
     answer = helpers("status", "--only", "pathmnist_m*", "--seeds", "0", *short(results)).stdout
     damaged.write_bytes(whole)
     assert "is damaged: metrics.csv differs from its checksum" in answer
+    assert answer.splitlines()[-1] == "0 done, 0 missing, 0 failed, 1 damaged"
 
 
 SWITCH = "switches=[{'experiment': 'pets_scratch', 'lr': 1.0}]"
@@ -180,27 +179,3 @@ def test_bad_input_gives_one_line_and_exit_code_2(words, message):
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
-
-
-def test_a_run_is_not_tried_where_one_that_it_needs_has_failed():
-    *arms, ablation = plan("smoke", [0], "ablation_pets")
-    outcomes = [Outcome(arms[0], 9.0), Outcome(arms[1], 1.0, "InputError", "no such file")]
-    outcome = make_run(ablation, 1, outcomes)
-    assert (outcome.kind, outcome.message, outcome.seconds) == ("InputError", "no such file", 0)
-
-
-def test_ctrl_c_stops_cleanly(tmp_path):
-    words = ["run", "--only", "pathmnist_b*", "--seeds", "0", *short(tmp_path / "smoke")]
-    command = [sys.executable, "-m", "helpers", *words]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "smoke/pathmnist_basic/seed-0.ipynb").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    group = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)
-    assert "the same command goes on" in process.communicate()[1].decode()
-    assert process.returncode == 130
-    _, alive = psutil.wait_procs(group, timeout=30)
-    assert not alive  # no worker and no kernel outlives the batch
-    assert read_records(tmp_path / "smoke") == []

@@ -6,6 +6,7 @@ from helpers.experiment.models import make_model
 from helpers.experiment.pretraining import barlow_twins_loss, fit_barlow_twins, make_projector
 from helpers.experiment.views import draw_view
 from helpers.experiment.weights import load_weights
+from test_training import Memory
 
 
 def loss_by_loops(first: np.ndarray, second: np.ndarray, weight: float) -> float:
@@ -76,3 +77,20 @@ def test_same_seed_same_bits(stripes):
         result = fit_barlow_twins(model, stripes, [16, 16], 0.0051, 1, 48, 1e-3, 1e-6, "float32", 3)
         histories.append(result.history)
     assert histories[0].equals(histories[1])
+
+
+def test_a_pretraining_that_is_killed_goes_on_to_the_same_bits(stripes):
+    def pretrain(checkpoint=None):
+        model = make_model("resnet18", "random", stripes, "nowhere", "train", 3)
+        arguments = [16, 16], 0.0051, 3, 48, 1e-3, 1e-6, "float32", 3
+        return model, fit_barlow_twins(model, stripes, *arguments, checkpoint=checkpoint)
+
+    whole, expected = pretrain()
+    memory = Memory(1, 3)
+    for _ in memory.deaths:
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(memory)
+    model, result = pretrain(memory)
+    assert memory.epoch == 3
+    assert result.history.equals(expected.history)
+    assert model.pack_backbone() == whole.pack_backbone()

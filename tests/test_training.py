@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from helpers import metrics
-from helpers.experiment import training
+from helpers.experiment import resuming, training
 from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.corruptions import corrupt
 from helpers.experiment.data import Data, Split
@@ -16,6 +16,21 @@ from helpers.experiment.training import fit, mixed_loss
 
 PLAIN = Augmentation(0.0, 0.0, 0.0)
 FULL = Augmentation(0.4, 20.0, 0.3)
+
+
+class Memory:
+    """A checkpoint that lets a training die after some of its epochs."""
+
+    def __init__(self, *deaths):
+        self.epoch, self.deaths, self.content = 0, deaths, None
+
+    def load(self):
+        return self.content
+
+    def save(self, content):
+        self.content, self.epoch = bytes(content), self.epoch + 1
+        if self.epoch in self.deaths:
+            raise KeyboardInterrupt
 
 
 def train(data, augmentation=PLAIN, epochs=6, lr=1e-3, seed=0, second=False, **others):
@@ -68,6 +83,68 @@ def test_same_seed_same_bits(stripes):
     assert not torch.equal(first.network.fc.weight, other.network.fc.weight)
     logits = [evaluate(model, stripes, {"blur": [0.5]}).logits for model in (first, second)]
     np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize("batch_norm", ["train", "affine_frozen"])
+def test_a_training_that_is_killed_goes_on_to_the_same_bits(stripes, capsys, batch_norm):
+    others = {"second": True, "batch_norm": batch_norm}
+    whole, expected = train(stripes, FULL, 4, **others)
+    memory = Memory(1, 3, 4)
+    for epoch in memory.deaths:
+        with pytest.raises(KeyboardInterrupt):
+            train(stripes, FULL, 4, **others, checkpoint=memory)
+        assert memory.epoch == epoch  # no epoch is made twice
+    model, result = train(stripes, FULL, 4, **others, checkpoint=memory)
+    assert capsys.readouterr().out.splitlines()[-1] == "training goes on after epoch 4"
+    assert memory.epoch == 4
+    assert result.history.equals(expected.history)
+    assert result.best_epoch == expected.best_epoch
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+
+
+def test_seconds_are_those_of_all_processes(stripes, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(resuming.time, "perf_counter", lambda: 100.0 * next(clock))
+    memory = Memory(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(stripes, epochs=2, checkpoint=memory)
+    _, result = train(stripes, epochs=2, checkpoint=memory)
+    assert result.seconds == 100 + 200  # until the save; until the second one and the end
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": 1}, {"lr": 2e-3}, {"augmentation": PLAIN}, {"batch_norm": "frozen"}, "data"]
+)
+def test_the_state_of_another_training_is_not_taken_up(stripes, capsys, other):
+    memory = Memory(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(stripes, FULL, 2, checkpoint=memory)
+    if other == "data":
+        stripes.train.images[0, 0, 0, 0] += 1
+    arguments = {"augmentation": FULL} | (other if other != "data" else {})
+    _, result = train(stripes, epochs=2, checkpoint=memory, **arguments)
+    assert "is of another training: training starts anew" in capsys.readouterr().out
+    assert result.history.equals(train(stripes, epochs=2, **arguments)[1].history)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK cut short", b"\x80\x02cos\nsystem\n."])
+def test_a_state_that_is_none_is_dropped(stripes, capsys, content):
+    memory = Memory()
+    memory.content = content
+    _, result = train(stripes, epochs=1, checkpoint=memory)
+    assert "the checkpoint is not one" in capsys.readouterr().out
+    assert len(result.history) == 1
+
+
+def test_the_last_state_is_only_what_came_of_the_training(stripes):
+    memory = Memory(1, 2)
+    sizes = []
+    for _ in memory.deaths:
+        with pytest.raises(KeyboardInterrupt):
+            train(stripes, epochs=2, checkpoint=memory)
+        sizes.append(len(memory.content))
+    assert sizes[1] < 0.4 * sizes[0]  # no optimizer any more
 
 
 def test_the_best_validation_model_is_kept(stripes, monkeypatch):

@@ -1,0 +1,161 @@
+"""Real batches that are killed, stopped or doubled: what they leave, and that no bit differs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from helpers import ROOT
+from helpers.runs.files import list_beside
+from helpers.runs.record import read_record, read_records, run_folder
+
+SMALL = ["--only", "pathmnist_mixup", "-p", "epochs=6", "-p", "image_size=16"]
+SMALL += ["-p", "batch_size=64", "-p", "corruptions={'blur': [0.5]}"]
+
+
+def start(results, *words):
+    """Start a batch in a session of its own."""
+    command = [sys.executable, "-m", "helpers", "run", *SMALL, "-p", f"results={results}", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+
+
+def finish(process, code=0):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    return out, err
+
+
+def wait_for(condition, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def place(results, seed=0):
+    return run_folder(results, "pathmnist_mixup", seed)
+
+
+def in_training(results, seed=0):
+    return list_beside(place(results, seed), "checkpoint")
+
+
+def check(results, undisturbed, *seeds):
+    """The records are whole, with the bits of the undisturbed ones, and nothing else is left."""
+    assert [record.seed for record in read_records(results)] == list(seeds)
+    for seed in seeds:
+        assert read_record(place(results, seed)).run["files"] == undisturbed[seed]
+    names = {path.name for path in place(results).parent.iterdir()}
+    assert names == {f"seed-{seed}{end}" for seed in seeds for end in ("", ".ipynb")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Checksums of the files of two runs that nothing happened to."""
+    results = tmp_path_factory.mktemp("undisturbed")
+    finish(start(results, "--seeds", "0-1"))
+    return [read_record(place(results, seed)).run["files"] for seed in (0, 1)]
+
+
+def test_a_batch_that_is_killed_leaves_no_process_and_goes_on_to_the_same_bits(
+    tmp_path, undisturbed
+):
+    results = tmp_path / "größer und schöner"
+    batch = start(results, "--seeds", "0")
+    wait_for(lambda: in_training(results))
+    family = psutil.Process(batch.pid).children(recursive=True)
+    assert any("ipykernel" in " ".join(process.cmdline()) for process in family)
+    batch.kill()
+    batch.communicate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert read_records(results) == []
+    out, _ = finish(start(results, "--seeds", "0"))
+    assert "all 1 runs are there" in out
+    check(results, undisturbed, 0)
+    assert "training goes on after epoch" in place(results).with_suffix(".ipynb").read_text()
+
+
+def test_ctrl_c_stops_at_once_and_tells_what_is_done(tmp_path, undisturbed):
+    batch = start(tmp_path, "--seeds", "0-1", "--jobs", "1")
+    wait_for(lambda: place(tmp_path, 0).exists() and in_training(tmp_path, 1))
+    family = psutil.Process(batch.pid).children(recursive=True)
+    started = time.monotonic()
+    batch.send_signal(signal.SIGINT)
+    _, err = finish(batch, 130)
+    assert time.monotonic() - started < 10
+    assert "1 of 2 runs are done\nstopped; the same command goes on with what is missing" in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+    finish(start(tmp_path, "--seeds", "0-1"))
+    check(tmp_path, undisturbed, 0, 1)
+
+
+def test_two_batches_share_the_work(tmp_path, undisturbed):
+    batches = [start(tmp_path, "--seeds", "0-1", "--jobs", "1") for _ in range(2)]
+    out = [finish(batch)[0] for batch in batches]
+    assert all("all 2 runs are there" in text for text in out)
+    seconds = [
+        float(line.split()[-2]) for text in out for line in text.splitlines() if " done " in line
+    ]
+    assert sorted(each > 1 for each in seconds) == [False, False, True, True]
+    check(tmp_path, undisturbed, 0, 1)
+
+
+def test_what_a_killed_batch_was_making_another_takes_over(tmp_path, undisturbed):
+    first = start(tmp_path, "--seeds", "0")
+    wait_for(lambda: in_training(tmp_path))
+    second = start(tmp_path, "--seeds", "0")
+    line = second.stdout.readline()
+    while "another batch" not in line:
+        line = second.stdout.readline()
+    first.kill()
+    first.communicate()
+    finish(second)
+    check(tmp_path, undisturbed, 0)
+
+
+def test_a_cluster_that_loses_a_worker_finishes_all_runs_once(tmp_path, undisturbed):
+    address = tmp_path / "scheduler.json"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0"]
+    command += ["--no-dashboard", "--scheduler-file", str(address), "--host", "127.0.0.1"]
+    cluster = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)]
+    wait_for(address.exists)
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-dashboard", "--no-nanny"]
+    command += ["--nthreads", "1", "--scheduler-file", str(address)]
+    workers = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    try:
+        tcp = wait_for(lambda: read_address(address))
+        batch = start(tmp_path / "results", "--seeds", "0-1", "--scheduler", tcp)
+        wait_for(lambda: any(in_training(tmp_path / "results", seed) for seed in (0, 1)))
+        lost = next(w for w in workers if psutil.Process(w.pid).children(recursive=True))
+        kernels = psutil.Process(lost.pid).children(recursive=True)
+        lost.kill()
+        _, alive = psutil.wait_procs(kernels, timeout=10)
+        assert not alive
+        out, _ = finish(batch)
+        assert "all 2 runs are there" in out
+    finally:
+        for process in [*workers, *cluster]:
+            process.kill()
+            process.wait()
+    check(tmp_path / "results", undisturbed, 0, 1)
+
+
+def read_address(path):
+    try:
+        return json.loads(path.read_text())["address"]
+    except ValueError:  # still being written
+        return None
