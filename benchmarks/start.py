@@ -1,6 +1,7 @@
-"""Seconds from asking for a run until its notebook has imported all: kernel start and imports."""
+"""Seconds from asking for a run until its notebook asks for the data: kernel start and imports."""
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ import time
 from datetime import datetime
 
 from jupyter_client.manager import start_new_kernel
+from jupyter_client.provisioning import KernelProvisionerFactory
 from timing import Row, format_table, interleave
 
 from helpers.runs.plan import plan
@@ -33,6 +35,7 @@ def time_start() -> float:
 
 def start_bare() -> None:
     """Start a kernel that answers, then import torch in a process of its own."""
+    KernelProvisionerFactory.instance().default_provisioner_name = "local-provisioner"
     manager, client = start_new_kernel()
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -40,11 +43,19 @@ def start_bare() -> None:
 
 
 def measure() -> list[Row]:
-    """Return a row; the bound is a bare kernel and ``import torch``."""
-    starts = []
-    ways = {"ours": lambda: starts.append(time_start()), "bare": start_bare}
+    """Return two rows; the bound is a bare kernel and ``import torch``.
+
+    As a worker of a batch does, this process makes one run after the other. The first waits for
+    the server of kernels to start and import; it has a row of its own.
+    """
+    first, later = time_start(), []
+    ways = {"ours": lambda: later.append(time_start()), "bare": start_bare}
     bound = interleave(ways, REPEATS)["bare"]
-    return [Row("start of a run", "s", sorted(starts)[REPEATS // 2], None, bound, "≤ 4 s")]
+    every = statistics.median([first, *later])
+    return [
+        Row("start of a run, median of a worker's", "s", every, None, bound, "≤ 4 s"),
+        Row("start of a worker's first run", "s", first, None, bound),
+    ]
 
 
 if __name__ == "__main__":

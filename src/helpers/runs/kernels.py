@@ -35,7 +35,7 @@ class Server:
         self.link, theirs = socket.socketpair()
         self.replies = self.link.makefile()
         self.lock = threading.Lock()
-        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
+        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
         with theirs:
             # A session of its own: Ctrl-C is for the process that started the server.
             self.process = subprocess.Popen(
@@ -201,6 +201,8 @@ def become_kernel(arguments: list[str], cwd: str, env: dict[str, str], parent: i
 
 def main(descriptor: str) -> None:
     """Serve on the socket of this number."""
+    if Path(sys.path[0]) == Path.cwd():  # as ipykernel_launcher does
+        del sys.path[0]
     load("ipykernel.kernelapp")
     parent = os.getpid()
     request = serve(socket.socket(fileno=int(descriptor)))
