@@ -106,17 +106,17 @@ class Tiny(torch.nn.Module):
 warnings.simplefilter("ignore")
 torch.set_num_threads(1)
 used = next(line for line in open("/proc/self/status") if line.startswith("VmData"))
-limit = int(used.split()[1]) * 1024 + 400 * 2**20
+limit = int(used.split()[1]) * 1024 + 300 * 2**20
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 try:
-    np.ones(600 * 2**20, np.uint8)
+    np.ones(384 * 2**20, np.uint8)
 except MemoryError:
     pass
 else:
     raise SystemExit("the limit does not hold")
-shape = (48 * 1024, 3, 64, 64)
+shape = (32 * 1024, 3, 64, 64)
 part = np.arange(512 * 3 * 64 * 64).astype(np.uint8).reshape(512, *shape[1:])
-images = torch.from_numpy(cache_images(Path(sys.argv[1]), shape, [part] * 96))
+images = torch.from_numpy(cache_images(Path(sys.argv[1]), shape, [part] * 64))
 whole = Split(images, torch.arange(len(images)) % 3)
 few = Split(images[-512:], whole.labels[-512:])
 data = Data("large", False, ("a", "b", "c"), whole, few, whole)
@@ -131,7 +131,7 @@ assert ex.evaluate(model, data, {"brightness": [0.5]}).logits.shape == (2, len(i
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_a_set_larger_than_the_memory_is_trained_on_and_evaluated(tmp_path):
-    """600 MB of images, with 400 MB for the network and all else."""
+    """384 MB of images, with 300 MB for the network and all else."""
     command = [sys.executable, "-c", LARGE, str(tmp_path / "large.npy")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

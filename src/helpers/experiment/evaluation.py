@@ -108,14 +108,15 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
 def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
     """Return the logits float16 (P, N, C) of a split under P conditions."""
     order = torch.arange(len(split.labels), device=model.device)
-    batches = []
+    shape = (len(conditions), len(order), model.head.out_features)
+    logits = torch.empty(shape, dtype=torch.float16, device=model.device)
     progress = tqdm(total=len(order) * len(conditions), desc="evaluate", unit="image", leave=False)
-    for _, images in gather(split.images, order, BATCH_SIZE):
-        logits = [model(corrupt(images, *condition)) for condition in conditions]
-        batches.append(torch.stack(logits).half())
+    for index, images in gather(split.images, order, BATCH_SIZE):
+        for row, condition in zip(logits, conditions, strict=True):
+            row[index] = model(corrupt(images, *condition)).half()
         progress.update(len(images) * len(conditions))
     progress.close()
-    return torch.cat(batches, dim=1).cpu().numpy()
+    return logits.cpu().numpy()
 
 
 @torch.inference_mode()

@@ -104,8 +104,9 @@ def fit_barlow_twins(
     progress = Progress(len(images), epochs, "pretrain", done=len(session.rows))
     for epoch in range(len(session.rows) + 1, epochs + 1):
         model.train()
-        losses = []
-        for _, batch in iterate_batches(images, batch_size, generator, progress):
+        losses = torch.empty(-(-len(images) // batch_size), device=device)  # see `fit`
+        batches = iterate_batches(images, batch_size, generator, progress)
+        for step, (_, batch) in enumerate(batches):
             views = _draw_twins(batch, generator)
             with autocast(device, precision):
                 # One after the other, so that batch norm sees each by itself, as in the paper.
@@ -114,12 +115,12 @@ def fit_barlow_twins(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            losses.append(loss.detach())
+            losses[step] = loss.detach()
         model.eval()
         with torch.inference_mode():
             first, second = (torch.cat([model(x) for x in z.split(batch_size)]) for z in twins)
             validation_loss = barlow_twins_loss(first, second, off_diagonal_weight).item()
-        losses = torch.stack(losses)
+        losses = losses[: step + 1]
         session.rows.append(
             progress.finish_epoch(
                 epoch,

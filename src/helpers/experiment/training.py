@@ -137,10 +137,11 @@ def fit(
     for epoch in range(len(session.rows) + 1, epochs + 1):
         model.train(epoch=epoch)
         network.prepare()
-        losses = []
-        weights = augmentation.draw_lambdas(-(-count // batch_size), lambdas)
+        # One tensor: one more a step would keep the freed batches between them from being reused.
+        losses = torch.empty(-(-count // batch_size), device=device)
+        weights = augmentation.draw_lambdas(len(losses), lambdas)
         batches = iterate_batches(images, batch_size, generator, progress)
-        for (index, batch), weight in zip(batches, weights, strict=False):
+        for step, ((index, batch), weight) in enumerate(zip(batches, weights, strict=False)):
             batch = augmentation(batch, generator) / 255
             if observe:
                 with torch.no_grad(), autocast(device, precision):
@@ -150,13 +151,13 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            losses.append(loss.detach())
+            losses[step] = loss.detach()
         train_loss, train_accuracy = score(model, data.train, subset)
         loss, accuracy = score(model, data.validation)
         session.rows.append(
             progress.finish_epoch(
                 epoch,
-                torch.stack(losses),
+                losses[: step + 1],
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
                 validation_loss=loss,
