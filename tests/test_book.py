@@ -15,7 +15,7 @@ from helpers import ROOT
 from helpers.report.paper import read_reference
 
 PAGES = {
-    *("calibration", "claims", "data", "index", "method", "register", "runs"),
+    *("calibration", "claims", "data", "index", "method", "register", "reliability", "runs"),
     *("results/pathmnist", "results/pets"),
 }
 

@@ -10,6 +10,7 @@ from .findings import show_agreement, show_findings
 from .galleries import plot_corruptions, show_corruptions, show_mixup
 from .provenance import show_runs
 from .scores import show_scores
+from .survival import show_survival
 from .tables import show_reading, show_table
 from .temperature import plot_temperatures, show_beyond_temperature, show_temperatures
 
@@ -34,6 +35,7 @@ __all__ = [
     "show_runs",
     "show_scores",
     "show_strengths",
+    "show_survival",
     "show_table",
     "show_temperatures",
 ]
