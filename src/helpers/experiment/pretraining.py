@@ -87,7 +87,7 @@ def fit_barlow_twins(
     ------
     FloatingPointError : where the loss is no longer finite
     """
-    identity = identify(locals())
+    identity = identify(locals()) if checkpoint else None
     device = model.device
     generator = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

@@ -46,7 +46,7 @@ class Session:
     def __init__(
         self,
         checkpoint: Checkpoint | None,
-        identity: str,
+        identity: str | None,
         model: Classifier,
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,

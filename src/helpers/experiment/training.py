@@ -115,7 +115,7 @@ def fit(
     ------
     FloatingPointError : where the loss is no longer finite
     """
-    identity = identify(locals())
+    identity = identify(locals()) if checkpoint else None
     device = model.device
     generator = torch.Generator(device).manual_seed(seed)
     lambdas = np.random.default_rng(seed)

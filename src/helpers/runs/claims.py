@@ -28,7 +28,7 @@ def claim(folder: Path) -> Iterator[bool]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=0)
         except Timeout:
             ours = False
         except NotImplementedError:

@@ -38,7 +38,7 @@ def take_gpu() -> str | None:
     for gpu in gpus:
         lock = FileLock(folder / f"robustness-report-{_user()}-{gpu}.lock")
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=0)
         except Timeout:
             continue
         _held.append(lock)
