@@ -26,9 +26,14 @@ OLD, NEW = {"history.csv": b"old", "metrics.csv": b"old"}, {"history.csv": b"new
 #: What a process does with files, one after the other.
 STEPS = ["_write", "_flush", "_rename", "_remove", "Path.mkdir", "Path.rename", "Path.replace"]
 
+
+def put(content):
+    return lambda file: file.write(content)
+
+
 ACTS = {
     "record": lambda folder: write_record(folder, ABOUT, NEW),
-    "file": lambda folder: write_whole(folder / "a file", [b"n", b"ew"]),
+    "file": lambda folder: write_whole(folder / "a file", put(b"new")),
 }
 
 
@@ -165,8 +170,8 @@ def test_a_checkpoint_reads_back_and_goes_with_its_run(tmp_path):
     checkpoint, part = Checkpoint(folder), Checkpoint(folder, 2)
     assert checkpoint.load() is None
     for content in (b"first", b"second"):
-        checkpoint.save(content)
-    part.save(b"of a part")
+        checkpoint.save(put(content))
+    part.save(put(b"of a part"))
     assert bytes(checkpoint.load()) == b"second"
     assert bytes(part.load()) == b"of a part"
     remove_checkpoints(tmp_path / "seed-11")
@@ -180,7 +185,7 @@ def test_a_checkpoint_reads_back_and_goes_with_its_run(tmp_path):
 )
 def test_a_damaged_checkpoint_is_dropped_with_a_line(tmp_path, capsys, harm):
     checkpoint = Checkpoint(tmp_path / "seed-1")
-    checkpoint.save(b"a state")
+    checkpoint.save(put(b"a state"))
     checkpoint.path.write_bytes(harm(checkpoint.path.read_bytes()))
     assert checkpoint.load() is None
     assert capsys.readouterr().out == f"{checkpoint.path} is damaged: training starts anew\n"
@@ -191,4 +196,4 @@ def test_a_folder_that_is_no_folder_gives_a_line(tmp_path):
     with pytest.raises(InputError, match="cannot write .*: Not a directory; "):
         replace_folder(tmp_path / "file" / "seed-1", OLD)
     with pytest.raises(InputError, match="cannot write .*; "):
-        write_whole(tmp_path / "file" / "x", [b""])
+        write_whole(tmp_path / "file" / "x", put(b""))

@@ -14,7 +14,7 @@ from helpers import ROOT
 from helpers.runs.files import list_beside
 from helpers.runs.record import read_record, read_records, run_folder
 
-SMALL = ["--only", "pathmnist_mixup", "-p", "epochs=6", "-p", "image_size=16"]
+SMALL = ["--only", "pathmnist_mixup", "-p", "epochs=4", "-p", "image_size=16"]
 SMALL += ["-p", "batch_size=64", "-p", "corruptions={'blur': [0.5]}"]
 
 

@@ -1,3 +1,4 @@
+import io
 import itertools
 
 import numpy as np
@@ -27,8 +28,10 @@ class Memory:
     def load(self):
         return self.content
 
-    def save(self, content):
-        self.content, self.epoch = bytes(content), self.epoch + 1
+    def save(self, fill):
+        buffer = io.BytesIO()
+        fill(buffer)
+        self.content, self.epoch = buffer.getvalue(), self.epoch + 1
         if self.epoch in self.deaths:
             raise KeyboardInterrupt
 

@@ -1,13 +1,14 @@
 """A training that was killed goes on from its last epoch, and ends with the same bits."""
 
+import functools
 import hashlib
 import io
 import json
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ class Checkpoint(Protocol):
     def load(self) -> bytes | memoryview | None:
         """Return what was saved last, None if nothing was."""
 
-    def save(self, content: memoryview) -> None:
-        """Keep this in place of what was saved before."""
+    def save(self, fill: Callable[[BinaryIO], object]) -> None:
+        """Keep what this function writes into a file, in place of what was saved before."""
 
 
 class Session:
@@ -89,9 +90,7 @@ class Session:
             "generator": self.generator.get_state(),
             "lambdas": self.lambdas and json.dumps(self.lambdas.bit_generator.state),
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        self.checkpoint.save(buffer.getbuffer())
+        self.checkpoint.save(functools.partial(torch.save, state))
 
     def _load(self, content: bytes | memoryview) -> None:
         try:

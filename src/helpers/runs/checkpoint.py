@@ -1,7 +1,9 @@
 """Where a training that is not over keeps its state, so that it can go on after a kill."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from .files import list_beside, remove, write_whole
 
@@ -28,20 +30,40 @@ class Checkpoint:
         except OSError as error:
             print(f"{self.path} cannot be read ({error.strerror}): training starts anew")
             return None
-        checksum, content = content[:32], content[32:]
+        content, checksum = content[:-32], content[-32:]
         if hashlib.sha256(content).digest() != checksum:
             print(f"{self.path} is damaged: training starts anew")
             return None
         return content
 
-    def save(self, content: bytes) -> None:
-        """Replace what was saved.
+    def save(self, fill: Callable[[BinaryIO], object]) -> None:
+        """Replace what was saved by what a function writes into a file.
 
         Raises
         ------
         InputError : where it cannot be written; what was saved before is there still
         """
-        write_whole(self.path, [hashlib.sha256(content).digest(), content])
+
+        def fill_and_sum_up(file: BinaryIO) -> None:
+            summed = _Summed(file)
+            fill(summed)
+            file.write(summed.checksum.digest())
+
+        write_whole(self.path, fill_and_sum_up)
+
+
+class _Summed:
+    """A file that sums up what is written into it: a state is too large to be held twice."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.checksum = file, hashlib.sha256()
+
+    def write(self, part: bytes) -> int:
+        self.checksum.update(part)
+        return self.file.write(part)
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -16,8 +16,10 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import methodcaller
 from pathlib import Path
+from typing import BinaryIO
 
 from helpers import InputError
 
@@ -40,8 +42,8 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file beside its place, flush it, and rename it there.
+def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Let a file be written beside its place, flush it, and rename it there.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(beside, parts)
+            _write(beside, fill)
             beside.replace(path)
             _flush(path.parent)
         finally:
@@ -73,7 +75,7 @@ def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         try:
             beside.mkdir(parents=True)
             for name, content in contents.items():
-                _write(beside / name, [content])
+                _write(beside / name, methodcaller("write", content))
             _flush(beside)
             while not _rename(beside, folder):
                 folder.rename(old)
@@ -140,10 +142,9 @@ def _name_beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name.lstrip('.')}.{uuid.uuid4().hex}.{kind}")
 
 
-def _write(path: Path, parts: Iterable[bytes]) -> None:
+def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     with path.open("wb") as file:
-        for part in parts:
-            file.write(part)
+        fill(file)
         file.flush()
         os.fsync(file.fileno())
 

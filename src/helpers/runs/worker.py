@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 import jupytext
@@ -108,7 +109,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
             kind, message = type(error).__name__, str(error)
             _note_error(executed, kind, message)
         if executed.exists():
-            write_whole(job.notebook, [executed.read_bytes()])
+            write_whole(job.notebook, methodcaller("write", executed.read_bytes()))
     return kind, message
 
 
