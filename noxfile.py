@@ -1,4 +1,4 @@
-"""``nox -s book`` makes the report; ``tests``, ``lint`` and ``bench`` run what they say."""
+"""``nox -s book`` makes the report; ``tests``, ``lint``, ``bench`` and ``survive`` test it."""
 
 import argparse
 import hashlib
@@ -86,3 +86,11 @@ def bench(session: nox.Session) -> None:
     """Measure speed and memory against the baselines and bounds, in one table: -- [--all]."""
     install(session)
     python(session, "benchmarks", *session.posargs)
+
+
+@nox.session(python=False)
+def survive(session: nox.Session) -> None:
+    """Kill runs and break writes in every way, and note in the report's table what survived."""
+    install(session)
+    table = "src/helpers/report/reference/survival.csv"
+    python(session, "-m", "tests.survival", "--output", table, *session.posargs)

@@ -16,7 +16,8 @@ from helpers import ROOT
 from helpers.report.paper import read_reference
 
 PAGES = {
-    *("calibration", "claims", "data", "explorer", "extend", "index", "method", "register", "runs"),
+    *("calibration", "claims", "data", "explorer", "extend", "index", "method", "register"),
+    *("reliability", "runs"),
     *("results/pathmnist", "results/pets"),
 }
 

@@ -73,9 +73,10 @@ class Batch:
     def find(self, target: str) -> psutil.Process | None:
         """A process of this kind, if there is one now."""
         processes = marked(self.mark)
-        kernels = [p for p in processes if "ipykernel" in " ".join(command(p))]
-        if target == "kernel":
-            return kernels[0] if kernels else None
+        if target == "kernel":  # not the process that kernels are forked from, if there is one
+            parents = {parent(p) for p in processes}
+            kernels = [p for p in processes if "kernel" in " ".join(command(p))]
+            return next((p for p in kernels if p.pid not in parents), None)
         if target == "worker":
             workers = [p for p in processes if "spawn_main" in " ".join(command(p))]
             return workers[-1] if workers else None
@@ -101,6 +102,14 @@ def command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def parent(process: psutil.Process) -> int | None:
+    """The number of the parent of a process that may have ended."""
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
 
 
 def kill(process: psutil.Process) -> None:

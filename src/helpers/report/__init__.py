@@ -19,6 +19,7 @@ _OFFERS = {
     "overview": "show_cells show_made_from show_overview",
     "provenance": "show_runs",
     "scores": "show_scores",
+    "survival": "show_survival",
     "tables": "show_reading",
     "temperature": "plot_temperatures show_beyond_temperature show_temperatures",
 }

@@ -51,7 +51,12 @@ def sum_up(run: dict) -> str:
 def check_description(folder: Path, run: object) -> None:
     """Raise DamagedRecord unless this is what run.json said when it was written, in this folder."""
     needed = {"experiment", "seed", "parameters", "recipe_hash", "data", "files"}
-    if not isinstance(run, dict) or not needed <= run.keys():
+    if (
+        not isinstance(run, dict)
+        or not needed <= run.keys()
+        or not isinstance(run["parameters"], dict)
+        or not isinstance(run["files"], dict)
+    ):
         raise DamagedRecord(folder, "run.json is not the description of a run")
     if "checksum" in run:
         differs = run["checksum"] != sum_up(run)
