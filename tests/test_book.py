@@ -1,5 +1,6 @@
 """The book, built from made-up records as a reader would build it."""
 
+import json
 import os
 import re
 import shutil
@@ -84,6 +85,24 @@ def test_tables_hold_the_paper_and_the_runs(pages, folder):
         assert re.fullmatch(r"\d+\.\d+ to \d+\.\d+", shown.select_one(".interval").text)
         assert bool(shown.select_one(".floor")) == (cell.metric == "rms_calibration_error")
         assert not shown.select_one(".verdict")  # withheld: the data are stand-ins
+
+
+def test_tables_can_be_taken_away(pages):
+    for name, numbers in {"results/pathmnist": range(1, 5), "results/pets": range(5, 9)}.items():
+        links = BeautifulSoup(pages[name], "html.parser").select(".downloads a")
+        assert [link["download"] for link in links] == [
+            f"table-{number}.{ending}" for number in numbers for ending in ("csv", "tex")
+        ]
+        assert all(link["href"].startswith("data:") for link in links)
+
+
+def test_the_explorer_carries_its_data_and_is_light(pages, folder):
+    page = BeautifulSoup(pages["explorer"], "html.parser")
+    assert list(json.loads(page.select_one(".explorer script").text)) == ["pathmnist", "pets"]
+    for script in ("explorer.js", "tables.js"):
+        assert page.select_one(f'script[src^="_static/{script}"]')
+    script = folder / "book/_build/html/_static/explorer.js"
+    assert len(pages["explorer"]) + script.stat().st_size < 1_000_000
 
 
 def test_figures_are_numbered_as_in_the_paper(pages):

@@ -1,5 +1,8 @@
 // Draws what is chosen in the explorer, from the data that lie in the page as JSON.
 
+/** Parts of the largest value that an axis may end at; a quarter of each is a round number. */
+const TOPS = [0.08, 0.2, 0.4, 0.6, 0.8, 1];
+
 const PERCENT = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 
 /** Return an SVG or HTML element with attributes and children; text is never read as markup. */
@@ -13,12 +16,13 @@ function make(name, attributes = {}, ...children) {
 }
 
 /** Return an empty plot: its SVG, and functions from values to pixels. */
-function makePlot(title, axis, [left, right], [bottom, top], ticks, label) {
+function makePlot(title, axis, [left, right], top, ticks, label) {
   const x = (value) => 46 + (226 * (value - left)) / (right - left);
-  const y = (value) => 158 - (128 * (value - bottom)) / (top - bottom);
+  const y = (value) => 158 - (128 * value) / top;
   const svg = make("svg", { viewBox: "0 0 290 200", role: "img", "aria-label": label });
   svg.append(make("text", { x: 46, y: 14, class: "title" }, title));
-  for (const tick of [0, 0.25, 0.5, 0.75, 1].map((part) => bottom + part * (top - bottom))) {
+  for (let part = 0; part <= 4; part += 1) {
+    const tick = (part * top) / 4;
     svg.append(make("line", { x1: 46, x2: 272, y1: y(tick), y2: y(tick), class: "grid" }));
     const text = String(Number(tick.toPrecision(3)));
     svg.append(make("text", { x: 40, y: y(tick) + 4, "text-anchor": "end" }, text));
@@ -38,20 +42,20 @@ function plotCurve(choice, score, title, largest) {
     ...data.arms.flatMap((a) => stops.map(([, k]) => a.conditions[k]?.[score][0] ?? 0)),
     ...stops.map(([, k]) => arm.conditions[k]?.[score][2] ?? 0),
   );
-  const top = Math.min(largest, Math.ceil((20 * highest) / largest) * (largest / 20));
+  const top = largest * (TOPS.find((part) => highest <= part * largest) ?? 1);
   const ticks = stops.map(([strength]) => [strength, String(strength)]);
   const points = (a) =>
     stops.filter(([, k]) => a.conditions[k]).map(([s, k]) => [s, ...a.conditions[k][score], k]);
   const values = points(arm).map(([s, mean]) => `${s}: ${mean.toPrecision(3)}`);
   const label = `${title} of ${arm.row} by ${shift.axis}: ${values.join(", ")}`;
   const ends = [stops[0][0], stops[stops.length - 1][0]];
-  const plot = makePlot(title, shift.axis, ends, [0, top || largest], ticks, label);
-  const { svg, x, y } = plot;
+  const { svg, x, y } = makePlot(title, shift.axis, ends, top, ticks, label);
   for (const other of [...data.arms.filter((a) => a !== arm), arm]) {
     const chosen = other === arm;
     const style = { stroke: other.colour, class: chosen ? "curve chosen" : "curve" };
     const path = points(other).map(([s, mean]) => `${x(s)},${y(mean)}`).join("L");
-    if (path) svg.append(make("path", { ...style, d: `M${path}` }));
+    const dash = { "stroke-dasharray": other.dash };
+    if (path) svg.append(make("path", { ...style, ...dash, d: `M${path}` }));
     if (!chosen) continue;
     for (const [s, mean, low, high, k] of points(arm)) {
       svg.append(make("line", { ...style, x1: x(s), x2: x(s), y1: y(low), y2: y(high) }));
@@ -62,6 +66,16 @@ function plotCurve(choice, score, title, largest) {
   return svg;
 }
 
+/** Return the names of the arms beside their signs, the chosen one bold. */
+function makeLegend({ data, arm }) {
+  const entries = data.arms.map((other) => {
+    const attributes = { style: `color:${other.colour}`, "aria-hidden": "true" };
+    const name = make(other === arm ? "strong" : "span", {}, other.row);
+    return make("span", {}, make("span", attributes, `${other.sign} `), name);
+  });
+  return make("p", { class: "legend" }, ...entries);
+}
+
 /** Return accuracy by confidence: bars, darker the more images, and where each should end. */
 function plotReliability(condition, colour) {
   const told = condition.bins.map(([, share, confidence, accuracy]) =>
@@ -69,7 +83,7 @@ function plotReliability(condition, colour) {
     accuracy.toFixed(2));
   const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => [value, String(value)]);
   const label = `Reliability: ${told.join("; ")}`;
-  const { svg, x, y } = makePlot("Reliability", "confidence", [0, 1], [0, 1], ticks, label);
+  const { svg, x, y } = makePlot("Reliability", "confidence", [0, 1], 1, ticks, label);
   svg.append(make("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "diagonal" }));
   const most = Math.max(...condition.bins.map(([, share]) => share));
   for (const [bin, share, confidence, accuracy] of condition.bins) {
@@ -88,18 +102,19 @@ function plotReliability(condition, colour) {
 function makeImage({ data, arm, stop, where }, k) {
   const name = data.classes[k];
   const alt = `${name}, ${where}`;
-  const figure = make("figure", {}, make("img", { src: data.pictures[stop[1]][k], alt }));
+  const style = `image-rendering:${data.rendering}`;
+  const source = { class: "dark-light", src: data.pictures[stop[1]][k], alt, style };
+  const figure = make("figure", {}, make("img", source));
   const answer = arm.conditions[stop[1]]?.answers[k];
   const caption = make("figcaption", {}, make("span", { class: "is" }, `is ${name}`));
   if (answer) {
     const [predicted, confidence, own] = answer;
     const right = predicted === name;
+    const verdict = [right ? "✓ right: " : "✗ wrong: ", make("strong", {}, predicted)];
     const bar = make("span", { class: "bar", "aria-hidden": "true" });
     bar.append(make("span", { style: `width:${100 * confidence}%;background:${arm.colour}` }));
-    const verdict = `${right ? "✓ right" : "✗ wrong"}: `;
-    caption.append(make("span", {}, verdict, make("strong", {}, predicted)));
-    caption.append(make("span", {}, PERCENT(confidence)), bar);
-    if (!right) caption.append(make("span", {}, `${name}: ${PERCENT(own)}`));
+    caption.append(make("span", {}, ...verdict, ` ${PERCENT(confidence)}`), bar);
+    if (!right) caption.append(make("span", {}, `right class: ${PERCENT(own)}`));
   }
   figure.append(caption);
   return figure;
@@ -111,12 +126,13 @@ function summarise({ data, arm, shift, stop, where }) {
   if (!condition) return `${start}not measured.`;
   const [accuracy, low, high] = condition.accuracy_percent;
   const [error, least, most] = condition.rms_calibration_error;
-  const tendency = condition.gap > 0 ? "over" : "under";
+  const side = condition.gap > 0 ? "above" : "below";
+  const points = Math.abs(100 * condition.gap).toFixed(1);
   return (
     `${start}accuracy ${accuracy.toFixed(1)} % (95 % interval ${low.toFixed(1)} to ` +
     `${high.toFixed(1)}), RMS calibration error ${error.toFixed(3)} (${least.toFixed(3)} to ` +
-    `${most.toFixed(3)}); ${tendency}-confident by ${PERCENT(Math.abs(condition.gap))} in the ` +
-    `mean. Scores: ${data.images} test images, ${data.seeds}. Predictions below: seed ${arm.seed}.`
+    `${most.toFixed(3)}); confidence ${points} points ${side} accuracy in the mean. Scores: ` +
+    `${data.images} test images, ${data.seeds}. Predictions below: seed ${arm.seed}.`
   );
 }
 
@@ -146,12 +162,13 @@ function startExplorer(page) {
     const where = stop[1] === data.clean ? "clean" : `${corruption.value} ${stop[0]}`;
     const choice = { data, arm: data.arms[arm.value], shift, stop, where };
     const condition = choice.arm.conditions[stop[1]];
-    form.querySelector("span").textContent = where;
+    form.querySelector("span").textContent = where === "clean" ? where : stop[0];
     strength.setAttribute("aria-valuetext", where);
     page.querySelector(".explorer-summary").textContent = summarise(choice);
     const images = data.classes.map((_, k) => makeImage(choice, k));
     page.querySelector(".explorer-images").replaceChildren(...images);
     const plots = [
+      makeLegend(choice),
       plotCurve(choice, "accuracy_percent", "Accuracy (%)", 100),
       plotCurve(choice, "rms_calibration_error", "RMS calibration error", 1),
     ];

@@ -27,8 +27,8 @@ function makeSortable(table) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
-    button.append(head.textContent.trim()); // a paragraph may not stand in a button
-    head.append(button);
+    button.textContent = head.textContent.trim(); // a paragraph may not stand in a button
+    head.replaceChildren(button);
     head.setAttribute("aria-sort", "none");
     button.addEventListener("click", () => {
       const order = SORTED[(SORTED.indexOf(head.getAttribute("aria-sort")) + 1) % SORTED.length];

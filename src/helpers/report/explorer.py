@@ -13,12 +13,15 @@ from helpers.metrics.bins import assign_equal_width
 from .cells import Predictions, read_predictions, score
 from .diagrams import AXES
 from .paper import LARGEST
-from .pictures import encode_image
+from .pictures import choose_rendering, encode_image
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .styles import style_arms
 
 #: Strength at which a corruption does nothing, where that is not 0: the clean images stand there.
 NEUTRAL = {"brightness": 1.0}
+
+#: How SVG writes the lines of the arms' styles.
+DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3"}
 
 #: What the script fills; without it the text alone is seen.
 PAGE = """\
@@ -69,18 +72,21 @@ def describe_dataset(dataset: str, bins: int = 10) -> dict:
     clean : place of the clean images among the P conditions
     shifts : corruption to its axis' name and its stops, pairs of a strength and the place of its
         condition, clean among them where the corruption does nothing
-    pictures : data URIs, P conditions of k images
-    arms : of each its row, colour, the seed whose predictions are told, and P conditions
+    pictures, rendering : data URIs, P conditions of k images; CSS
+    arms : of each its row, colour, sign, dash, the seed whose predictions are told, P conditions
         (`_describe_condition`, None where the arm was not run on one)
     """
     records = shown_records()
     first = records[next(iter(ARMS[dataset]))][0]
     names, examples = first.run["data"]["classes"], first.examples
     conditions = _list_conditions(examples)
+    styles = style_arms(dataset)
     arms = [
         {
             "row": row,
-            "colour": style_arms(dataset)[row].colour,
+            "colour": styles[row].colour,
+            "sign": styles[row].sign,
+            "dash": DASHES[styles[row].line],
             "seed": records[name][0].seed,
             "conditions": _describe_arm(name, examples["labels"], conditions, names, bins),
         }
@@ -95,6 +101,7 @@ def describe_dataset(dataset: str, bins: int = 10) -> dict:
         "clean": conditions.index(("clean", None)),
         "shifts": _list_shifts(conditions),
         "pictures": [[encode_image(image) for image in images] for images in examples["images"]],
+        "rendering": choose_rendering(examples["images"].shape[-1]),
         "arms": arms,
     }
 

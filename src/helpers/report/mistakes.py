@@ -7,7 +7,7 @@ from IPython.display import HTML
 
 from helpers import metrics
 
-from .pictures import encode_image
+from .pictures import choose_rendering, encode_image
 from .source import ARMS, shown_records
 from .styles import style_arms
 
@@ -22,7 +22,8 @@ def show_mistakes(dataset: str) -> HTML:
 
 def _show_arm(name: str, row: str, dataset: str) -> str:
     record = shown_records()[name][0]
-    sign = f'<span style="color:{style_arms(dataset)[row].colour}" aria-hidden="true">■</span>'
+    style = style_arms(dataset)[row]
+    sign = f'<span style="color:{style.colour}" aria-hidden="true">{style.sign}</span>'
     caption = f"<figcaption>{sign} <strong>{escape(row)}</strong>, seed {record.seed}"
     examples = record.examples
     if "mistakes" not in examples:
@@ -49,8 +50,10 @@ def _show_image(record, image, index: int, place: int, where: str) -> str:
     predicted, true = names[probability.argmax()], names[arrays["labels"][index]]
     percent = f"{100 * probability.max():.1f} %"
     alt = f"{where}: test image {index}, {true}, taken for {predicted} with {percent} confidence"
+    rendering = choose_rendering(image.shape[-1])
     return (
-        f'<div><img alt="{escape(alt)}" src="{encode_image(image, SIDE)}">'
-        f"<span>{escape(where)}</span><strong>{escape(predicted)}</strong> {percent}"
-        f"<span>is {escape(true)}</span></div>"
+        f'<div><img class="dark-light" alt="{escape(alt)}" style="image-rendering:{rendering}"'
+        f' src="{encode_image(image, SIDE)}"><span><strong>{escape(predicted)}</strong> {percent}'
+        f"</span><span>is {escape(true)}</span><span>{'' if where == 'clean' else escape(where)}"
+        "</span></div>"
     )

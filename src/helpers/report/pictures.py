@@ -83,6 +83,15 @@ def _image(kind: str, content: bytes, alt: str, style: str) -> str:
     )
 
 
+#: Side in pixels up to which an image is shown to the bit, each pixel a square.
+SMALL = 64
+
+
+def choose_rendering(side: int) -> str:
+    """Return the CSS image-rendering for images of a side in pixels."""
+    return "pixelated" if side <= SMALL else "auto"
+
+
 def encode_image(image: np.ndarray, largest: int = 224) -> str:
     """Return an image as a light data URI: small ones to the bit, others as a photograph.
 
@@ -94,5 +103,5 @@ def encode_image(image: np.ndarray, largest: int = 224) -> str:
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))
     buffer = io.BytesIO()
-    picture.save(buffer, "webp", lossless=max(picture.size) <= 64, quality=80)
+    picture.save(buffer, "webp", lossless=max(picture.size) <= SMALL, quality=80)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
