@@ -37,6 +37,7 @@ class Progress:
     """A progress bar over all images of all epochs, and a check that the loss stays finite."""
 
     def __init__(self, images: int, epochs: int, description: str, done: int = 0):
+        self.epochs = epochs
         self.bar = tqdm(
             total=images * epochs,
             initial=images * done,
@@ -59,7 +60,8 @@ class Progress:
                 f"the loss is {losses[bad[0, 0]]:.0f} in epoch {epoch}, step {int(bad[0, 0]) + 1};"
                 " lower the learning rate"
             )
-        self.bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
+        shown = {name: f"{value:.3f}" for name, value in scores.items()}
+        self.bar.set_postfix({"epoch": f"{epoch}/{self.epochs}"} | shown)
         return {"epoch": epoch} | scores
 
 
