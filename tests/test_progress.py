@@ -19,6 +19,7 @@ def train(tell):
 def test_a_bar_tells_epoch_accuracy_and_time_left():
     told = []
     train(told.append)
+    assert told[-1].startswith("train, ")
     assert told[-1].endswith(" left, epoch 1/4, accuracy 0.812")
     told.clear()
     progress.Listener(told.append).write("UserWarning: 50% of the images | are <grey>, really")

@@ -10,7 +10,7 @@ TOPIC = "progress of runs"
 
 
 class Listener:
-    """In place of the file for a kernel's stderr: reads the bar of the training in it.
+    """In place of the file for a kernel's stderr: reads the bars of training and evaluation in it.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ class Listener:
     def write(self, text: str) -> None:
         """Take what the kernel wrote; what is no bar is passed over."""
         state = text.rpartition("\r")[2]
-        if left := re.search(r"%\|.*<([\d:]+),", state):
-            parts = [f"{left[1]} left"]
+        if bar := re.search(r"(\w+): +\d+%\|.*<([\d:]+),", state):
+            parts = [bar[1], f"{bar[2]} left"]
             if epoch := re.search(r"epoch=(\d+/\d+)", state):
                 parts.append(f"epoch {epoch[1]}")
             if accuracy := re.search(r"validation_accuracy=([\d.]+)", state):
