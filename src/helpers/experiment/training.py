@@ -42,6 +42,7 @@ class Progress:
             total=images * epochs,
             initial=images * done,
             desc=description,
+            ncols=180,  # all scores, however narrow the terminal of whoever started the kernel
             unit="image",
             mininterval=1,
             smoothing=0.1,
