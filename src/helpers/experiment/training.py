@@ -40,10 +40,12 @@ class Progress:
     """A progress bar over all images of all epochs, and a check that the loss stays finite."""
 
     def __init__(self, images: int, epochs: int, description: str, done: int = 0):
+        self.epochs = epochs
         self.bar = tqdm(
             total=images * epochs,
             initial=images * done,
             desc=description,
+            ncols=180,  # all scores, however narrow the terminal of whoever started the kernel
             unit="image",
             mininterval=1,
             smoothing=0.1,
@@ -62,7 +64,8 @@ class Progress:
                 f"the loss is {losses[bad[0, 0]]:.0f} in epoch {epoch}, step {int(bad[0, 0]) + 1};"
                 " lower the learning rate"
             )
-        self.bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
+        shown = {name: f"{value:.3f}" for name, value in scores.items()}
+        self.bar.set_postfix({"epoch": f"{epoch}/{self.epochs}"} | shown)
         return {"epoch": epoch} | scores
 
 

@@ -17,6 +17,7 @@ from .files import clear_leftovers, list_beside
 from .gpus import list_gpus
 from .integrity import DamagedRecord
 from .plan import Job
+from .progress import TOPIC, Lines
 from .worker import Outcome, make_run
 
 #: Seconds between two looks at the runs that another batch is making.
@@ -109,6 +110,8 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
     """Yield outcomes as the runs end, with a bar and a line for each."""
     with _cluster(len(missing), workers, scheduler) as (client, threads):
         bar = tqdm(total=len(missing), desc="runs", unit="run", disable=None)
+        lines = Lines()
+        client.subscribe_topic(TOPIC, lines.show)
         waiting, ended, told = missing, {}, False
         while waiting:
             elsewhere = []
@@ -117,6 +120,7 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
                     elsewhere.append(outcome.job)
                     continue
                 ended[outcome.job.folder] = outcome
+                lines.close(outcome.job.name)
                 how = f"failed, {outcome.kind}" if outcome.kind else "done"
                 tqdm.write(f"{outcome.job.name:<32} {how:<8} {outcome.seconds:6.0f} s")
                 bar.update()

@@ -19,6 +19,7 @@ from .gpus import take_gpu
 from .kernels import preload
 from .parameters import NOTEBOOKS
 from .plan import Job
+from .progress import Listener, tell_batch
 from .record import DamagedRecord
 
 
@@ -99,6 +100,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
                 executed,
                 job.injected,
                 progress_bar=False,
+                stderr_file=Listener(tell_batch(job.name)),
                 cwd=ROOT,
                 # The record is on the disk: a kernel that is asked to leave takes 1.5 s to do so.
                 shutdown_kernel="immediate",
