@@ -41,7 +41,7 @@ def measure() -> list[Row]:
     model = ex.make_model("resnet18", "random", data, "data", "train", 0)
     # All images are read once, as a run does for their checksum; the epoch takes a few of them.
     assert data.summary["train"] == COUNTS["train"]
-    few = dataclasses.replace(data, train=Split(data.train.images[:4096], data.train.labels[:4096]))
+    few = dataclasses.replace(data, train=Split(data.train.images[:1024], data.train.labels[:1024]))
     rates = {"backbone_lr": 1e-3, "head_lr": 1e-3, "weight_decay": 1e-6}
     shape = {"epochs": 1, "batch_size": 256, "precision": "float32", "seed": 0}
     ex.fit(model, few, ex.Augmentation(0.4, 20, 0.3), second_forward=True, **rates, **shape)
