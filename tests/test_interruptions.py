@@ -13,6 +13,7 @@ import pytest
 from helpers import ROOT
 from helpers.runs.files import list_beside
 from helpers.runs.record import read_record, read_records, run_folder
+from test_claims import fork, hold
 
 SMALL = ["--only", "pathmnist_mixup", "-p", "epochs=4", "-p", "image_size=16"]
 SMALL += ["-p", "batch_size=64", "-p", "corruptions={'blur': [0.5]}"]
@@ -110,16 +111,18 @@ def test_two_batches_share_the_work(tmp_path, undisturbed):
     check(tmp_path, undisturbed, 0, 1)
 
 
-def test_what_a_killed_batch_was_making_another_takes_over(tmp_path, undisturbed):
-    first = start(tmp_path, "--seeds", "0")
-    wait_for(lambda: in_training(tmp_path))
-    second = start(tmp_path, "--seeds", "0")
-    line = second.stdout.readline()
-    while "another batch" not in line:
-        line = second.stdout.readline()
-    first.kill()
-    first.communicate()
-    finish(second)
+def test_what_a_process_was_making_when_it_died_another_batch_takes_over(tmp_path, undisturbed):
+    ready = fork.SimpleQueue()
+    other = fork.Process(target=hold, args=(place(tmp_path), ready))
+    other.start()
+    assert ready.get()
+    batch = start(tmp_path, "--seeds", "0")
+    lines = iter(batch.stdout.readline, "")
+    assert any("1 runs are being made by another batch: waiting" in line for line in lines)
+    assert not in_training(tmp_path)
+    other.kill()
+    other.join()
+    finish(batch)
     check(tmp_path, undisturbed, 0)
 
 

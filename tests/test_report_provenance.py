@@ -121,6 +121,7 @@ def test_a_damaged_run_is_named_over_the_table_and_left_out_of_it(results, monke
     box = show_runs().data.partition("```{table}")[0]
     assert box.startswith("```{warning}")
     assert "pets_scratch seed 1 is left out: run.json cannot be read" in box
+    assert str(results) not in box
     assert "pretrain_supervised seed 0 is left out: weights.pt differs" in box
     assert "Left out" in show_build().data
     assert "pretrain_supervised/seed-0" in show_build().data

@@ -6,6 +6,7 @@ import made_up
 from helpers import ROOT, InputError
 from helpers.report.source import (
     Source,
+    advise,
     describe_damage,
     list_damaged,
     list_numbers,
@@ -120,13 +121,14 @@ def test_a_damaged_record_is_left_out_and_named_with_the_command_that_mends(sour
     (source.results / "pets_scratch/seed-1/metrics.csv").write_text("")
     assert [record.seed for record in read_shown(source)["pets_scratch"]] == [0, 2]
     (error,) = list_damaged(source)
-    assert describe_damage(source, error) == (
-        "pets_scratch seed 1 is left out: metrics.csv differs from its checksum in run.json; to"
-        f" make it again: python -m helpers run -p results={source.results} --only pets_scratch"
-        " --seeds 1"
+    assert describe_damage(error) == (
+        "pets_scratch seed 1 is left out: metrics.csv differs from its checksum in run.json"
+    )
+    assert advise(source, error) == (
+        f"python -m helpers run -p results={source.results} --only pets_scratch --seeds 1"
     )
     smoke = Source("smoke", ROOT / "results/smoke", "0")
-    assert "helpers run --profile smoke --only" in describe_damage(smoke, error)
+    assert advise(smoke, error).endswith("run --profile smoke --only pets_scratch --seeds 1")
 
 
 def test_of_an_experiment_with_damaged_records_alone_no_book_is_made(source):

@@ -90,12 +90,11 @@ def show_runs() -> Markdown:
 
 def warn_of_damage() -> str:
     """Return a box that names the damaged records which the book leaves out; empty if none is."""
-    source = Source.from_environment()
-    lines = [f"- `{describe_damage(source, error)}`" for error in list_damaged(source)]
+    lines = [f"- {describe_damage(error)}" for error in list_damaged(Source.from_environment())]
     if not lines:
         return ""
-    return "\n".join(["```{warning}", "No number of this book comes from these damaged records.",
-                      "", *lines, "```"])  # fmt: skip
+    told = "No number of this book comes from these damaged records; the log of the build says how"
+    return "\n".join(["```{warning}", f"{told} they are made again.", "", *lines, "```"])
 
 
 def _describe(record: Record, is_page: bool) -> list[str]:

@@ -90,11 +90,16 @@ def list_damaged(source: Source) -> list[DamagedRecord]:
     return damaged
 
 
-def describe_damage(source: Source, error: DamagedRecord) -> str:
-    """Return in a line that a record is left out, why, and the command that makes it again."""
+def describe_damage(error: DamagedRecord) -> str:
+    """Return in a line, without the path, that a record is left out and why."""
     experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
-    command = f"python -m helpers run {_name_profile(source)} --only {experiment} --seeds {seed}"
-    return f"{experiment} seed {seed} is left out: {error.why}; to make it again: {command}"
+    return f"{experiment} seed {seed} is left out: {error.why}"
+
+
+def advise(source: Source, error: DamagedRecord) -> str:
+    """Return the command that makes the run of a damaged record again."""
+    experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
+    return f"python -m helpers run {_name_profile(source)} --only {experiment} --seeds {seed}"
 
 
 def _name_profile(source: Source) -> str:

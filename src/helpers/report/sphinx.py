@@ -26,6 +26,7 @@ from .source import (
     DATASETS,
     EXPERIMENTS,
     Source,
+    advise,
     describe_damage,
     list_damaged,
     read_shown,
@@ -58,7 +59,8 @@ def prepare(app: Sphinx, config) -> None:
         damaged = list_damaged(source)
         for error in damaged:
             # No warning of Sphinx: with -W, the rest of the book would count as failed.
-            print(f"warning: {describe_damage(source, error)}", file=sys.stderr)
+            line = f"{describe_damage(error)}; to make it again: {advise(source, error)}"
+            print(f"warning: {line}", file=sys.stderr)
         if source.profile == "smoke":
             make_runs(source, {error.folder for error in damaged})
         shown = read_shown(source)
