@@ -80,16 +80,18 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="the table, as CSV")
     asked = parser.parse_args()
     tally = Tally()
-    with tempfile.TemporaryDirectory() as folder:
-        for layer in asked.only or LAYERS:
-            LAYERS[layer](tally, Path(folder).resolve(), asked.quick, asked.seed)
-    commit = describe_environment()["git_commit"] or "unknown"
-    today = datetime.now(UTC).date().isoformat()
-    rows = [(commit[:12], today, *row) for row in tally.rows()]
-    for _, _, fault, tried, survived in rows:
-        print(f"{survived:5} of {tried:5}  {fault}")
-    if asked.output:
-        write_table(asked.output, rows)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for layer in asked.only or LAYERS:
+                LAYERS[layer](tally, Path(folder).resolve(), asked.quick, asked.seed)
+    finally:  # stopped by Ctrl-C, it has tried what it has tried
+        commit = describe_environment()["git_commit"] or "unknown"
+        today = datetime.now(UTC).date().isoformat()
+        rows = [(commit[:12], today, *row) for row in tally.rows()]
+        for _, _, fault, tried, survived in rows:
+            print(f"{survived:5} of {tried:5}  {fault}")
+        if asked.output:
+            write_table(asked.output, rows)
     return int(bool(tally.wrong))
 
 

@@ -98,7 +98,7 @@ class Session:
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             print(f"the checkpoint is not one ({error}): training starts anew")
             return
-        if state["identity"] != self.identity:
+        if not isinstance(state, dict) or state.get("identity") != self.identity:
             print("the checkpoint is of another training: training starts anew")
             return
         self.rows, self._before = state["rows"], state["seconds"]

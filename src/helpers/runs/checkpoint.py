@@ -46,7 +46,10 @@ class Checkpoint:
 
         def fill_and_sum_up(file: BinaryIO) -> None:
             summed = _Summed(file)
-            fill(summed)
+            try:
+                fill(summed)
+            except RuntimeError as error:  # torch, of a write that failed
+                raise summed.error or error from None
             file.write(summed.checksum.digest())
 
         write_whole(self.path, fill_and_sum_up)
@@ -57,10 +60,15 @@ class _Summed:
 
     def __init__(self, file: BinaryIO):
         self.file, self.checksum = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, part: bytes) -> int:
         self.checksum.update(part)
-        return self.file.write(part)
+        try:
+            return self.file.write(part)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()
