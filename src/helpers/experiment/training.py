@@ -1,5 +1,6 @@
 """Training of a classifier by the paper's protocol."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Progress:
 
         Raises
         ------
-        FloatingPointError : naming the epoch and the step whose loss is not finite
+        FloatingPointError : naming the epoch, and the step or score, that is not finite
         """
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
@@ -54,6 +55,12 @@ class Progress:
                 f"the loss is {losses[bad[0, 0]]:.0f} in epoch {epoch}, step {int(bad[0, 0]) + 1};"
                 " lower the learning rate"
             )
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the {name.replace('_', ' ')} is {value:.0f} after epoch {epoch};"
+                    " lower the learning rate"
+                )
         self.bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
         return {"epoch": epoch} | scores
 
