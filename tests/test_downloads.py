@@ -326,6 +326,7 @@ def test_a_fuzzed_pickle_is_refused_in_one_line(checkpoint):
         {"state": {"conv1.weight": [0.0]}},
         {"mean": [0.5]},
         {"std": "abc"},
+        {"std": [0.2, 0.0, 0.2]},
         {"network": torch.zeros(1)},
     ],
 )

@@ -53,6 +53,8 @@ class Data:
                     f"{self.name}: label {int(outside[0])} in the {name} split is outside the"
                     f" {len(self.classes)} classes; get the data set anew"
                 )
+        if len(self.train.labels) == 1:
+            raise InputError(f"{self.name}: one training image is too few; batch norm needs two")
 
     @property
     def summary(self) -> dict:
@@ -71,7 +73,12 @@ class Data:
         } | counts
 
     def mean_and_std(self) -> tuple[list[float], list[float]]:
-        """Return each channel's mean and standard deviation over the training set, in [0, 1]."""
+        """Return each channel's mean and standard deviation over the training set, in [0, 1].
+
+        Raises
+        ------
+        InputError : where a channel is constant, which no network can be normalised by
+        """
         # Counts of the 256 grey levels are exact; the moments then take 256 terms.
         levels = torch.arange(256, dtype=torch.float64) / 255
         counts = torch.zeros(3, 256, dtype=torch.int64)
@@ -83,6 +90,11 @@ class Data:
             mean = (weight * levels).sum()
             means.append(mean.item())
             deviations.append((weight * (levels - mean) ** 2).sum().sqrt().item())
+        if 0 in deviations:
+            raise InputError(
+                f"{self.name}: all training images are the same in channel {deviations.index(0)};"
+                " get the data set anew"
+            )
         return means, deviations
 
 

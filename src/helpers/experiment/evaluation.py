@@ -89,6 +89,7 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
     Raises
     ------
     InputError : naming a corruption that does not exist
+    FloatingPointError : where a logit is not finite, or too large for float16
     """
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
@@ -116,7 +117,15 @@ def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
             row[index] = model(corrupt(images, *condition)).half()
         progress.update(len(images) * len(conditions))
     progress.close()
-    return logits.cpu().numpy()
+    found = logits.cpu()
+    bad = (~found.isfinite()).nonzero()
+    if len(bad):
+        corruption, strength = conditions[bad[0, 0]]
+        raise FloatingPointError(
+            f"a logit is {found[tuple(bad[0])]:.0f} ({corruption} {strength or ''}), beyond"
+            " float16; lower the learning rate"
+        )
+    return found.numpy()
 
 
 @torch.inference_mode()
@@ -151,8 +160,8 @@ def make_examples(
     images : uint8 (P, k, 3, H, W), the first test image of k classes under every condition
     labels : int64 (k,)
     corruption, strength : str (P,) and float64 (P,), the conditions
-    mixup : uint8 (3, 3, H, W), two training images of different classes and, at lambda = 0.5,
-        their mix
+    mixup : uint8 (3, 3, H, W), two training images, of different classes where there are two,
+        and, at lambda = 0.5, their mix
     mixup_labels : int64 (2,)
     """
     present = data.test.labels.unique()
@@ -162,7 +171,8 @@ def make_examples(
     conditions = list_conditions(corruptions)
     corrupted = [corrupt(images, *condition) for condition in conditions]
     train = data.train
-    other = int((train.labels != train.labels[0]).nonzero()[0])
+    # The first of another class; of one class alone, the second image.
+    other = int((train.labels != train.labels[0]).int().argmax()) or 1
     first, second = train.images[0], train.images[other]
     mixed = (0.5 * first + 0.5 * second).to(torch.uint8)
     return {

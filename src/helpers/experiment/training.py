@@ -1,5 +1,6 @@
 """Training of a classifier by the paper's protocol."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class Progress:
 
         Raises
         ------
-        FloatingPointError : naming the epoch and the step whose loss is not finite
+        FloatingPointError : naming the epoch, and the step or score, that is not finite
         """
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
@@ -64,6 +65,12 @@ class Progress:
                 f"the loss is {losses[bad[0, 0]]:.0f} in epoch {epoch}, step {int(bad[0, 0]) + 1};"
                 " lower the learning rate"
             )
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the {name.replace('_', ' ')} is {value:.0f} after epoch {epoch};"
+                    " lower the learning rate"
+                )
         shown = {name: f"{value:.3f}" for name, value in scores.items()}
         self.bar.set_postfix({"epoch": f"{epoch}/{self.epochs}"} | shown)
         return {"epoch": epoch} | scores

@@ -139,4 +139,5 @@ def _is_checkpoint(content: dict) -> bool:
         and all(isinstance(value, Tensor) for value in state.values())
         and all(isinstance(values, list) and len(values) == 3 for values in channels)
         and all(isinstance(value, float) for values in channels for value in values)
+        and all(value > 0 for value in content["std"])
     )

@@ -59,7 +59,7 @@ def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2) -> str:
 
 
 def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
-    """Return images as one captioned mosaic, two to a row.
+    """Return images as one captioned mosaic, two to a row; an odd number, one to a row.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
     width : a CSS length
     """
     pixels = images.transpose(0, 2, 3, 1)
-    rows = [np.concatenate(pixels[i : i + 2], axis=1) for i in range(0, len(pixels), 2)]
+    wide = 1 if len(pixels) % 2 else 2
+    rows = [np.concatenate(pixels[i : i + wide], axis=1) for i in range(0, len(pixels), wide)]
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(buffer, format="png")
     image = _image("image/png", buffer.getvalue(), alt, "width:100%;image-rendering:pixelated")
