@@ -12,7 +12,7 @@ from PIL import Image
 
 from conftest import draw_pets
 from helpers import InputError
-from helpers.experiment import real_data
+from helpers.experiment import pets
 from helpers.experiment.data import Data, Split, load_data
 from helpers.experiment.downloads import digest_file
 
@@ -192,7 +192,7 @@ def test_the_published_split_is_recognised(monkeypatch, pets_root):
         listed = zip(part._images, part._labels, strict=True)
         text = "\n".join(sorted(f"{path.stem} {label}" for path, label in listed))
         digest = hashlib.sha256(text.encode()).hexdigest()
-        monkeypatch.setitem(real_data.PETS_OFFICIAL, split, digest)
+        monkeypatch.setitem(pets.PETS_OFFICIAL, split, digest)
     assert load_data("pets", "official", str(pets_root), 32).official is True
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from conftest import draw_pets
 from helpers import ROOT, InputError
-from helpers.experiment import real_data
+from helpers.experiment import pets
 from helpers.experiment.data import load_data
 from helpers.experiment.downloads import fetching
 from helpers.experiment.weights import load_weights, pack_checkpoint
@@ -235,7 +235,7 @@ def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch, wid
 
 def test_an_image_of_the_largest_size_is_decoded(tmp_path):
     Image.new("RGB", (2**13, 2**12)).save(tmp_path / "large.jpg")
-    assert real_data._decode_one(tmp_path / "large.jpg", 16).shape == (3, 16, 16)
+    assert pets._decode_one(tmp_path / "large.jpg", 16).shape == (1, 3, 16, 16)
 
 
 @pytest.fixture

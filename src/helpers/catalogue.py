@@ -29,8 +29,8 @@ class Dataset(NamedTuple):
 
 
 DATASETS = {
-    "pathmnist": Dataset("helpers.experiment.real_data:load_pathmnist", "tissue"),
-    "pets": Dataset("helpers.experiment.real_data:load_pets", "creatures"),
+    "pathmnist": Dataset("helpers.experiment.pathmnist:load_pathmnist", "tissue"),
+    "pets": Dataset("helpers.experiment.pets:load_pets", "creatures"),
     "source": Dataset(None, "source"),
 }
 

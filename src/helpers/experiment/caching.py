@@ -9,6 +9,9 @@ import numpy as np
 
 from .downloads import fetching
 
+#: "train", "validation" and "test" to images uint8 (N, 3, S, S) and labels int64 (N,).
+Splits = dict[str, tuple[np.ndarray, np.ndarray]]
+
 
 def cache_images(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
     """Return images uint8 (N, 3, S, S), read-only, mapped from a file that is made if need be.

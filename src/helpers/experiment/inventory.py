@@ -11,7 +11,8 @@ from torchvision.datasets import OxfordIIITPet
 from helpers import InputError
 
 from .downloads import digest_file, from_root
-from .real_data import PETS_OFFICIAL, digest_pets, locate_pathmnist
+from .pathmnist import locate_pathmnist
+from .pets import PETS_OFFICIAL, digest_pets
 from .weights import PUBLISHED, locate_published
 
 

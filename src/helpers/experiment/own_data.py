@@ -10,8 +10,9 @@ from torchvision.transforms.v2 import functional
 
 from helpers import InputError
 
+from .caching import Splits
 from .downloads import from_root
-from .real_data import Splits, decode_images
+from .pets import decode_images
 
 #: Our splits to MedMNIST's words for them.
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -83,6 +84,6 @@ def _read_folders(path: Path, size: int) -> tuple[Splits, list[str]]:
         if found.classes != (classes := classes or found.classes):
             raise InputError(f"{path / theirs} has other classes than {path / 'train'}")
         paths, labels = zip(*found.samples, strict=True)
-        images = np.stack(list(decode_images([Path(p) for p in paths], size)))
+        images = np.concatenate(list(decode_images([Path(p) for p in paths], size)))
         splits[ours] = images, np.array(labels)
     return splits, classes
