@@ -17,7 +17,7 @@ from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
-from helpers.runs.kernels import preload
+from helpers.runs.kernels import preload, wait_until_loaded
 from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
@@ -195,6 +195,7 @@ def read_records(app: Sphinx, env, names: list[str]) -> None:
     """Let the pages' kernels begin with what all of them need; not where none executes."""
     if any(Path(env.doc2path(name)).suffix == ".md" for name in names):
         preload("helpers.report.preload:read_all")
+        wait_until_loaded()
 
 
 def remember_records(app: Sphinx, exception) -> None:

@@ -102,6 +102,13 @@ def preload(*names: str) -> None:
         _server.load(name)
 
 
+def wait_until_loaded() -> None:
+    """Return when all is loaded; here Ctrl-C counts, and not while a notebook's kernel starts."""
+    if _server:
+        with contextlib.suppress(OSError):
+            _server.ask(poll=None)
+
+
 class Kernel:
     """A forked kernel, by the part of `subprocess.Popen` that provisioners use."""
 
@@ -163,8 +170,8 @@ def serve(link: socket.socket) -> dict | None:
             with contextlib.suppress(Exception):
                 load(name)
             continue
-        if pid := request.get("poll"):
-            ended, status = os.waitpid(pid, os.WNOHANG)
+        if "poll" in request:
+            ended, status = os.waitpid(request["poll"], os.WNOHANG) if request["poll"] else (0, 0)
             answer = os.waitstatus_to_exitcode(status) if ended else None
         else:
             answer = os.fork()
