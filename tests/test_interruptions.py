@@ -27,12 +27,12 @@ def start(results, *words):
 
 
 def finish(process, code=0):
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == code, err
     return out, err
 
 
-def wait_for(condition, seconds=180):
+def wait_for(condition, seconds=600):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline
