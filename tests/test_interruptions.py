@@ -13,7 +13,7 @@ import pytest
 from helpers import ROOT
 from helpers.runs.files import list_beside
 from helpers.runs.record import read_record, read_records, run_folder
-from test_claims import fork, hold
+from test_worker import fork, hold
 
 SMALL = ["--only", "pathmnist_mixup", "-p", "epochs=4", "-p", "image_size=16"]
 SMALL += ["-p", "batch_size=64", "-p", "corruptions={'blur': [0.5]}"]
