@@ -1,239 +1,322 @@
-"""Claims on runs and GPUs, and what a worker does with what it finds."""
+"""Each verdict made to appear, from the paper's numbers, from samples, and from made-up records."""
 
-import errno
-import json
-import multiprocessing
-import os
-import signal
+from itertools import cycle
 
+import numpy as np
 import pytest
 
 import made_up
-from helpers import InputError
-from helpers.runs import gpus, worker
-from helpers.runs.batch import run_batch
-from helpers.runs.claims import claim
-from helpers.runs.files import list_beside
-from helpers.runs.integrity import DamagedRecord
-from helpers.runs.parameters import resolve
-from helpers.runs.plan import Job
-from helpers.runs.worker import Outcome, make_run
-
-fork = multiprocessing.get_context("fork")
+from helpers.metrics import Sample
+from helpers.report import assessment, claims, statements, verdicts
+from helpers.report.assessment import judge_claims, judge_paper, judge_runs
 
 
-@pytest.fixture
-def job(tmp_path):
-    recipe = resolve("pathmnist_basic", "smoke", 3, {"results": str(tmp_path / "smoke")})
-    return Job("pathmnist_basic", recipe, {})
+def parse(text):
+    (claim,) = statements.parse_claims(f"- {{id: a, section: b, statement: c, {text}}}")
+    return claim
 
 
-@pytest.fixture
-def executed(monkeypatch, tmp_path):
-    """Jobs whose notebooks were executed; in place of papermill a made-up record is written."""
-    jobs = []
-
-    def execute(job, threads):
-        jobs.append(job)
-        parameters = job.recipe.model_dump(mode="json")
-        record = made_up.write_run(job.folder.parents[1], "smoke", job.experiment, 3)
-        files = {name: (record.folder / name).read_bytes() for name in record.run["files"]}
-        about = {"parameters": parameters, "recipe_hash": job.recipe.identity}
-        made_up.write_record(record.folder, record.run | about, files)
-        return None, ""
-
-    monkeypatch.setattr(worker, "_execute", execute)
-    return jobs
+SIGNS = [("holds", "✓"), ("fails", "✗"), ("cannot tell", "?")]
+CLEAN = "measure: accuracy, columns: [Clean]"
+PETS = "compare: [Supervised > No Pretraining, Self-Supervised > No Pretraining]"
 
 
-def hold(folder, ready):
-    with claim(folder) as ours:
-        ready.put(ours)
-        signal.pause()
+# On the paper
 
 
-def test_a_claim_is_one_processs_until_that_dies(tmp_path):
-    folder = tmp_path / "seed-0"
-    ready = fork.SimpleQueue()
-    other = fork.Process(target=hold, args=(folder, ready))
-    other.start()
-    assert ready.get() is True
-    with claim(folder) as ours:
-        assert not ours
-    os.kill(other.pid, signal.SIGKILL)
-    other.join()
-    with claim(folder) as ours:
-        assert ours
-        with claim(folder) as again:  # by another thread of this process, say
-            assert not again
-
-
-def test_a_claim_on_a_run_that_is_made_leaves_nothing(job, executed):
-    assert make_run(job, 1, []).kind is None
-    assert executed == [job]
-    assert {p.name for p in job.folder.parent.iterdir()} == {"seed-3", "seed-3.ipynb"}
-
-
-def test_where_no_lock_can_be_had_a_line_says_so(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    with (
-        pytest.raises(InputError, match="cannot write .*seed-0.lock: "),
-        claim(tmp_path / "file" / "seed-0"),
-    ):
-        pass
-
-
-def test_a_claimed_run_is_left_to_its_process_and_so_is_what_needs_it(job, executed):
-    with claim(job.folder):
-        outcome = make_run(job, 1, [])
-    assert outcome.elsewhere
-    assert make_run(job, 1, [outcome]).elsewhere
-    assert executed == []
-
-
-def test_a_run_that_another_process_has_made_meanwhile_is_not_made_again(job, executed):
-    make_run(job, 1, [])
-    assert make_run(job, 1, []).kind is None
-    assert executed == [job]
-
-
-def test_a_damaged_record_is_set_aside_and_made_again(job, executed, capsys):
-    make_run(job, 1, [])
-    (job.folder / "metrics.csv").write_bytes(b"")
-    with pytest.raises(DamagedRecord):
-        job.is_done()
-    make_run(job, 1, [])
-    assert executed == [job, job]
-    assert job.is_done()
-    (aside,) = list_beside(job.folder, "damaged")
-    assert (aside / "metrics.csv").read_bytes() == b""
-
-
-def test_a_batch_names_a_damaged_record_and_removes_what_a_kill_left(
-    job, executed, capsys, monkeypatch
-):
-    make_run(job, 1, [])
-    for name in (".seed-3.checkpoint", ".seed-3.ab.old", ".seed-3.ipynb.ab.new"):
-        (job.folder.parent / name).write_bytes(b"")
-    run_batch([job])
-    assert {p.name for p in job.folder.parent.iterdir()} == {"seed-3", "seed-3.ipynb"}
-    (job.folder / "metrics.csv").write_bytes(b"")
-    monkeypatch.setattr(
-        "helpers.runs.batch._outcomes", lambda jobs, *_: [make_run(job, 1, []) for job in jobs]
-    )
-    run_batch([job])
-    err = capsys.readouterr().err
-    assert err.startswith(f"warning: {job.folder} is damaged: metrics.csv differs")
-    assert job.is_done()
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_a_notebook_that_cannot_be_written_gives_a_line(job, monkeypatch, code):
-    def execute(source, target, *_, **__):
-        target.write_text("{}")
-
-    def fail(path, parts):
-        with worker.writing(path):
-            raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr("papermill.execute_notebook", execute)
-    monkeypatch.setattr(worker, "write_whole", fail)
-    outcome = make_run(job, None, [])
-    assert outcome.kind == "InputError"
-    assert outcome.message.startswith(f"cannot write {job.notebook}: {os.strerror(code)}; free")
-
-
-def test_a_kernel_that_dies_is_told_by_status(job, monkeypatch):
-    def die(source, target, *_, **__):
-        target.write_text('{"cells": [{"cell_type": "code", "outputs": []}]}')
-        raise RuntimeError("Kernel died")
-
-    monkeypatch.setattr("papermill.execute_notebook", die)
-    outcome = make_run(job, None, [])
-    assert (outcome.kind, outcome.message) == ("RuntimeError", "Kernel died")
-    assert job.failure() == ["RuntimeError: Kernel died"]
-
-
-def test_status_tells_an_error_and_the_innermost_places(job):
-    traceback = [
-        "\x1b[31m-----\x1b[39m",
-        "\x1b[36mCell\x1b[39m In[5], line 1\n\x1b[32m----> 1\x1b[39m training = ex.fit(model)",
-        "\x1b[36mFile\x1b[39m src/helpers/experiment/training.py:143, in fit(model)\n"
-        "    142 some\n--> 143 raise",
-        "\x1b[31mFloatingPointError\x1b[39m: the loss is nan",
-    ]
-    error = {"output_type": "error", "ename": "FloatingPointError", "evalue": "the loss is nan"}
-    cell = {"cell_type": "code", "outputs": [error | {"traceback": traceback}]}
-    job.notebook.parent.mkdir(parents=True)
-    job.notebook.write_text(json.dumps({"cells": [{"cell_type": "markdown"}, cell]}))
-    assert job.failure() == [
-        "FloatingPointError: the loss is nan",
-        "Cell In[5], line 1",
-        "----> 1 training = ex.fit(model)",
-        "File src/helpers/experiment/training.py:143, in fit(model)",
-        "--> 143 raise",
-    ]
+def test_what_the_paper_does_not_bear_out():
+    read = [claim for claim in statements.read_claims() if isinstance(claim, statements.Claim)]
+    found = {claim.id: judge_paper(claim) for claim in read}
+    fails = {name: finding for name, finding in found.items() if finding.word == "fails"}
+    named = {
+        name: (finding.shown.pair.left, finding.shown.column, finding.shown.difference)
+        for name, finding in fails.items()
+    }
+    assert named == {
+        "augmentation-loses-less": ("MixUp + Aug", "Gaussian Blur", 3.0),
+        "pretraining-loses-less": ("MixUp + Aug + PT", "Brightness", 0.2),
+        "pathmnist-pretraining-robust": ("MixUp + Aug + PT", "f=1.1", -2.1),
+        "pets-gain-blur": ("Supervised", "sigma=0.9", 36.6),
+    }
+    assert fails["pets-gain-blur"].why == "the largest is not 30.6"
+    unknown = {name: f.why for name, f in found.items() if f.word == "cannot tell"}
+    assert unknown == {
+        "pets-scratch-noisy": "2 of 2 not given as numbers",
+        "pretraining-faster": "2 of 3 not given as numbers",
+    }
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b'{"cells": [', b"[]", b'{"cells": 3}', b'{"cells": [{"outputs": [{}]}]}']
-)
-def test_a_torn_notebook_tells_of_no_failure(job, content):
-    job.notebook.parent.mkdir(parents=True)
-    job.notebook.write_bytes(content)
-    assert job.failure() == []
-
-
-def take(ready):
-    gpus.take_gpu.cache_clear()
-    ready.put(gpus.take_gpu())
-    signal.pause()
-
-
-def test_each_worker_takes_one_gpu_and_gives_it_back_when_it_dies(monkeypatch, tmp_path):
-    monkeypatch.setattr(gpus, "list_gpus", lambda: ["GPU-a", "GPU-b"])
-    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
-    ready = fork.SimpleQueue()
-    workers = []
-    for _ in range(3):
-        workers.append(fork.Process(target=take, args=(ready,)))
-        workers[-1].start()
-        if len(workers) < 3:
-            continue
-    taken = sorted(ready.get() for _ in workers)
-    assert set(taken) == {"GPU-a", "GPU-b"}  # the third shares one
-    for process in workers:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-    again = fork.Process(target=take, args=(ready,))
-    again.start()
-    assert ready.get() == "GPU-a"
-    again.kill()
-    again.join()
-
-
-@pytest.mark.parametrize(
-    ("given", "listed", "found"),
+    ("text", "word"),
     [
-        (None, "GPU 0: A (UUID: GPU-1)\nGPU 1: A (UUID: GPU-2)\n", ["GPU-1", "GPU-2"]),
-        ("1", "GPU 0: A (UUID: GPU-1)\nGPU 1: A (UUID: GPU-2)\n", ["1"]),
-        ("", "GPU 0: A (UUID: GPU-1)\n", []),
-        (None, "GPU 0: A (UUID: GPU-1)\n  MIG 1g Device 0: (UUID: MIG-3)\n", ["MIG-3"]),
-        (None, "No devices were found\n", []),
+        (f"{CLEAN}, {PETS}, figure: 23.2", "holds"),  # 96.9 - 73.7
+        (f"{CLEAN}, {PETS}, figure: 23.1", "holds"),  # three rounded numbers explain it
+        (f"{CLEAN}, {PETS}, figure: 23.4", "fails"),
+        (f"{CLEAN}, {PETS}, figure: 19.9", "fails"),  # a gain, not the largest
+        (f"{CLEAN}, compare: [Supervised > 96.8]", "holds"),
+        (f"{CLEAN}, compare: [Supervised > 96.9]", "cannot tell"),  # equal as printed
+        (f"{CLEAN}, compare: [Supervised < 96.8]", "fails"),
+        ("measure: early_accuracy, compare: [Basic < 85.8]", "holds"),  # the authors' log: 85.78
+        ("measure: early_accuracy, compare: [Basic < 85.7]", "fails"),
+        ("measure: early_accuracy, compare: [Supervised > 1]", "cannot tell"),
     ],
 )
-def test_gpus_are_those_that_the_driver_lists(monkeypatch, tmp_path, given, listed, found):
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\ncat <<'END'\n{listed}END\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if given is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert gpus.list_gpus() == found
+def test_judge_paper(text, word):
+    assert judge_paper(parse(text)).word == word
 
 
-def test_a_failed_need_is_told_without_a_try(job, executed):
-    outcome = make_run(job, 1, [Outcome(job, 9.0, "InputError", "no such file")])
-    assert (outcome.kind, outcome.message, outcome.seconds) == ("InputError", "no such file", 0)
-    assert executed == []
+# On samples
+
+
+def sample(mean, seeds=10, spread=1.0):
+    """Return a sample of that mean over the seeds, without any chance in the test images."""
+    values = np.linspace(-1, 1, seeds) if seeds > 1 else np.zeros(1)
+    return Sample(tuple(range(seeds)), mean + spread * values, np.zeros((seeds, 2), np.float32))
+
+
+CLEAR, UNSURE, SLIGHT = 5.0, 0.1, 0.55  # against a spread of 1 over ten seeds
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Let the runs say these samples, one a comparison, whenever all are asked for."""
+
+    def give(*samples):
+        left = cycle(samples)
+        monkeypatch.setattr(assessment, "subtract", lambda *arguments: next(left))
+        columns = ["Clean", "f=0.6", "f=0.8", "f=1.2", "f=1.4", "sigma=0.3"][: len(samples)]
+        return parse(
+            f"measure: accuracy, compare: [Supervised > No Pretraining], columns: {columns}"
+        )
+
+    return give
+
+
+def test_slight_is_between_the_bounds_with_and_without_correction():
+    assert 0.05 / 6 < sample(SLIGHT).estimate().p_value < 0.05
+
+
+@pytest.mark.parametrize(
+    ("means", "word", "shown"),
+    [
+        ([CLEAR, 6.0], "holds", CLEAR),
+        ([CLEAR, UNSURE], "cannot tell", UNSURE),
+        ([CLEAR, -CLEAR, -6.0], "fails", -6.0),
+        ([-UNSURE, CLEAR], "cannot tell", -UNSURE),
+        ([SLIGHT] * 6, "holds", SLIGHT),  # all must hold: nothing to correct
+        ([-SLIGHT], "fails", -SLIGHT),
+        ([-SLIGHT, *[UNSURE] * 5], "cannot tell", -SLIGHT),  # one of six may be chance
+        ([-SLIGHT, -CLEAR, CLEAR], "fails", -CLEAR),
+    ],
+)
+def test_judge_runs(given, means, word, shown):
+    finding = judge_runs(given(*map(sample, means)))
+    assert (finding.word, finding.why) == (word, "")
+    assert finding.shown.difference == pytest.approx(shown)
+
+
+def test_the_other_direction(given):
+    claim = given(sample(-CLEAR))
+    less = parse("measure: accuracy, compare: [Supervised < No Pretraining], columns: [Clean]")
+    assert judge_runs(less).word == "holds"
+    assert claim.comparisons != less.comparisons
+
+
+def test_what_is_not_measured_may_still_fail(given):
+    assert judge_runs(given(sample(CLEAR), None)).word == "cannot tell"
+    finding = judge_runs(given(sample(-CLEAR), None))
+    assert (finding.word, finding.why) == ("fails", "1 of 2 not measured")
+    nothing = judge_runs(given(None, None))
+    assert (nothing.word, nothing.shown) == ("cannot tell", None)
+
+
+@pytest.mark.parametrize("mean", [CLEAR, -CLEAR])
+def test_one_seed_cannot_tell(given, mean):
+    finding = judge_runs(given(sample(mean, seeds=1)))
+    assert (finding.word, finding.why) == ("cannot tell", "only one seed in common")
+    assert finding.shown.difference == mean
+
+
+def test_a_figure_shows_the_largest_gain_and_judges_the_direction(given):
+    given(sample(6.0), sample(40.0))
+    finding = judge_runs(parse(f"{CLEAN}, {PETS}, figure: 23.2"))
+    assert finding.word == "holds"
+    assert finding.shown.difference == pytest.approx(40)
+    assert finding.why == "the direction is judged, not the figure"
+
+
+# Denials
+
+
+def judge_denial(monkeypatch, claim):
+    """Return what is found of the denial of a claim, on the paper and on the runs."""
+    denial = statements.Denial(id="d", section="b", statement="c", denies=claim.id)
+    monkeypatch.setattr(assessment, "read_claims", lambda: [claim, denial])
+    return judge_claims.__wrapped__()[1][1:]
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "word", "shown"),
+    [
+        ("Supervised > No Pretraining, Self-Supervised > No Pretraining", "fails", 19.9),
+        ("Supervised < No Pretraining, Self-Supervised < No Pretraining", "holds", 19.9),
+        ("Supervised > No Pretraining, Self-Supervised < No Pretraining", "cannot tell", 23.2),
+        ("Supervised > 96.9, Supervised < No Pretraining", "cannot tell", 0.0),  # equal as printed
+    ],
+)
+def test_a_denial_on_the_paper(monkeypatch, given, comparisons, word, shown):
+    given(None)
+    finding, _ = judge_denial(monkeypatch, parse(f"{CLEAN}, compare: [{comparisons}]"))
+    assert finding.word == word
+    assert finding.shown.difference == pytest.approx(shown)
+
+
+@pytest.mark.parametrize(
+    ("means", "claim_word", "word", "shown"),
+    [
+        ([CLEAR, 6.0], "holds", "fails", CLEAR),
+        ([SLIGHT] * 6, "holds", "fails", SLIGHT),
+        ([-CLEAR, -6.0], "fails", "holds", -CLEAR),
+        ([-SLIGHT] * 6, "cannot tell", "holds", -SLIGHT),  # all must be losses: no correction
+        ([*[40.0] * 5, -CLEAR], "fails", "cannot tell", 40.0),  # one loss of six denies nothing
+        ([-CLEAR, -UNSURE], "fails", "cannot tell", -UNSURE),
+        ([UNSURE, -UNSURE], "cannot tell", "cannot tell", UNSURE),
+    ],
+)
+def test_a_denial_on_the_runs(monkeypatch, given, means, claim_word, word, shown):
+    claim = given(*map(sample, means))
+    assert judge_runs(claim).word == claim_word
+    _, finding = judge_denial(monkeypatch, claim)
+    assert finding.word == word
+    assert finding.shown.difference == pytest.approx(shown)
+
+
+def test_a_denial_needs_every_comparison_and_seeds(monkeypatch, given):
+    _, finding = judge_denial(monkeypatch, given(sample(-CLEAR), None))
+    assert (finding.word, finding.why) == ("cannot tell", "1 of 2 not measured")
+    _, finding = judge_denial(monkeypatch, given(sample(-CLEAR, seeds=1)))
+    assert (finding.word, finding.why) == ("cannot tell", "only one seed in common")
+
+
+# On records
+
+
+@pytest.fixture(scope="module")
+def as_ever(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("as_ever")
+    made_up.write_records(folder, "made_up")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def otherwise(tmp_path_factory):
+    """Records in which MixUp harms and the two kinds of pretraining do equally well."""
+    folder = tmp_path_factory.mktemp("otherwise")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(made_up.EXPERIMENTS, "pathmnist_mixup", 0.2)
+        patch.setitem(made_up.EXPERIMENTS, "pets_barlow_twins", 3.0)
+        made_up.write_records(folder, "made_up")
+    return folder
+
+
+def judge(monkeypatch, folder):
+    made_up.show(monkeypatch, folder, "made_up")
+    return {claim.id: (paper, runs) for claim, paper, runs in judge_claims()}
+
+
+def test_records_make_every_verdict_appear(monkeypatch, as_ever, otherwise):
+    first, second = judge(monkeypatch, as_ever), judge(monkeypatch, otherwise)
+    words = {name: (first[name][1].word, second[name][1].word) for name in first}
+    assert words["augmentation-every-strength"] == ("holds", "fails")
+    assert words["augmentation-strongest-blur"] == ("fails", "holds")
+    assert words["supervised-transfers-better"] == ("holds", "cannot tell")
+    low, high = second["supervised-transfers-better"][1].shown.interval
+    assert low < 0 < high
+
+
+def test_the_papers_denial_fails_where_pretraining_helps(monkeypatch, as_ever):
+    found = judge(monkeypatch, as_ever)
+    robust, denial = found["pretraining-robust"], found["pretraining-not-robust"]
+    assert [finding.word for finding in robust] == ["holds", "holds"]
+    assert [finding.word for finding in denial] == ["fails", "fails"]
+    assert denial[1].shown == robust[1].shown
+
+
+def test_one_seed_of_records_tells_nothing(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up", seeds=[3])
+    assert {runs.word for _, runs in judge(monkeypatch, tmp_path).values()} == {"cannot tell"}
+
+
+def test_fewer_epochs_are_needed_where_they_are_claimed(monkeypatch, as_ever):
+    finding = judge(monkeypatch, as_ever)["fewer-epochs"][1]
+    assert (finding.word, finding.why) == ("cannot tell", "not trained for fewer epochs")
+    monkeypatch.setattr(assessment, "trained_shorter", lambda *rows: True)
+    assert judge(monkeypatch, as_ever)["fewer-epochs"][1].word == "holds"
+
+
+# On the page
+
+
+def show(monkeypatch, folder):
+    made_up.show(monkeypatch, folder, "made_up")
+    text = claims.show_claims().data
+    return text, [line for line in text.split("\n") if line.startswith("|")][2:]
+
+
+def test_every_claim_is_a_row_with_signs_and_words(monkeypatch, as_ever):
+    text, rows = show(monkeypatch, as_ever)
+    judged = judge_claims()
+    for row, (claim, *findings) in zip(rows, judged, strict=True):
+        _, stated, *cells, _ = [cell.strip() for cell in row.split("|")]
+        assert stated.startswith(claim.statement)
+        for cell, finding in zip(cells, findings, strict=True):
+            assert cell.startswith(f"[{dict(SIGNS)[finding.word]} {finding.word}]{{.verdict}}")
+    _, papers, runs = zip(*judged, strict=True)
+    for name, findings in {"the paper's own numbers": papers, "these runs": runs}.items():
+        words = [finding.word for finding in findings]
+        counts = ", ".join(f"{sign} {word} {words.count(word)}" for word, sign in SIGNS)
+        assert f"By {name}: {counts}." in text
+
+
+def test_a_cell_tells_effect_interval_and_comparison(monkeypatch, as_ever):
+    _, rows = show(monkeypatch, as_ever)
+    effects = {claim.id: runs.shown for claim, _, runs in judge_claims()}
+    rows = dict(zip(effects, rows, strict=True))
+    low, high = effects["augmentation-strongest-blur"].interval
+    cell = f"[{low:+.1f} to {high:+.1f}]{{.interval}} [MixUp + Aug against Basic, σ = 0.9]{{.case}}"
+    assert cell in rows["augmentation-strongest-blur"]
+    assert (
+        "−4.1 points [MixUp + Aug against Basic, σ = 0.9]{.case}"
+        in rows["augmentation-strongest-blur"]
+    )
+    assert (
+        "13.3 points lost [MixUp + Aug + PT, blur; the least clear of 6]"
+        in rows["pathmnist-sensitive"]
+    )
+    low, high = (10 + end for end in effects["pathmnist-sensitive"].interval)
+    assert f"[{low:.1f} to {high:.1f}]{{.interval}}" in rows["pathmnist-sensitive"]
+    assert "; 1 of 8 the other way]" in rows["pathmnist-pretraining-robust"]
+
+
+def test_what_is_untested_says_why(monkeypatch, as_ever):
+    _, rows = show(monkeypatch, as_ever)
+    untested = [
+        (row, claim.untested)
+        for row, (claim, *_) in zip(rows, judge_claims(), strict=True)
+        if isinstance(claim, statements.Untested)
+    ]
+    assert len(untested) == 2
+    for row, reason in untested:
+        whys = "not given as numbers", reason
+        cells = [f"[? cannot tell]{{.verdict}} [{why}]{{.case}}" for why in whys]
+        assert row.endswith(f"| {' | '.join(cells)} |")
+    assert "{doc}`/register`" in untested[1][0]
+
+
+def test_stand_ins_are_said_and_the_study_is_not(monkeypatch, as_ever):
+    text, _ = show(monkeypatch, as_ever)
+    assert "their verdicts say nothing about the paper" in text
+    for dataset, title in {"pathmnist": "PathMNIST", "pets": "Oxford-IIIT Pets"}.items():
+        assert f"- {title}: {'; '.join(verdicts.why_withheld(dataset))}.\n" in text
+    monkeypatch.setattr(claims, "why_withheld", lambda dataset: [])
+    assert "say nothing about the paper" not in show(monkeypatch, as_ever)[0]

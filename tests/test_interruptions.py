@@ -13,7 +13,7 @@ import pytest
 from helpers import ROOT
 from helpers.runs.files import list_beside
 from helpers.runs.record import read_record, read_records, run_folder
-from test_claims import fork, hold
+from test_worker import fork, hold
 
 SMALL = ["--only", "pathmnist_mixup", "-p", "epochs=4", "-p", "image_size=16"]
 SMALL += ["-p", "batch_size=64", "-p", "corruptions={'blur': [0.5]}"]
@@ -27,12 +27,12 @@ def start(results, *words):
 
 
 def finish(process, code=0):
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == code, err
     return out, err
 
 
-def wait_for(condition, seconds=180):
+def wait_for(condition, seconds=600):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline
