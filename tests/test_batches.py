@@ -60,6 +60,18 @@ def test_a_set_is_resident_where_half_the_free_memory_holds_it(monkeypatch, free
     assert place(images, device) is (device if fits else images)
 
 
+def test_a_cache_is_whole_or_not_there(tmp_path):
+    path, images = tmp_path / "images.npy", np.arange(96, dtype=np.uint8).reshape(2, 3, 4, 4)
+    with pytest.raises(ValueError, match="2 images instead of 3"):
+        cache_images(path, (3, 3, 4, 4), [images])
+    assert not list(tmp_path.glob("*.npy"))
+    np.testing.assert_array_equal(
+        cache_images(path, (2, 3, 4, 4), [images[:1], images[1:]]), images
+    )
+    path.write_bytes(path.read_bytes()[:-10])
+    np.testing.assert_array_equal(cache_images(path, (2, 3, 4, 4), [images]), images)
+
+
 def map_images(images: torch.Tensor, path) -> torch.Tensor:
     array = cache_images(path, tuple(images.shape), [images.numpy()])
     assert isinstance(array, np.memmap)
