@@ -29,12 +29,13 @@ NAMES = sorted(
 
 #: What YAML, a Python literal or a notebook can hold, and more.
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=5)
+WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=9)
 ANYTHING = st.recursive(
     PLAIN,
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.tuples(inner, inner)
-        | st.dictionaries(st.text(max_size=9) | st.integers(), inner, max_size=4)
+        | st.dictionaries(WORDS | st.integers(), inner, max_size=4)
     ),
     max_leaves=12,
 )
@@ -111,14 +112,14 @@ def test_a_misspelt_parameter_is_refused_and_the_nearest_one_named(name, data):
 
 
 @few
-@given(st.dictionaries(st.text(), ANYTHING, min_size=1, max_size=3))
+@given(st.dictionaries(WORDS, ANYTHING, min_size=1, max_size=3))
 def test_any_overrides_are_planned_or_refused_in_one_line(overrides):
     jobs, _ = attempt(plan, "smoke", [0], "pathmnist_basic", overrides)
     assert jobs is None or len(jobs) == 1
 
 
 @few
-@given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]))))
+@given(st.lists(WORDS))
 def test_any_assignments_are_parsed_or_refused_in_one_line(assignments):
     values, _ = attempt(parse_overrides, assignments)
     assert values is None or len(values) <= len(assignments)
