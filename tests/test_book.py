@@ -1,17 +1,15 @@
 """The book, built from made-up records as a reader would build it."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 
 import made_up
+from building import build
 from helpers import ROOT
 from helpers.report.paper import read_reference
 
@@ -26,19 +24,6 @@ LOADS = r"""(?x) (url\(|@import|fetch\(|import\(|importScripts\(|open\(|(src|xli
     \s* ["'`]? \s* (https?:)?//"""
 
 
-def build(folder, profile="made_up"):
-    """Build with warnings as errors; return the process and which pages executed."""
-    environment = os.environ | {
-        "REPORT_PROFILE": profile,
-        "REPORT_RESULTS": str(folder / "results"),
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
-    }
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", folder / "book"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    executed = re.findall(r"book/(\S+)\.(?:md|ipynb): Executed", done.stdout + done.stderr)
-    return done, set(executed)
-
-
 def read_pages(folder):
     html = folder / "book/_build/html"
     return {
@@ -49,20 +34,13 @@ def read_pages(folder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    leave = shutil.ignore_patterns("_build", "runs", "experiments")
-    shutil.copytree(ROOT / "book", folder / "book", ignore=leave)
-    made_up.write_records(folder / "results", "made_up")
-    made_up.write_other(folder / "results", "fog_basic")
-    made_up.make_hostile(folder / "results", "/home/zaphod")
-    return folder
+def folder(first_build):
+    return first_build[0]
 
 
 @pytest.fixture(scope="module")
-def pages(folder):
-    done, executed = build(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+def pages(first_build):
+    folder, executed = first_build
     assert executed == PAGES
     return read_pages(folder)
 

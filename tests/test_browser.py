@@ -18,6 +18,11 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
+def built_html(first_build):
+    return first_build[0] / "first"
+
+
+@pytest.fixture(scope="module")
 def site(built_html):
     """The address of the built book, served on this machine."""
     handler = functools.partial(QuietHandler, directory=str(built_html))
@@ -119,6 +124,33 @@ def test_search_finds_a_page(visit, site):
     page, *_ = visit(f"{site}/search.html?q=mixup")
     page.locator("#search-results li a").first.wait_for()
     assert page.locator("#search-results li").count() >= 2
+
+
+def test_the_explorer_reacts_to_the_keyboard(visit, site):
+    page, errors, _ = visit(f"{site}/explorer.html")
+    summary = page.locator(".explorer-summary")
+    before = summary.inner_text()
+    page.locator("select[name=dataset]").focus()
+    page.keyboard.press("ArrowDown")
+    changed = summary.inner_text()
+    assert changed != before
+    page.locator("input[name=strength]").focus()
+    page.keyboard.press("ArrowRight")
+    assert summary.inner_text() != changed
+    assert not errors
+
+
+def test_tables_sort_by_the_keyboard(visit, site):
+    page, *_ = visit(f"{site}/results/pathmnist.html")
+    table = page.locator("#table-1")
+    first = table.locator("tbody tr td:nth-child(2)").all_inner_texts()
+    table.locator("th button").nth(1).focus()
+    page.keyboard.press("Enter")
+    after = table.locator("tbody tr td:nth-child(2)").all_inner_texts()
+    assert sorted(after) == sorted(first)
+    assert [float(text.split()[0]) for text in after] == sorted(
+        float(text.split()[0]) for text in first
+    )
 
 
 def test_from_files_it_reads_the_same(visit, site, built_html):

@@ -29,10 +29,11 @@ from helpers.experiment.weights import load_weights, pack_checkpoint
 #: Gets published weights as a notebook's process does; told the address, its checksum, data_dir.
 CHILD = """
 import sys
+from helpers import catalogue
 from helpers.experiment import weights
 
 url, sha256, data_dir = sys.argv[1:]
-weights.PUBLISHED["imagenet", "resnet18"] = weights.Published(url, sha256)
+catalogue.PUBLISHED["imagenet", "resnet18"] = catalogue.Published(url, sha256)
 print(weights._get_published("imagenet", "resnet18", data_dir).stat().st_size)
 """
 

@@ -5,9 +5,10 @@ import torch
 import torchvision
 
 from helpers import InputError
+from helpers.catalogue import Published
 from helpers.experiment import weights
 from helpers.experiment.models import Classifier, make_model
-from helpers.experiment.weights import IMAGENET_NORMALISATION, Published, load_weights
+from helpers.experiment.weights import IMAGENET_NORMALISATION, load_weights
 
 
 def make(data, initialisation="random", batch_norm="train", seed=0, network="resnet18", **others):
