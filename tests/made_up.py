@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import metrics
+from helpers.runs.integrity import sum_up
 from helpers.runs.parameters import read_defaults
 from helpers.runs.record import run_folder, write_record
 
@@ -174,7 +175,7 @@ def make_hostile(results, home):
         run["parameters"]["initialisation"] = HOSTILE[3]
         start = f"{home}/results/`<b>start</b>`/weights.pt"
         run["weights"] |= {"initialisation": start, "official": False}
-        path.write_text(json.dumps(run))
+        path.write_text(json.dumps(run | {"checksum": sum_up(run)}))
     for path in sorted(results.glob("*/seed-*.ipynb")):
         notebook = json.loads(path.read_text())
         notebook["metadata"]["papermill"] = {"output_path": f"{home}/{path.name}"}

@@ -135,7 +135,7 @@ def test_the_explorer_reacts_to_the_keyboard(visit, site):
     changed = summary.inner_text()
     assert changed != before
     page.locator("input[name=strength]").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
     assert summary.inner_text() != changed
     assert not errors
 

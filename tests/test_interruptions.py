@@ -72,7 +72,7 @@ def test_a_batch_that_is_killed_leaves_no_process_and_goes_on_to_the_same_bits(
     batch = start(results, "--seeds", "0")
     wait_for(lambda: in_training(results))
     family = psutil.Process(batch.pid).children(recursive=True)
-    assert any("ipykernel" in " ".join(process.cmdline()) for process in family)
+    assert any("kernels" in " ".join(process.cmdline()) for process in family)
     batch.kill()
     batch.communicate()
     _, alive = psutil.wait_procs(family, timeout=10)

@@ -4,6 +4,7 @@ All that the page shows lies in it as JSON; ``book/_static/explorer.js`` draws w
 """
 
 import json
+from html import unescape
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def describe_dataset(dataset: str, bins: int = 10) -> dict:
     ]
     return {
         "title": DATASETS[dataset],
-        "data": describe_data(dataset),
+        "data": unescape(describe_data(dataset)),
         "seeds": describe_seeds(dataset),
         "images": len(first.predictions["labels"]),
         "classes": [names[label] for label in examples["labels"]],

@@ -38,10 +38,8 @@ def show_overview() -> Markdown:
                 found.append(_pair(lost, "{:.1f}"))
             found.append(_pair(error, "{:.3f}"))
             lines.append(f"| {row} | {' | '.join(found)} |")
-    caption = "What the runs found (mean over the seeds; a shift is the mean over its strengths)"
-    caption += " and, beside it, what the paper printed."
     table = "\n".join(lines)
-    return Markdown(f"```{{table}} {caption}\n:class: overview\n:align: left\n\n{table}\n```")
+    return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
 
 
 def _pair(values: pd.Series, unit: str) -> str:

@@ -54,7 +54,7 @@ def setup(app: Sphinx) -> dict:
     mathml.add_renderer(app)
     app.connect("config-inited", prepare, priority=100)
     app.connect("env-get-outdated", list_outdated)
-    app.connect("html-page-context", mend_roles)
+    app.connect("html-page-context", mend_for_all)
     app.connect("env-before-read-docs", read_records)
     app.connect("build-finished", remember_records)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -204,10 +204,20 @@ def remember_records(app: Sphinx, exception) -> None:
         _stamp(app).write_text(app.report_fingerprint)
 
 
-def mend_roles(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Take docutils' roles from the bibliography: ARIA allows no such entries in a list."""
-    for role in (' role="list"', ' role="doc-biblioentry"'):
-        context["body"] = context.get("body", "").replace(role, "")
+def mend_for_all(app: Sphinx, page, template, context: dict, doctree) -> None:
+    """Mend what a screen reader and a keyboard would stumble over.
+
+    ARIA allows no such entries in a list as docutils makes of the bibliography, and what scrolls
+    by itself must be reached by the keyboard.
+    """
+    scrolling = ' id="figure-2"'
+    mends = {
+        ' role="list"': "",
+        ' role="doc-biblioentry"': "",
+        scrolling: f'{scrolling} tabindex="0"',
+    }
+    for wrong, right in mends.items():
+        context["body"] = context.get("body", "").replace(wrong, right)
 
 
 def _stamp(app: Sphinx) -> Path:
