@@ -88,10 +88,10 @@ def test_papermill_by_hand_leaves_the_same_record_bit_by_bit(results, tmp_path):
 
 def test_another_recipe_is_not_mixed_in(results):
     other = helpers(
-        "run", "--only", "pathmnist_b*", "--seeds", "0", *short(results), "-p", "epochs=2"
+        "run", "--only", "pathmnist_b*", "--seeds", "0", *short(results), "-p", "weight_decay=0.1"
     )
     assert other.returncode == 2
-    assert "seed-0 was made with another recipe (other epochs); delete" in other.stderr
+    assert "seed-0 was made with another recipe (other weight_decay); delete" in other.stderr
     assert other.stderr.count("\n") == 1
 
 
@@ -132,8 +132,8 @@ def test_status_tells_what_failed_and_why(failed):
     assert lines[0].split()[:4] == ["pathmnist_basic", "seed", "0", "failed"]
     assert "InputError: " in lines[0]
     assert "is not PathMNIST as published" in lines[0]
-    assert lines[1].startswith("    Cell In[")
-    assert any("load_data" in line for line in lines[2:4])
+    assert lines[1].startswith(("    Cell In[", "    File "))
+    assert any("load_" in line for line in lines[1:4])
     assert "\x1b" not in "".join(lines)
     assert lines[-1] == "0 done, 0 missing, 2 failed, 0 damaged"
 

@@ -220,7 +220,7 @@ def write_header(path, width, height):
     ],
 )
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch, width, height):
-    draw_pets(tmp_path / "oxford-iiit-pet", each=4)
+    draw_pets(tmp_path / "oxford-iiit-pet", each=10)
     victim = sorted((tmp_path / "oxford-iiit-pet/images").glob("*.jpg"))[5]
     write_header(victim, width, height)
     decode = Image.Image.convert

@@ -72,7 +72,7 @@ def digits(copy):
 
 def test_the_new_experiment_is_known_and_runs_on_the_new_data_and_corruption(digits):
     before, record = digits
-    assert before.splitlines()[-1] == "0 done, 3 missing, 0 failed"
+    assert before.splitlines()[-1] == "0 done, 3 missing, 0 failed, 0 damaged"
     assert record.experiment == "digits_fog"
     assert record.run["data"]["name"] == "digits"
     assert record.run["data"]["test"] == 360

@@ -84,6 +84,7 @@ def _read_folders(path: Path, size: int) -> tuple[Splits, list[str]]:
         if found.classes != (classes := classes or found.classes):
             raise InputError(f"{path / theirs} has other classes than {path / 'train'}")
         paths, labels = zip(*found.samples, strict=True)
-        images = np.concatenate(list(decode_images([Path(p) for p in paths], size)))
+        parts = list(decode_images([Path(p) for p in paths], size))
+        images = np.ascontiguousarray(np.concatenate(parts))
         splits[ours] = images, np.array(labels)
     return splits, classes
