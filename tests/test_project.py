@@ -35,7 +35,7 @@ def test_what_is_stated_is_what_was_tested(stated):
 def test_the_pythons_of_the_workflow_are_those_stated():
     stated = SpecifierSet(PROJECT["requires-python"])
     tested = WORKFLOWS["test"]["jobs"]["test"]["strategy"]["matrix"]["python"]
-    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}" in stated]
+    assert tested == [f"3.{minor}" for minor in range(30) if f"3.{minor}.99" in stated]
 
 
 def test_workflows_may_do_no_more_than_they_need():

@@ -221,7 +221,7 @@ def drop_parameter(record, name):
     [
         (lambda r: shutil.rmtree(r.folder), "there is no record in"),
         (lambda r: (r.folder / "metrics.csv").write_text(""), "metrics.csv differs from its check"),
-        (lambda r: edit(r, experiment="pathmnist_basis"), "no experiment 'pathmnist_basis'"),
+        (lambda r: edit(r, experiment="pathmnist_basis"), "it is that of pathmnist_basis seed"),
         (lambda r: drop_parameter(r, "batch_norm"), "batch_norm: field required"),
         (lambda r: change_parameter(r, epochs=9), "its parameters are not those of recipe"),
         (lambda r: edit(r, recipe_hash="0" * 12), "not those of recipe 000000000000; check out"),
