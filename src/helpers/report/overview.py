@@ -18,7 +18,7 @@ HEADS += ("Clean calibration error",)
 #: Metric to its title, its unit, and by how much axes are widened beyond the values.
 PANELS = {
     "accuracy_percent": ("accuracy (%)", 3),
-    "rms_calibration_error": ("RMS calibration error", 0.02),
+    "rms_calibration_error": ("RMS error", 0.02),
 }
 
 
