@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from helpers import InputError, runs
 from helpers.runs import parameters
+from helpers.runs.checks import PATHMNIST_SIZES, make_recipe
 from helpers.runs.parameters import (
     NOTEBOOKS,
     list_experiments,
@@ -23,7 +24,6 @@ from helpers.runs.parameters import (
     read_profile,
     resolve,
 )
-from helpers.runs.recipe import PATHMNIST_SIZES, make_recipe
 
 #: Name, value, and what the error says; the value as the command line writes it, by its repr.
 WRONG = [

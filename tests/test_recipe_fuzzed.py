@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from helpers import InputError
 from helpers.runs import parameters
+from helpers.runs.checks import make_recipe
 from helpers.runs.parameters import (
     list_experiments,
     parse_overrides,
@@ -18,7 +19,7 @@ from helpers.runs.parameters import (
     resolve,
 )
 from helpers.runs.plan import plan
-from helpers.runs.recipe import MODELS, ExperimentRecipe, make_recipe
+from helpers.runs.recipe import MODELS, ExperimentRecipe
 
 few = settings(max_examples=150, deadline=None, derandomize=True)
 

@@ -4,11 +4,9 @@ import pytest
 
 import made_up
 from helpers import ROOT, InputError
+from helpers.report.damage import advise, describe_damage, list_damaged
 from helpers.report.source import (
     Source,
-    advise,
-    describe_damage,
-    list_damaged,
     list_numbers,
     read_shown,
 )

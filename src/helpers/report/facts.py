@@ -10,16 +10,9 @@ from helpers.runs.parameters import read_defaults
 from helpers.runs.recipe import LOCATIONS
 from helpers.runs.record import Record
 
+from .damage import list_damaged
 from .foreign import quote, quote_code
-from .source import (
-    ARMS,
-    DATASETS,
-    Source,
-    describe_data,
-    describe_seeds,
-    list_damaged,
-    shown_records,
-)
+from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
 
 
 def show_build() -> Markdown:

@@ -7,16 +7,9 @@ from IPython.display import Markdown
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record, read_records
 
+from .damage import describe_damage, list_damaged
 from .foreign import quote, quote_code
-from .source import (
-    DATASETS,
-    STAND_INS,
-    Source,
-    describe_damage,
-    list_damaged,
-    read_others,
-    shown_records,
-)
+from .source import DATASETS, STAND_INS, Source, read_others, shown_records
 
 #: Column to its alignment.
 COLUMNS = {

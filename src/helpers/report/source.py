@@ -8,7 +8,6 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 from helpers.catalogue import DATASETS as CATALOGUE
-from helpers.runs.integrity import DamagedRecord
 from helpers.runs.parameters import PROFILES
 from helpers.runs.recipe import LOCATIONS, MODELS, ExperimentRecipe
 from helpers.runs.record import Record, read_records
@@ -71,7 +70,7 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
     """
     shown = {name: read_records(source.results, name, []) for name in EXPERIMENTS}
     if missing := [name for name, records in shown.items() if not records]:
-        command = f"python -m helpers run {_name_profile(source)} --seeds 0-4"
+        command = f"python -m helpers run {name_profile(source)} --seeds 0-4"
         raise InputError(
             f"no runs of {', '.join(missing)} in {source.results}; make them with: {command}"
         )
@@ -106,26 +105,8 @@ def read_others(source: Source) -> dict[str, list[Record]]:
     return others
 
 
-def list_damaged(source: Source) -> list[DamagedRecord]:
-    """Return what is wrong with the damaged records of a source, which the book leaves out."""
-    damaged: list[DamagedRecord] = []
-    read_records(source.results, damaged=damaged)
-    return damaged
-
-
-def describe_damage(error: DamagedRecord) -> str:
-    """Return in a line, without the path, that a record is left out and why."""
-    experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
-    return f"{experiment} seed {seed} is left out: {error.why}"
-
-
-def advise(source: Source, error: DamagedRecord) -> str:
-    """Return the command that makes the run of a damaged record again."""
-    experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
-    return f"python -m helpers run {_name_profile(source)} --only {experiment} --seeds {seed}"
-
-
-def _name_profile(source: Source) -> str:
+def name_profile(source: Source) -> str:
+    """Return how a command line names the profile and the folder of a source."""
     known = (PROFILES / f"{source.profile}.yaml").exists()
     elsewhere = source.results != ROOT / "results" / source.profile
     words = [f"--profile {source.profile}"] * known

@@ -23,18 +23,10 @@ from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
 
 from . import mathml
+from .damage import advise, describe_damage, list_damaged
 from .foreign import hide_places
 from .provenance import find_page, has_notebook, list_runs, name_notebook
-from .source import (
-    ARMS,
-    DATASETS,
-    STAND_INS,
-    Source,
-    advise,
-    describe_damage,
-    list_damaged,
-    read_shown,
-)
+from .source import ARMS, DATASETS, STAND_INS, Source, read_shown
 
 BANNER = (
     "Made from {made_from}, not from {titles} as published: the numbers of this book {meaning}."

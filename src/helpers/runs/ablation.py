@@ -9,8 +9,9 @@ import pandas as pd
 from helpers import ROOT, InputError
 
 from .checkpoint import Checkpoint
+from .checks import make_recipe
 from .parameters import list_experiments, unknown
-from .recipe import LOCATIONS, AblationRecipe, ExperimentRecipe, make_recipe
+from .recipe import LOCATIONS, AblationRecipe, ExperimentRecipe
 from .record import Record, read_record, run_folder
 from .run import Run, pack_arrays, pack_table
 

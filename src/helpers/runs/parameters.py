@@ -13,7 +13,8 @@ import yaml
 
 from helpers import ROOT, InputError
 
-from .recipe import Recipe, check_names, make_recipe, unknown
+from .checks import check_names, make_recipe, unknown
+from .recipe import Recipe
 
 NOTEBOOKS = ROOT / "book" / "experiments"
 PROFILES = ROOT / "profiles"

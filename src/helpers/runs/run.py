@@ -13,8 +13,9 @@ import numpy as np
 from helpers import ROOT
 
 from .checkpoint import Checkpoint, remove_checkpoints
+from .checks import make_recipe
 from .orphans import die_with_parent
-from .recipe import Recipe, make_recipe
+from .recipe import Recipe
 from .record import Record, run_folder, write_record
 
 try:

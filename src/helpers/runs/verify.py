@@ -9,11 +9,11 @@ from pathlib import Path
 from helpers import ROOT, InputError
 
 from .batch import BatchError
+from .checks import make_recipe
 from .comparison import Comparison, compare
 from .gpus import list_gpus
 from .parameters import list_experiments, unknown
 from .plan import Job
-from .recipe import make_recipe
 from .record import Record, read_record, run_folder
 from .worker import make_run
 
