@@ -109,7 +109,10 @@ def test_two_batches_share_the_work(tmp_path, undisturbed):
     seconds = [
         float(line.split()[-2]) for text in out for line in text.splitlines() if " done " in line
     ]
-    assert sorted(each > 1 for each in seconds) == [False, False, True, True]
+    # Each run is made in one batch; the other looks, finds it there, and needs next to no time.
+    found, made = sorted(seconds)[:2], sorted(seconds)[2:]
+    assert len(made) == 2
+    assert max(found) < min(made) / 2
     check(tmp_path, undisturbed, 0, 1)
 
 
