@@ -8,6 +8,7 @@ stand-in data, and marks the pages that execute as outdated when a record has ch
 import hashlib
 import html
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
@@ -45,6 +46,7 @@ def setup(app: Sphinx) -> dict:
     preload("helpers.report.preload")
     mathml.add_renderer(app)
     app.connect("config-inited", prepare, priority=100)
+    app.connect("config-inited", read_in_parallel)
     app.connect("env-get-outdated", list_outdated)
     app.connect("html-page-context", mend_for_all)
     app.connect("env-before-read-docs", read_records)
@@ -70,6 +72,15 @@ def prepare(app: Sphinx, config) -> None:
     copy_notebooks(runs, Path(app.srcdir) / "runs")
     config.html_theme_options["announcement"] = write_banner(shown)
     app.report_fingerprint = fingerprint(source, runs, damaged)
+
+
+def read_in_parallel(app: Sphinx, config) -> None:
+    """Let Sphinx read, execute and write several pages at once, where a fork is safe."""
+    if sys.platform == "linux":
+        # More processes than cores: each takes a few pages, and some pages are long.
+        app.parallel = max(app.parallel, 4 * len(os.sched_getaffinity(0)))
+        # It works on the table of contents, after all pages are read, and does not say so.
+        app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
 
 
 def make_runs(source: Source, damaged: Set[Path]) -> None:

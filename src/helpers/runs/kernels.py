@@ -11,13 +11,13 @@ import contextlib
 import ctypes
 import gc
 import json
+import multiprocessing
 import os
 import pkgutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Server:
         self.environment, self.loaded = dict(os.environ), set()
         self.link, theirs = socket.socketpair()
         self.replies = self.link.makefile()
-        self.lock = threading.Lock()
+        self.lock = multiprocessing.Lock()  # whoever forks from this process may ask as well
         command = [sys.executable, "-m", __name__, str(theirs.fileno())]
         with theirs:
             # A session of its own: Ctrl-C is for the process that started the server.

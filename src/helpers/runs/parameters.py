@@ -5,6 +5,7 @@ values that replace them, as ``papermill -f`` reads it; ``-p name=value`` replac
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -56,7 +57,12 @@ def read_defaults(experiment: str) -> dict:
     path = NOTEBOOKS / f"{experiment}.py"
     if not path.exists():
         raise unknown("experiment", experiment, list_experiments())
-    cells = jupytext.read(path).cells
+    return dict(_parse_notebook(path.read_text(encoding="utf-8")))
+
+
+@functools.cache  # a plan of a hundred seeds asks for each notebook hundreds of times
+def _parse_notebook(text: str) -> dict:
+    cells = jupytext.reads(text, fmt="py").cells
     source = next(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
     assignments = (node for node in ast.parse(source).body if isinstance(node, ast.Assign))
     return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
@@ -73,14 +79,19 @@ def read_profile(profile: str) -> dict:
     if not path.exists():
         raise unknown("profile", profile, sorted(p.stem for p in PROFILES.glob("*.yaml")))
     try:
-        values = _Loader(path.read_text(encoding="utf-8")).get_single_data() or {}
+        values = _parse_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, RecursionError, yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"profiles/{profile}.yaml is no YAML: {reason}") from None
     if not isinstance(values, dict):
         raise InputError(f"profiles/{profile}.yaml must be a list of 'name: value' lines")
     check_names(values)
-    return values
+    return dict(values)
+
+
+@functools.cache
+def _parse_yaml(text: str):
+    return _Loader(text).get_single_data()
 
 
 def resolve(experiment: str, profile: str, seed: int, overrides: Mapping) -> Recipe:
