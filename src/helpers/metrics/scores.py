@@ -67,8 +67,9 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _balance(right: np.ndarray, labels: np.ndarray) -> float:
-    _, group, count = np.unique(labels, return_inverse=True, return_counts=True)
-    return float((np.bincount(group, weights=right) / count).mean())
+    count = np.bincount(labels)
+    occurs = count > 0
+    return float((np.bincount(labels, weights=right)[occurs] / count[occurs]).mean())
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -86,8 +87,7 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Good 1952, Rational decisions.
     """
-    log_probability = special.log_softmax(np.asarray(logits, dtype=np.float64), axis=-1)
-    return float(-log_probability[np.arange(len(labels)), labels].mean())
+    return judge(logits, labels)[2]["negative_log_likelihood"]
 
 
 def brier_score(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -104,13 +104,7 @@ def brier_score(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Brier 1950, Verification of forecasts expressed in terms of probability.
     """
-    return _brier(softmax(logits), labels)
-
-
-def _brier(probability: np.ndarray, labels: np.ndarray) -> float:
-    distance = probability.copy()
-    distance[np.arange(len(labels)), labels] -= 1
-    return float((distance**2).sum(axis=1).mean())
+    return judge(logits, labels)[2]["brier_score"]
 
 
 def describe(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -153,12 +147,19 @@ def judge(
     correct : bool (N,)
     accuracy, balanced_accuracy, negative_log_likelihood, brier_score
     """
-    logits = np.asarray(logits, dtype=np.float64)
-    probability, right = softmax(logits), correct(logits, labels)
+    # A row a class: numpy goes over a few long rows several times faster than over many short ones.
+    logit = np.array(np.transpose(logits), dtype=np.float64, order="C")
+    logit -= logit.max(axis=0)
+    weight = np.exp(logit)
+    total = weight.sum(axis=0)
+    logit_of_label = logit[labels, np.arange(len(labels))]
+    probability_of_label = np.exp(logit_of_label) / total
+    brier = (weight**2).sum(axis=0) / total**2 - 2 * probability_of_label + 1
+    right = logit.argmax(axis=0) == labels
     scores = {
         "accuracy": float(right.mean()),
         "balanced_accuracy": _balance(right, labels),
-        "negative_log_likelihood": negative_log_likelihood(logits, labels),
-        "brier_score": _brier(probability, labels),
+        "negative_log_likelihood": float((np.log(total) - logit_of_label).mean()),
+        "brier_score": float(brier.mean()),
     }
-    return probability.max(axis=-1), right, scores
+    return 1 / total, right, scores

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Predictions:
     conditions : P pairs of a corruption and its strength, NaN for clean
     confidence : float64 (S, P, N)
     correct : bool (S, P, N)
-    scores : of each seed and condition what `metrics.judge` returns besides
+    scores : of each seed and condition what `metrics.judge` returns besides; none if tempered
     """
 
     seeds: tuple[int, ...]
@@ -67,21 +67,28 @@ def read_predictions(experiment: str, tempered: bool = False) -> Predictions:
         set gives (Guo et al. 2017)
     """
     records = shown_records()[experiment]
-    temperatures = read_temperatures(experiment) if tempered else {}
-    runs = spread(lambda record: _judge_run(record, temperatures.get(record.seed)), records)
-    conditions, confidence, correct, scores = zip(*runs, strict=True)
+    if tempered:
+        judged = read_predictions(experiment)  # no temperature changes which class is first
+        warm = np.stack(spread(partial(_temper, read_temperatures(experiment)), records))
+        return replace(judged, confidence=warm, scores=())
+    conditions, confidence, correct, scores = zip(*spread(_judge_run, records), strict=True)
     seeds = tuple(record.seed for record in records)
     return Predictions(seeds, conditions[0], np.stack(confidence), np.stack(correct), scores)
 
 
-def _judge_run(record: Record, temperature: float | None) -> tuple:
+def _judge_run(record: Record) -> tuple:
     # A record keeps what it has read, and the logits of all runs together would fill the memory.
     arrays = replace(record).predictions
     conditions = list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
-    divisor = np.float64(1.0 if temperature is None else temperature)
-    judged = [metrics.judge(logits / divisor, arrays["labels"]) for logits in arrays["logits"]]
+    judged = [metrics.judge(logits, arrays["labels"]) for logits in arrays["logits"]]
     confidence, correct, scores = zip(*judged, strict=True)
     return conditions, np.stack(confidence), np.stack(correct), scores
+
+
+def _temper(temperatures: dict[int, float], record: Record) -> np.ndarray:
+    temperature = np.float64(temperatures[record.seed])
+    logits = replace(record).predictions["logits"]
+    return np.stack([metrics.confidence(part / temperature) for part in logits])
 
 
 def spread(function: Callable, items: Iterable) -> list:
