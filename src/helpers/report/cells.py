@@ -1,10 +1,11 @@
 """The paper's 84 cells as the runs measured them: a value a seed, and each test image's share."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, partial, wraps
 
 import numpy as np
 
@@ -57,7 +58,23 @@ class Predictions:
         return places if len(places) == len(list_conditions(dataset, column)) else None
 
 
-@cache
+def once(function: Callable) -> Callable:
+    """Compute each result once, however the arguments are given: the cache of functools takes a
+    default that is left out and one that is given for two.
+    """
+    signature, remembered = inspect.signature(function), cache(function)
+
+    @wraps(function)
+    def ask(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return remembered(*bound.args)
+
+    ask.cache_clear = remembered.cache_clear
+    return ask
+
+
+@once
 def read_predictions(experiment: str, tempered: bool = False) -> Predictions:
     """Return the confidences of all shown runs of an experiment, from their stored logits.
 
@@ -110,7 +127,7 @@ def _fit_temperature(record: Record) -> float:
     return metrics.fit_temperature(arrays["validation_logits"], arrays["validation_labels"])
 
 
-@cache
+@once
 def sample(
     dataset: str, metric: str, row: str, column: str, tempered: bool = False
 ) -> Sample | None:
@@ -132,7 +149,7 @@ def sample(
     return metrics.mean_samples([_score_arm(experiment, metric, p, tempered) for p in places])
 
 
-@cache
+@once
 def estimate(
     dataset: str, metric: str, row: str, column: str, tempered: bool = False
 ) -> Estimate | None:
@@ -148,7 +165,7 @@ def estimate(
     return found._replace(low=low, high=high)
 
 
-@cache
+@once
 def find_floor(
     dataset: str, row: str, column: str, definition: str, tempered: bool = False
 ) -> metrics.Floor:
