@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -21,7 +22,8 @@ from PIL import Image
 
 from conftest import draw_pets
 from helpers import ROOT, InputError
-from helpers.experiment import pets
+from helpers.catalogue import PUBLISHED, Published
+from helpers.experiment import downloads, pets, weights
 from helpers.experiment.data import load_data
 from helpers.experiment.downloads import fetching
 from helpers.experiment.weights import load_weights, pack_checkpoint
@@ -111,6 +113,16 @@ def test_what_a_killed_download_leaves_is_removed_by_the_next(slow, tmp_path):
     assert second.communicate(timeout=60)[0] == "300000\n"
     assert not left.parent.exists()
     assert len(list((tmp_path / "weights").glob("*.pth"))) == 1
+
+
+def test_a_server_that_falls_silent_gives_a_line(slow, tmp_path, monkeypatch):
+    address, sha256, _ = slow
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    monkeypatch.setitem(PUBLISHED, ("imagenet", "resnet18"), Published(address, sha256))
+    with pytest.raises(InputError, match=r"cannot get .*\.pth \(.*timed out\); "):
+        weights._get_published("imagenet", "resnet18", tmp_path)
+    assert not list_downloads(tmp_path)
+    assert socket.getdefaulttimeout() is None
 
 
 def test_a_target_appears_only_when_it_is_whole(tmp_path):

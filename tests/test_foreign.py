@@ -1,5 +1,6 @@
 """Foreign text: quoted for Markdown, and without the places where it was made."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from helpers.report import sphinx
 from helpers.report.foreign import hide_places, quote, quote_code
 from helpers.report.source import Source, read_shown
 
+HOST = socket.gethostname()
 TEXTS = [*made_up.HOSTILE, "`", "``a`", "a|b", "two\nlines", "* x", "ü σ ½", "&lt;", "a\\"]
 
 
@@ -48,6 +50,9 @@ def test_code_stays_code(text):
         ("https://example.org/home/page", "https://example.org/home/page"),
         (f"data{Path.home()}/home/x", f"data{Path.home()}/home/x"),
         ("results/mine", "results/mine"),
+        (f"no answer of tcp://{HOST}:8786", "no answer of tcp://host:8786"),
+        (f"ssh://me@{HOST}/x or me.too@{HOST}", "ssh://host/x or host"),
+        (f"a {HOST}, {HOST}.py and me@{HOST}s", f"a {HOST}, {HOST}.py and me@{HOST}s"),
     ],
 )
 def test_places_are_relative_or_home(text, shown):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,3 +171,20 @@ def read_address(path):
         return json.loads(path.read_text())["address"]
     except ValueError:  # still being written
         return None
+
+
+def test_no_decision_hangs_on_the_clock():
+    """A clock that is set back moves what a record and a page tell as their date, and no more."""
+    reads = re.compile(r"time\.time\(|\.now\(|\.today\(|st_[mca]time|getmtime")
+    found = {
+        f"{path.relative_to(ROOT / 'src/helpers')}: {line.strip()}"
+        for path in (ROOT / "src").rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if reads.search(line)
+    }
+    assert {place.partition(":")[0] for place in found} == {
+        "runs/run.py",  # when the run started
+        "report/facts.py",  # when the book was built
+        "experiment/pets.py",  # whether an image is still the one that was read: equal or not
+    }
+    assert len(found) == 3

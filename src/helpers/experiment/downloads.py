@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import shutil
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from helpers import ROOT, InputError
+
+#: Seconds without a byte after which a server counts as gone.
+PATIENCE = 60
 
 
 @contextlib.contextmanager
@@ -41,10 +45,13 @@ def fetching(target: Path, advice: str) -> Iterator[Path | None]:
             folder = target.with_name(f".{target.name}.download")
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
+            before = socket.getdefaulttimeout()
+            socket.setdefaulttimeout(PATIENCE)  # the libraries that download set none
             try:
                 yield folder
                 (folder / target.name).rename(target)
             finally:
+                socket.setdefaulttimeout(before)
                 shutil.rmtree(folder, ignore_errors=True)
     # URLError is an OSError, a wrong checksum a RuntimeError, a bad archive a TarError.
     except (OSError, RuntimeError, tarfile.TarError) as error:

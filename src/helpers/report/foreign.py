@@ -1,7 +1,8 @@
-"""Text from records on a page: read as it is written, never as markup, and without home folders."""
+"""Text from records on a page: as it is written, never as markup, and not where it was made."""
 
 import json
 import re
+import socket
 from pathlib import Path
 
 from helpers import ROOT
@@ -11,11 +12,15 @@ HOMES = re.compile(r"(?<![\w.-])(/(home|Users|users)/|[A-Z]:\\{1,2}Users\\{1,2})
 
 
 def hide_places(text: str) -> str:
-    """Return text with paths below the repository as relative ones, and homes as ``~``."""
+    """Return text with paths below the repository as relative ones, homes as ``~``, and without
+    the name of this machine where it surely is one: in an address, or after a user's name.
+    """
     for place, sign in {str(ROOT): ".", str(Path.home()): "~"}.items():
         if place != Path(place).anchor:
             written = f"{re.escape(place)}|{re.escape(json.dumps(place)[1:-1])}"
             text = re.sub(rf"(?<![\w.-])({written})(?![\w.-])", sign, text)
+    host = re.escape(socket.gethostname())
+    text = re.sub(rf"(://)?(?<![\w.-])(\w[\w.-]*@|(?<=://)){host}(?![\w-])", r"\1host", text)
     return HOMES.sub("~", text)
 
 
