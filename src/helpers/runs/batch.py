@@ -166,7 +166,7 @@ def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator
         cluster = LocalCluster(
             n_workers=at_once,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
     try:
