@@ -10,7 +10,7 @@ from scipy.special import softmax
 import made_up
 from helpers import metrics, report
 from helpers.report import contrasts, scores
-from helpers.report.cells import read_temperatures, sample
+from helpers.report.cells import read_predictions, sample
 from helpers.report.contrasts import Contrast, compare
 from helpers.runs.record import read_records
 
@@ -117,7 +117,7 @@ def test_the_temperature_comes_from_validation_and_acts_on_the_test_set(results)
     for record in read_records(results, "pathmnist_mixup"):
         arrays = record.predictions
         fitted = metrics.fit_temperature(arrays["validation_logits"], arrays["validation_labels"])
-        assert read_temperatures("pathmnist_mixup")[record.seed] == fitted
+        assert fitted in read_predictions("pathmnist_mixup").temperatures
         own = sample("pathmnist", "rms_calibration_error", "MixUp + Aug", "Clean", tempered=True)
         place = own.seeds.index(record.seed)
         assert own.values[place] == pytest.approx(score_clean(record, name, fitted))
@@ -130,7 +130,7 @@ def test_the_temperature_comes_from_validation_and_acts_on_the_test_set(results)
 
 def test_temperatures_are_shown_with_what_they_do(results):
     text = report.show_temperatures("pathmnist").data
-    mean = np.mean(list(read_temperatures("pathmnist_basic").values()))
+    mean = np.mean(read_predictions("pathmnist_basic").temperatures)
     after = sample("pathmnist", "rms_calibration_error", "Basic", "Clean", tempered=True)
     assert f"| Basic | {mean:.2f} ±" in text
     assert f"[at T {after.values.mean():.3f} ±" in text

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import brentq
 
-from .scores import softmax
+from .scores import centre
 
 #: The temperatures searched, lowest and highest.
 BOUNDS = (0.05, 20.0)
@@ -35,13 +35,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     if len(labels) == 0:
         raise ValueError("no temperature fits no images")
-    logits = np.asarray(logits, dtype=np.float64)
-    above_label = logits - logits[np.arange(len(labels)), labels][:, None]
+    logit = centre(logits)
+    logit_of_label = logit[labels, np.arange(len(labels))]
 
     def slope(log_temperature: float) -> float:
         """Return the derivative of the negative log-likelihood by 1/T."""
-        probability = softmax(above_label / np.exp(log_temperature))
-        return (probability * above_label).sum(axis=1).mean()
+        weight = np.exp(logit / np.exp(log_temperature))
+        expected = np.einsum("cv,cv->v", weight, logit) / weight.sum(axis=0)
+        return (expected - logit_of_label).mean()
 
     coldest, hottest = np.log(BOUNDS)
     if slope(coldest) <= 0:

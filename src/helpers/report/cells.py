@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial, wraps
+from functools import cache, wraps
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Predictions:
     conditions : P pairs of a corruption and its strength, NaN for clean
     confidence : float64 (S, P, N)
     correct : bool (S, P, N)
+    temperatures : S numbers, each fitted to a run's clean validation logits (Guo et al. 2017)
     scores : of each seed and condition what `metrics.judge` returns besides; none if tempered
     """
 
@@ -45,6 +46,7 @@ class Predictions:
     conditions: list[tuple[str, float]]
     confidence: np.ndarray
     correct: np.ndarray
+    temperatures: tuple[float, ...] = ()
     scores: tuple[tuple[dict[str, float], ...], ...] = ()
 
     def find(self, dataset: str, column: str) -> list[int] | None:
@@ -80,17 +82,17 @@ def read_predictions(experiment: str, tempered: bool = False) -> Predictions:
 
     Parameters
     ----------
-    tempered : whether each run's logits are divided by the temperature that its clean validation
-        set gives (Guo et al. 2017)
+    tempered : whether each run's logits are divided by its temperature
     """
     records = shown_records()[experiment]
     if tempered:
         judged = read_predictions(experiment)  # no temperature changes which class is first
-        warm = np.stack(spread(partial(_temper, read_temperatures(experiment)), records))
-        return replace(judged, confidence=warm, scores=())
-    conditions, confidence, correct, scores = zip(*spread(_judge_run, records), strict=True)
+        pairs = zip(records, judged.temperatures, strict=True)
+        warm = spread(lambda pair: _temper(*pair), pairs)
+        return replace(judged, confidence=np.stack(warm), scores=())
+    conditions, confidence, correct, *others = zip(*spread(_judge_run, records), strict=True)
     seeds = tuple(record.seed for record in records)
-    return Predictions(seeds, conditions[0], np.stack(confidence), np.stack(correct), scores)
+    return Predictions(seeds, conditions[0], np.stack(confidence), np.stack(correct), *others)
 
 
 def _judge_run(record: Record) -> tuple:
@@ -99,32 +101,19 @@ def _judge_run(record: Record) -> tuple:
     conditions = list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
     judged = [metrics.judge(logits, arrays["labels"]) for logits in arrays["logits"]]
     confidence, correct, scores = zip(*judged, strict=True)
-    return conditions, np.stack(confidence), np.stack(correct), scores
+    temperature = metrics.fit_temperature(arrays["validation_logits"], arrays["validation_labels"])
+    return conditions, np.stack(confidence), np.stack(correct), temperature, scores
 
 
-def _temper(temperatures: dict[int, float], record: Record) -> np.ndarray:
-    temperature = np.float64(temperatures[record.seed])
+def _temper(record: Record, temperature: float) -> np.ndarray:
     logits = replace(record).predictions["logits"]
-    return np.stack([metrics.confidence(part / temperature) for part in logits])
+    return np.stack([metrics.confidence(part / np.float64(temperature)) for part in logits])
 
 
 def spread(function: Callable, items: Iterable) -> list:
     """Return the results for the items in order, computed by all cores: numpy lets threads run."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(function, items))
-
-
-@cache
-def read_temperatures(experiment: str) -> dict[int, float]:
-    """Return the temperature of each shown run, fitted to its clean validation logits, by seed."""
-    records = shown_records()[experiment]
-    found = spread(_fit_temperature, records)
-    return {record.seed: value for record, value in zip(records, found, strict=True)}
-
-
-def _fit_temperature(record: Record) -> float:
-    arrays = replace(record).predictions
-    return metrics.fit_temperature(arrays["validation_logits"], arrays["validation_labels"])
 
 
 @once
@@ -142,11 +131,11 @@ def sample(
     -------
     Sample, None where the runs did not measure all of the cell's conditions
     """
-    experiment = EXPERIMENT_OF[dataset, row]
-    places = read_predictions(experiment, tempered).find(dataset, column)
+    predictions = read_predictions(EXPERIMENT_OF[dataset, row], tempered)
+    places = predictions.find(dataset, column)
     if places is None:
         return None
-    return metrics.mean_samples([_score_arm(experiment, metric, p, tempered) for p in places])
+    return metrics.mean_samples([score(predictions, metric, place) for place in places])
 
 
 @once
@@ -186,11 +175,6 @@ def simulate(experiment: str, place: int, tempered: bool) -> dict[str, np.ndarra
     definitions = [RMS] if tempered else metrics.CALIBRATION_SCORES
     simulated = metrics.simulate_each(chosen, definitions)
     return {name: scores.mean(axis=0) for name, scores in simulated.items()}
-
-
-@cache
-def _score_arm(experiment: str, metric: str, place: int, tempered: bool) -> Sample:
-    return score(read_predictions(experiment, tempered), metric, place)
 
 
 def score(predictions: Predictions, metric: str, place: int) -> Sample:

@@ -1,6 +1,6 @@
 """Every score of every arm side by side, a calibration error with its noise floor."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from IPython.display import Markdown
 
 from helpers import metrics
 
-from .cells import Predictions, find_floor, read_predictions
+from .cells import Predictions, find_floor, read_predictions, spread
 from .paper import SHIFTS
 from .source import ARMS
 from .tables import explain_floors, print_floor, print_spread
@@ -48,9 +48,8 @@ def summarise_scores(dataset: str) -> pd.DataFrame:
             places = predictions.find(dataset, column)
             if places is None:
                 continue
-            by_seed = [
-                _average(predictions, seed, places) for seed in range(len(predictions.seeds))
-            ]
+            average = partial(_average, predictions, places=places)
+            by_seed = spread(average, range(len(predictions.seeds)))
             for score in LABELS:
                 values = [scores[score] for scores in by_seed]
                 deviation = np.std(values, ddof=1) if len(values) > 1 else np.nan

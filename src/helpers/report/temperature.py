@@ -3,7 +3,7 @@
 import numpy as np
 from IPython.display import Markdown
 
-from .cells import EXPERIMENT_OF, RMS, estimate, find_floor, read_temperatures
+from .cells import EXPERIMENT_OF, RMS, estimate, find_floor, read_predictions
 from .contrasts import Contrast, compare, tabulate
 from .paper import SHIFTS
 from .pictures import Picture, plot_panel
@@ -18,7 +18,7 @@ def show_temperatures(dataset: str) -> Markdown:
     """Return each arm's temperature, and its calibration error without and with it."""
     lines = [f"| Model | T | {' | '.join(SHIFTS)} |", "|:--|--:|" + "--:|" * len(SHIFTS)]
     for row in ARMS[dataset].values():
-        values = list(read_temperatures(EXPERIMENT_OF[dataset, row]).values())
+        values = read_predictions(EXPERIMENT_OF[dataset, row]).temperatures
         spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
         cells = [print_spread(np.mean(values), spread, 2)]
         cells += [_cell(dataset, row, column) for column in SHIFTS]
