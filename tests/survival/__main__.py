@@ -50,8 +50,10 @@ def attack_batches(tally: Tally, folder: Path, quick: bool, seed: int) -> None:
     if not quick:
         random.Random(seed).shuffle(plan)
     batches.survive(tally, reference, seconds, folder / "bätch", plan, seed)
+    if not quick:  # its runs have all cores each, on which the bits depend
+        alone, _ = batches.measure(folder / "undisturbed alone", ("--jobs", "1"))
     for number in range(0 if quick else 3):
-        batches.survive_two(tally, reference, seconds, folder / "two", seed + number)
+        batches.survive_two(tally, alone, seconds, folder / "two", seed + number)
     for number in range(0 if quick else 2):
         batches.survive_lost_worker(tally, reference, seconds, folder / "lost", seed + number)
 
