@@ -102,6 +102,14 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def links(session: nox.Session) -> None:
+    """Ask the network whether every address that the book links to is still there."""
+    install(session)
+    check = ["--builder", "custom", "--custom-builder", "linkcheck"]
+    session.run(str(BIN / "jupyter-book"), "build", "book/", *check, external=True)
+
+
+@nox.session(python=False)
 def bench(session: nox.Session) -> None:
     """Measure speed and memory against the baselines and bounds, in one table: -- [--all]."""
     install(session)
