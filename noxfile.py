@@ -1,9 +1,10 @@
-"""``nox -s book`` makes the report; ``tests``, ``lint``, ``bench`` and ``survive`` test it."""
+"""``nox -s book`` makes the report and ``pdf`` prints it; all other sessions test it."""
 
 import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -65,6 +66,25 @@ def book(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def pdf(session: nox.Session) -> None:
+    """Print the whole book to one PDF with Chromium or Chrome, from the runs that REPORT_PROFILE
+    names (smoke).
+    """
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        session.error(f"a browser is needed that prints; none of these is there: {names}")
+    install(session)
+    builder = ["--builder", "singlehtml", "-W", "--keep-going"]
+    session.run(str(BIN / "jupyter-book"), "build", "book/", *builder, external=True)
+    page, target = (Path("book/_build", name).absolute() for name in ("singlehtml", "book.pdf"))
+    options = ["--no-sandbox", "--no-pdf-header-footer", "--generate-pdf-document-outline"]
+    options += [f"--print-to-pdf={target}", (page / "index.html").as_uri()]
+    session.run(chromium, "--headless", *options, external=True)
+    session.log(f"The book is at {target.as_uri()}")
+
+
+@nox.session(python=False)
 def tests(session: nox.Session) -> None:
     """Run the tests; what follows -- goes to pytest."""
     install(session)
@@ -79,6 +99,14 @@ def lint(session: nox.Session) -> None:
     python(session, "-m", "ruff", "format", "--check", ".")
     session.run(str(BIN / "lint-imports"), external=True)
     python(session, "-m", "deptry", ".")
+
+
+@nox.session(python=False)
+def links(session: nox.Session) -> None:
+    """Ask the network whether every address that the book links to is still there."""
+    install(session)
+    check = ["--builder", "custom", "--custom-builder", "linkcheck"]
+    session.run(str(BIN / "jupyter-book"), "build", "book/", *check, external=True)
 
 
 @nox.session(python=False)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
@@ -131,6 +132,28 @@ def test_no_page_needs_another_host(pages, folder):
     static = folder / "book/_build/html/_static"
     for path in [*static.rglob("*.css"), *static.rglob("*.js"), *static.rglob("*.svg")]:
         assert not re.search(LOADS, path.read_text(encoding="utf-8")), path
+
+
+def test_every_link_within_the_book_leads_somewhere(pages, folder):
+    html = folder / "first"
+    soups = {name: BeautifulSoup(page, "html.parser") for name, page in pages.items()}
+    anchors = {
+        html / f"{name}.html": {tag["id"] for tag in soup.select("[id]")}
+        for name, soup in soups.items()
+    }
+    followed = 0
+    for name, soup in soups.items():
+        here = html / f"{name}.html"
+        for address in (link["href"] for link in soup.select("a[href]")):
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (here.parent / unquote(parts.path)).resolve() if parts.path else here
+            assert target.is_file(), (name, address)
+            if parts.fragment and target.suffix == ".html":
+                assert unquote(parts.fragment) in anchors[target], (name, address)
+            followed += 1
+    assert followed > 500
 
 
 def test_text_of_records_is_read_and_never_obeyed(pages):

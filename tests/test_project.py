@@ -1,4 +1,4 @@
-"""What holds between the files that state versions, and what the workflows may do."""
+"""What holds between the files that state versions, what the workflows may do, what is cited."""
 
 import json
 import re
@@ -8,10 +8,13 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from pybtex.database import parse_file
 
 from helpers import ROOT
 
 PINS = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+BOOK = ROOT / "book"
+BIBLIOGRAPHY = parse_file(str(BOOK / "references.bib")).entries
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WORKFLOWS = {
     path.stem: yaml.safe_load(path.read_text())
@@ -39,7 +42,7 @@ def test_the_pythons_of_the_workflow_are_those_stated():
 
 
 def test_workflows_may_do_no_more_than_they_need():
-    assert set(WORKFLOWS) == {"book", "test"}
+    assert set(WORKFLOWS) == {"book", "links", "test"}
     allowed = {("book", "deploy"): {"pages": "write", "id-token": "write"}}
     for name, workflow in WORKFLOWS.items():
         assert workflow["permissions"] == {"contents": "read"}
@@ -59,7 +62,7 @@ def test_actions_are_pinned_and_keep_no_credentials():
 def test_workflows_call_sessions_that_there_are():
     sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.M))
     called = {name for step in STEPS for name in re.findall(r"nox -s (\w+)", step.get("run", ""))}
-    assert called == {"book", "lint", "tests"} <= sessions
+    assert called == {"book", "links", "lint", "tests"} <= sessions
 
 
 def test_pre_commit_formats_with_the_ruff_that_is_tested():
@@ -72,3 +75,33 @@ def test_the_container_installs_what_is_tested():
     assert "-r requirements.txt" in container["postCreateCommand"]
     version = container["image"].rpartition(":")[2]
     assert version in SpecifierSet(PROJECT["requires-python"])
+
+
+#: The paper's references, by arXiv's number.
+CITED_BY_THE_PAPER = {
+    *("2106.11342", "1903.12261", "1901.09960", "1906.12340", "1710.09412", "1912.02781"),
+    *("2103.03230", "1606.00915"),
+}
+
+
+def test_the_bibliography_leads_to_what_it_names_and_holds_the_papers():
+    found = set()
+    for key, entry in BIBLIOGRAPHY.items():
+        journal, url, doi = (entry.fields.get(name, "") for name in ("journal", "url", "doi"))
+        if "arxiv" in (journal + url).lower():
+            assert re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{4,5}", url), key
+            (number,) = set(re.findall(r"\d{4}\.\d{4,5}", journal + url))
+            found.add(number)
+        else:
+            assert re.fullmatch(r"10\.\d{4,9}/\S+|https://\S+", doi or url), key
+    assert found >= CITED_BY_THE_PAPER
+
+
+def test_what_is_cited_is_in_the_bibliography():
+    pages = [
+        page for kind in ("*.md", "results/*.md", "experiments/*.py") for page in BOOK.glob(kind)
+    ]
+    texts = "".join(page.read_text(encoding="utf-8") for page in pages)
+    cited = set(",".join(re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", texts)).split(","))
+    assert cited
+    assert cited <= set(BIBLIOGRAPHY)

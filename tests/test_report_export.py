@@ -52,13 +52,12 @@ def find_markdown(number):
 
 
 def find_latex(number):
-    cell = (
-        r"& (\\textbf\{)?([\d.]+) \$\\pm\$ ([\d.]+)\}? "
-        r"\{\\footnotesize\((\\textbf\{)?([\d.]+)\}?\)\}(?= &| \\\\)"
-    )
-    found = re.findall(cell, export_table(number, "latex"))
+    text = export_table(number, "latex")  # below a line of measured values one of the paper's
+    measured = re.findall(r"& (\\textbf\{)?([\d.]+) \$\\pm\$ ([\d.]+)\}?(?= &| \\\\)", text)
+    paper = re.findall(r"& \{\\footnotesize\((\\textbf\{)?([\d.]+)\}?\)\}(?= &| \\\\)", text)
     return [
-        (mean, spread, bool(best), paper, bool(bold)) for best, mean, spread, bold, paper in found
+        (mean, spread, bool(best), value, bool(bold))
+        for (best, mean, spread), (bold, value) in zip(measured, paper, strict=True)
     ]
 
 
@@ -104,7 +103,7 @@ def test_latex_escapes_what_comes_from_outside(results, monkeypatch):
         assert text.count(f"\\{rule}\n") == 1
     columns = len(re.search(r"\\begin\{tabular\}\{l(r+)\}", text)[1])
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert [len(re.findall(r"(?<!\\)&", line)) for line in lines] == [columns] * 4
+    assert [len(re.findall(r"(?<!\\)&", line)) for line in lines] == [columns] * 7
 
 
 @pytest.mark.parametrize(

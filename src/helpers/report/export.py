@@ -1,5 +1,7 @@
 """Tables 1-8 to take away: as Markdown, CSV and LaTeX, with the numbers that the pages print."""
 
+from collections.abc import Iterator
+from itertools import zip_longest
 from urllib.parse import quote
 
 import numpy as np
@@ -86,15 +88,14 @@ def _write_markdown(number: int) -> str:
 
 
 def _write_latex(number: int) -> str:
-    rows = _lay_out(
-        number, bold=r"\textbf{{{}}}".format, paper=r" {{\footnotesize({})}}".format, text=_escape
-    )
-    head, *body = [f"    {' & '.join(row)} \\\\" for row in rows]
+    small = "\n{{\\footnotesize({})}}".format
+    rows = _lay_out(number, bold=r"\textbf{{{}}}".format, paper=small, text=_escape)
+    head, *body = [line for row in rows for line in _break(row)]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
             r"\begin{table}",
-            r"  \centering",
+            r"  \centering\small",
             f"  \\caption{{{_escape(_write_caption(number))}}}",
             f"  \\label{{tab:{number}}}",
             f"  \\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}",
@@ -108,6 +109,14 @@ def _write_latex(number: int) -> str:
             "",
         ]
     )
+
+
+def _break(row: list[str]) -> Iterator[str]:
+    """Give the lines of a row: below the measured values the paper's, so that a page is wide
+    enough.
+    """
+    for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue=""):
+        yield f"    {' & '.join(line)} \\\\"
 
 
 def _lay_out(number: int, bold, paper, text=str) -> list[list[str]]:
