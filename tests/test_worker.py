@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import signal
 
+import distributed
 import pytest
 
 import made_up
 from helpers import InputError
 from helpers.runs import gpus, worker
-from helpers.runs.batch import run_batch
+from helpers.runs.batch import BatchError, run_batch
 from helpers.runs.claims import claim
 from helpers.runs.files import list_beside
 from helpers.runs.integrity import DamagedRecord
@@ -237,3 +238,12 @@ def test_a_failed_need_is_told_without_a_try(job, executed):
     outcome = make_run(job, 1, [Outcome(job, 9.0, "InputError", "no such file")])
     assert (outcome.kind, outcome.message, outcome.seconds) == ("InputError", "no such file", 0)
     assert executed == []
+
+
+def test_workers_that_cannot_start_are_told_in_a_line(job, monkeypatch):
+    def fail(**arguments):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", fail)
+    with pytest.raises(BatchError, match="^no workers: Nanny .* The same command tries again.$"):
+        run_batch([job], 1)

@@ -245,7 +245,7 @@ def survive_lost_worker(
 ) -> None:
     """Make a batch on a Dask scheduler with two workers, and kill one of them."""
     draw, results, mark = random.Random(seed), Results(folder), uuid.uuid4().hex
-    address = folder.with_name(f"{folder.name}-scheduler.json")
+    address = folder.with_name(f"{mark}.json")
     module = [sys.executable, "-m", "distributed.cli"]
     loopback = ["--host", "127.0.0.1", "--no-dashboard"]
     file = ["--scheduler-file", str(address)]

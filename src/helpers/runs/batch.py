@@ -163,12 +163,15 @@ def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator
         at_once = min(workers, count)
         threads = max(1, CPU_COUNT // workers)
         tqdm.write(f"{count} runs to make, {at_once} at a time")
-        cluster = LocalCluster(
-            n_workers=at_once,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=at_once,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:  # a worker died before it had started
+            raise BatchError(f"no workers: {error} The same command tries again.") from None
     try:
         client = Client(cluster, timeout="20s")
     except (OSError, ValueError):
