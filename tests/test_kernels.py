@@ -83,12 +83,27 @@ def test_a_server_that_is_gone_leaves_plain_kernels():
 
 
 @forks
+def test_no_kernel_waits_at_a_port_that_another_process_could_take():
+    kernels.preload()
+    manager, client = start_new_kernel()
+    try:
+        sockets = psutil.Process(manager.provisioner.pid).net_connections("unix")
+        names = {part.laddr for part in sockets}
+        # shell, iopub, stdin, heartbeat, control
+        assert {f"@kernel-{manager.kernel_id}-{number}" for number in range(1, 6)} <= names
+        assert manager.get_connection_info()["transport"] == "ipc"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@forks
 def test_interrupt_death_and_shutdown():
     kernels.preload()
     manager, client = start_new_kernel()
     pid = manager.provisioner.pid
-    client.execute("import time; time.sleep(60)")
-    while client.get_iopub_msg(timeout=20)["header"]["msg_type"] != "execute_input":
+    client.execute("import time; print('begun'); time.sleep(60)")
+    while client.get_iopub_msg(timeout=20)["header"]["msg_type"] != "stream":
         pass
     manager.interrupt_kernel()
     assert client.get_shell_msg(timeout=20)["content"]["ename"] == "KeyboardInterrupt"

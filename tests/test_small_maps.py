@@ -5,19 +5,20 @@ import torch
 import torchvision
 from torch import nn
 
-from helpers.experiment.small_maps import SmallMapConv2d, use_small_maps
+from helpers.experiment.small_maps import SmallMapConv2d, multiply, use_small_maps
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # each its own library
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_equals_the_convolution_in_values_and_gradients(size, stride):
+def test_equals_the_convolution_in_values_and_gradients(size, stride, dtype):
     torch.manual_seed(0)
-    stock = nn.Conv2d(5, 7, 3, stride, 1, bias=False).double()
+    stock = nn.Conv2d(5, 7, 3, stride, 1, bias=False).to(dtype)
     ours = SmallMapConv2d.like(copy.deepcopy(stock))
     results = []
     for conv in (stock, ours):
         torch.manual_seed(1)
-        images = torch.randn(4, 5, size, size, dtype=torch.float64, requires_grad=True)
+        images = torch.randn(4, 5, size, size, dtype=dtype, requires_grad=True)
         maps = conv(images)
         maps.square().sum().backward()
         results.append((maps, images.grad, conv.weight.grad))
@@ -50,6 +51,17 @@ def test_a_whole_network_is_unchanged(name, size, dtype, tolerance, mode):
         gradients.append([logits, *(p.grad for p in network.parameters())])
     for theirs, mine in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=10 * tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_product_of_float32_rounds_like_that_of_float64(bias):
+    torch.manual_seed(0)
+    rows, matrix, sums = torch.randn(64, 300), torch.randn(200, 300), torch.randn(200)
+    exact = rows.double() @ matrix.double().T + (sums.double() if bias else 0)
+    for left, right in [(rows, matrix), (rows.T.contiguous().T, matrix.T.contiguous().T)]:
+        product = multiply(left, right, sums if bias else None)
+        assert product.dtype == torch.float32
+        torch.testing.assert_close(product.double(), exact, rtol=1e-5, atol=1e-4)
 
 
 def test_state_dicts_load_in_both_directions():

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 Window = tuple[slice, slice, slice, slice]
 
@@ -38,7 +39,7 @@ class SmallMapConv2d(nn.Conv2d):
         if self.bias is None:
             pixels = _Product.apply(rows, self.weight, _windows(size, side))
         else:
-            pixels = torch.addmm(self.bias.repeat(side**2), rows, self.matrix(size, side).T)
+            pixels = multiply(rows, self.matrix(size, side), self.bias.repeat(side**2))
         return pixels.unflatten(1, (side, side, -1)).permute(0, 3, 1, 2)
 
     def matrix(self, size: int, side: int) -> Tensor:
@@ -60,6 +61,18 @@ def _stack(weight: Tensor, windows: list[Window]) -> Tensor:
     return torch.cat([weight[window].permute(0, 2, 3, 1).flatten(1) for window in windows])
 
 
+def multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return (N, O), the product of rows (N, I) and the transpose of a matrix (O, I), plus a bias.
+
+    For float32 that is oneDNN's inner product, which has no public name: PyTorch takes MKL, which
+    reaches four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512.
+    """
+    known = rows.dtype == torch.float32 and rows.device.type == "cpu"
+    if known and torch.backends.mkldnn.is_available():
+        return torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
+    return functional.linear(rows, matrix, bias)
+
+
 class _Product(torch.autograd.Function):
     """Rows times the stacked windows of a weight.
 
@@ -74,18 +87,18 @@ class _Product(torch.autograd.Function):
         matrix = _stack(weight, windows)
         context.save_for_backward(rows, weight, matrix)
         context.windows = windows
-        return rows @ matrix.T
+        return multiply(rows, matrix)
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         rows, weight, matrix = context.saved_tensors
         weight_gradient = torch.zeros_like(weight)
-        parts = (gradient.T @ rows).chunk(len(context.windows))
+        parts = multiply(gradient.T, rows.T).chunk(len(context.windows))
         for window, part in zip(context.windows, parts, strict=True):
             place = weight_gradient[window].permute(0, 2, 3, 1)
             place += part.view(place.shape)
-        return gradient @ matrix, weight_gradient, None
+        return multiply(gradient, matrix.T), weight_gradient, None
 
 
 def use_small_maps(module: nn.Module) -> nn.Module:

@@ -146,6 +146,15 @@ class Kernel:
 class ForkingProvisioner(LocalProvisioner):
     """Starts the IPython kernels of this environment by a fork, all others as ever."""
 
+    async def pre_launch(self, **kwargs) -> dict:
+        """Let manager and kernel meet under a name, not at ports, as many kernels start at once.
+
+        A port that was free when the manager looked may be another's when the kernel comes.
+        """
+        # The "@" makes it a name that Linux keeps without a file.
+        self.parent.transport, self.parent.ip = "ipc", f"@kernel-{self.kernel_id}"
+        return await super().pre_launch(**kwargs)
+
     async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
         """Launch a kernel with a command."""
         launcher = ["-m", "ipykernel_launcher"]

@@ -86,9 +86,6 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
         os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     if gpu := take_gpu():
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    # Dask asks malloc to give memory back at once; a training takes the same blocks every step,
-    # and would spend a third of its time on page faults.
-    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)
     preload("helpers.experiment", "helpers.report")
     kind, message = None, ""
     with writing(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
