@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, wraps
+from functools import cache, lru_cache, partial, wraps
 
 import numpy as np
 
@@ -60,11 +60,15 @@ class Predictions:
         return places if len(places) == len(list_conditions(dataset, column)) else None
 
 
-def once(function: Callable) -> Callable:
+def once(function: Callable, kept: int | None = None) -> Callable:
     """Compute each result once, however the arguments are given: the cache of functools takes a
     default that is left out and one that is given for two.
+
+    Parameters
+    ----------
+    kept : results that are remembered at most; by default all
     """
-    signature, remembered = inspect.signature(function), cache(function)
+    signature, remembered = inspect.signature(function), lru_cache(kept)(function)
 
     @wraps(function)
     def ask(*args, **kwargs):
@@ -116,7 +120,7 @@ def spread(function: Callable, items: Iterable) -> list:
         return list(pool.map(function, items))
 
 
-@once
+@partial(once, kept=32)  # of a hundred seeds each takes up to 3 MB
 def sample(
     dataset: str, metric: str, row: str, column: str, tempered: bool = False
 ) -> Sample | None:
