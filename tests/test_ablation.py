@@ -156,6 +156,7 @@ def test_without_its_arms_an_ablation_says_which_is_missing(jobs, tmp_path):
         ({"experiment": "pathmnist_mixer"}, "'pathmnist_mixer'; did you mean pathmnist_mixup?"),
         ({"experiment": "pets_scratch", "epochs": 9}, "of ablation_pathmnist's switches"),
         ({"epochs": 9}, "no experiment of ablation_pathmnist's switches 'None'"),
+        ({"experiment": ["pathmnist_mixup"]}, "no experiment of ablation_pathmnist's switches"),
         ("epochs", "switches.0: .*dictionary"),
     ],
 )

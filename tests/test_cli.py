@@ -14,6 +14,7 @@ from helpers import ROOT, __main__, doctor
 from helpers.experiment import inventory
 from helpers.report.paper import read_reference
 from helpers.runs import leftovers
+from helpers.runs.claims import claim
 
 COMMANDS = ["run", "status", "verify", "doctor", "tables", "clean"]
 
@@ -63,6 +64,22 @@ def test_the_shell_completes_commands():
         [sys.executable, "-c", code], env=os.environ | words, capture_output=True, text=True
     )
     assert done.stdout.split() == COMMANDS
+
+
+def test_ctrl_c_during_the_first_imports_ends_as_later():
+    code = """
+import sys
+class Stop:
+    def find_spec(self, name, *others):
+        if name == "helpers.commands":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from helpers.__main__ import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 130
+    assert done.stderr == "stopped; the same command goes on with what is missing\n"
 
 
 def test_doctor_finds_what_smoke_needs(capsys, monkeypatch):
@@ -121,6 +138,29 @@ def test_clean_removes_no_record_and_nothing_of_a_living_run(tmp_path, monkeypat
     capsys.readouterr()
     assert call_here(monkeypatch, "clean") == 0
     assert capsys.readouterr().out == "nothing to remove\n"
+
+
+def test_clean_puts_back_a_record_whose_successor_never_came(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(leftovers, "ROOT", tmp_path)
+    record = made_up.write_run(tmp_path / "results/smoke", "smoke", "pets_scratch", 0)
+    record.folder.rename(record.folder.with_name(".seed-0.0123.old"))
+    assert call_here(monkeypatch, "clean", "--yes") == 0
+    assert capsys.readouterr().out == "nothing to remove\n"
+    record.check()
+
+
+def test_clean_leaves_what_was_taken_up_while_it_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers, "ROOT", tmp_path)
+    state = tmp_path / "results/smoke/pets_scratch/.seed-2.checkpoint"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"state")
+    listed = [path for path, _ in leftovers.list_leftovers()]
+    assert listed == [state]
+    with claim(state.with_name("seed-2")):
+        leftovers.remove(listed)
+        assert state.exists()
+    leftovers.remove(listed)
+    assert list(state.parent.iterdir()) == []
 
 
 def test_clean_asks_and_takes_no_for_an_answer(tmp_path):

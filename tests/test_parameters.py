@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+import made_up
 from helpers import InputError, runs
 from helpers.runs import parameters
 from helpers.runs.checks import PATHMNIST_SIZES, make_recipe
@@ -84,6 +85,16 @@ def test_a_notebook_takes_all_that_is_no_parameter_but_was_not_injected():
     assert runs.begin("pathmnist_basic", space).recipe.epochs == 80
     space["In"].append("# Parameters\nseed = 3\npretraining_epochs = 4\n")  # another notebook's
     assert runs.begin("pathmnist_basic", space).recipe.epochs == 80
+
+
+def test_a_notebook_does_not_replace_a_run_by_another_recipe(tmp_path):
+    space = read_defaults("pathmnist_basic") | {"results": str(tmp_path)}
+    record = made_up.write_run(tmp_path, "smoke", "pathmnist_basic", 0)
+    with pytest.raises(InputError, match="results: .*seed-0 holds a run by another recipe; give"):
+        runs.begin("pathmnist_basic", space)
+    assert runs.begin("pathmnist_basic", space | {"seed": 1})
+    (record.folder / "run.json").write_bytes(b"damaged")
+    assert runs.begin("pathmnist_basic", space)
 
 
 def test_papermill_by_hand_stops_at_an_unknown_name(tmp_path):

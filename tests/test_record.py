@@ -71,6 +71,11 @@ def test_a_run_json_that_is_none_is_named(folder, content):
         read_record(folder)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path):
+    with pytest.raises(InputError, match="cannot read .*: File name too long; mend"):
+        read_record(tmp_path / ("long" * 100) / "pathmnist_basic" / "seed-3")
+
+
 def test_what_a_killed_writer_leaves_is_no_record(folder, tmp_path):
     folder.rename(folder.with_name(".seed-3-0123"))
     assert read_records(tmp_path) == []

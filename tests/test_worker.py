@@ -67,6 +67,17 @@ def test_a_claim_is_one_processs_until_that_dies(tmp_path):
         assert ours
         with claim(folder) as again:  # by another thread of this process, say
             assert not again
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_file_system_has_no_locks_nobody_pretends_to_have_one(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = r"seed-0.lock: Function not implemented"
+    with pytest.raises(InputError, match=lock), claim(tmp_path / "seed-0"):
+        pass
 
 
 def test_a_claim_on_a_run_that_is_made_leaves_nothing(job, executed):

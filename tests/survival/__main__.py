@@ -46,15 +46,13 @@ def attack_batches(tally: Tally, folder: Path, quick: bool, seed: int) -> None:
 
     reference, seconds = batches.measure(folder / "undisturbed batch")
     print(f"an undisturbed batch takes {seconds:.0f} s", flush=True)
-    plan = ["kernel", "group"] if quick else list(batches.TARGETS) * 4
-    if not quick:
-        random.Random(seed).shuffle(plan)
+    plan = list(batches.TARGETS) * (2 if quick else 20)
+    random.Random(seed).shuffle(plan)
     batches.survive(tally, reference, seconds, folder / "bätch", plan, seed)
-    if not quick:  # its runs have all cores each, on which the bits depend
-        alone, _ = batches.measure(folder / "undisturbed alone", ("--jobs", "1"))
-    for number in range(0 if quick else 3):
+    # Its runs have all cores each, on which the bits depend.
+    alone, _ = batches.measure(folder / "undisturbed alone", ("--jobs", "1"))
+    for number in range(1 if quick else 4):
         batches.survive_two(tally, alone, seconds, folder / "two", seed + number)
-    for number in range(0 if quick else 2):
         batches.survive_lost_worker(tally, reference, seconds, folder / "lost", seed + number)
 
 

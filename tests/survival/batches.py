@@ -1,5 +1,6 @@
 """Real batches, killed: the command line, its Dask workers, its kernels, or all of them at once."""
 
+import contextlib
 import json
 import os
 import random
@@ -169,10 +170,14 @@ def check_end(target: str, code: int, output: str) -> list[str]:
     return problems
 
 
-def end_problems(results: Results) -> list[str]:
-    """What is wrong with what lies there when all runs are finished."""
+def end_problems(results: Results, killed: set[str] = frozenset()) -> list[str]:
+    """What is wrong with what lies there when all runs are finished.
+
+    Those that a killed batch had finished may be without their notebook, as the page says.
+    """
     left = [f"left behind: {name}" for name in results.litter()]
-    return left + [f"no executed notebook: {name}" for name in results.without_notebook()]
+    lost = (name for name in results.without_notebook() if name not in killed)
+    return left + [f"no executed notebook: {name}" for name in lost]
 
 
 def measure(folder: Path, jobs: tuple[str, ...] = ("--jobs", "2")) -> tuple[Results, float]:
@@ -206,13 +211,14 @@ def survive(
             kills += 1
         last = number == len(plan) - 1
         if kills % 4 == 0 or last or len(results.finished) == SEEDS:
+            killed = set(results.finished)
             code, output = Batch(folder, "--jobs", "2").end()
             problems += results.problems()
             if code:
                 problems.append(f"the next batch ended with {code}: {output[-1500:]}")
             elif results.bits() != reference.bits():
                 problems.append("other bits than an undisturbed batch")
-            problems += end_problems(results)
+            problems += end_problems(results, killed)
             shutil.rmtree(folder)
             results = Results(folder)
         if struck:
@@ -227,6 +233,7 @@ def survive_two(tally: Tally, reference: Results, seconds: float, folder: Path, 
     moment = wait_for_moment(batches[0], folder, 1.5 * seconds, draw)
     struck = batches[0].strike("group")
     problems = results.problems()
+    killed = set(results.finished)
     code, output = batches[1].end()
     batches[0].end()
     problems += orphans(batches[0].mark) + orphans(batches[1].mark) + results.problems()
@@ -234,10 +241,20 @@ def survive_two(tally: Tally, reference: Results, seconds: float, folder: Path, 
         problems.append(f"the other batch ended with {code}: {output[-1500:]}")
     elif results.bits() != reference.bits():
         problems.append("other bits than an undisturbed batch")
-    problems += end_problems(results)
+    problems += end_problems(results, killed)
     if struck:
         tally.count(TWO, problems, moment)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for_address(file: Path, seconds: float = 120) -> str:
+    """The address of a Dask scheduler, once it has written all of its file."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(file.read_text())["address"]
+        time.sleep(0.1)
+    raise TimeoutError(f"no scheduler after {seconds:.0f} s")
 
 
 def survive_lost_worker(
@@ -266,10 +283,9 @@ def survive_lost_worker(
 
     try:
         start("scheduler", "--port", "0")
-        while not address.exists():
-            time.sleep(0.1)
+        scheduler = wait_for_address(address)
         workers = [start("worker", "--nthreads", "1", "--name", str(n)) for n in range(2)]
-        batch = Batch(folder, "--scheduler", json.loads(address.read_text())["address"])
+        batch = Batch(folder, "--scheduler", scheduler)
         moment = wait_for_moment(batch, folder, seconds, draw)
         struck = batch.alive
         os.killpg(workers[0].pid, signal.SIGKILL)

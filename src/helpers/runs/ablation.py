@@ -54,11 +54,11 @@ def list_arms(experiment: str, recipe: AblationRecipe) -> list[str]:
     """
     dataset = experiment.removeprefix("ablation_")
     known = [name for name in list_experiments() if name.startswith(f"{dataset}_")]
-    arms = dict.fromkeys(switch.get("experiment") for switch in recipe.switches)
+    arms = [switch.get("experiment") for switch in recipe.switches]
     for arm in arms:
         if arm not in known:
             raise unknown(f"experiment of {experiment}'s switches", str(arm), known)
-    return list(arms)
+    return list(dict.fromkeys(arms))
 
 
 def list_variants(recipe: AblationRecipe, bases: Mapping[str, ExperimentRecipe]) -> list[Variant]:

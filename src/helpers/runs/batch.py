@@ -144,6 +144,11 @@ def _submit(client, jobs: list[Job], threads: int | None, ended: dict) -> Iterat
         future = client.submit(make_run, job, threads, [one for one in first if one], pure=False)
         futures[job.folder], owners[future] = future, job
     for future in as_completed(owners):
+        if future.cancelled():
+            raise BatchError(
+                "the connection to the scheduler is lost; the same command goes on with what is"
+                " missing"
+            )
         if (error := future.exception()) is None:
             yield future.result()
         else:  # a worker that was lost again and again
@@ -175,6 +180,9 @@ def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator
     try:
         client = Client(cluster, timeout="20s")
     except (OSError, ValueError):
+        if scheduler is None:
+            cluster.close()
+            raise BatchError("the workers do not answer; the same command tries again") from None
         raise InputError(
             f"cannot reach the scheduler {scheduler}; start one with `dask scheduler`, or leave"
             " out --scheduler"

@@ -6,7 +6,6 @@ locks reach all of them.
 """
 
 import contextlib
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,23 +23,20 @@ def claim(folder: Path) -> Iterator[bool]:
     InputError : where no lock can be had
     """
     path = folder.with_name(f".{folder.name}.lock")
-    lock = FileLock(path)
+    # In place of a lock that a file system lacks, filelock would take the file's being there, which
+    # a host that died never ends.
+    lock = FileLock(path, fallback_to_soft=False)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
+            ours = True
         except Timeout:
             ours = False
-        except NotImplementedError:
-            raise OSError(errno.ENOLCK, "its file system has no locks") from None
-        else:
-            ours = True
     try:
         yield ours
     finally:
         if ours:
-            # Two could claim a file that is removed: it goes only when nothing is left to be made.
-            if (folder / "run.json").exists():
-                with contextlib.suppress(OSError):
-                    path.unlink()
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                path.unlink()  # who had opened it before finds that it is gone, and opens it anew
             lock.release()

@@ -96,6 +96,12 @@ def recover(folder: Path) -> None:
             _rename(old, folder)
 
 
+def recover_all(results: Path, experiment: str = "*") -> None:
+    """Put back all records of a profile whose replacement never came."""
+    for old in Path(results).glob(f"{experiment}/.seed-*.old"):
+        recover(old.with_name(old.name[1:].partition(".")[0]))
+
+
 def clear_leftovers(folder: Path, *kinds: str) -> None:
     """Remove what processes that died have left beside a folder; only for who holds its claim."""
     recover(folder)

@@ -1,12 +1,31 @@
 """How damage to a record is noticed: checksums, and the place where it lies."""
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from helpers import InputError
 
 from .recipe import hash_parameters
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an error of the file system into a line that names the place and the mend.
+
+    Raises
+    ------
+    InputError : in place of any OSError
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror}; mend its permissions, or give another folder:"
+            " -p results=FOLDER"
+        ) from None
 
 
 class DamagedRecord(InputError):  # noqa: N818

@@ -1,12 +1,14 @@
 """What killed runs and builds of the book left, and nobody needs again."""
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from helpers import ROOT
+
+from .claims import claim
+from .files import recover_all
 
 #: Made again from the pages and the records.
 BUILT = ("book/_build", "book/runs")
@@ -19,32 +21,38 @@ def list_leftovers() -> list[tuple[Path, int]]:
     states of trainings that are not over, half-written and damaged records. What belongs to a run
     that is being made is left out.
     """
+    for profile in (ROOT / "results").glob("*"):
+        recover_all(profile)
     built = [ROOT / name for name in BUILT if (ROOT / name).exists()]
-    dotted = sorted((ROOT / "results").glob("*/*/.*"))
-    return [(p, _count_bytes(p)) for p in [*built, *(p for p in dotted if not _is_claimed(p))]]
+    found = []
+    for path in sorted((ROOT / "results").glob("*/*/.*")):
+        with _claim(path) as ours:
+            if ours:
+                found.append(path)
+    return [(path, _count_bytes(path)) for path in [*built, *found]]
 
 
 def remove(paths: list[Path]) -> None:
-    """Remove files and folders; one that is gone already is none the worse."""
+    """Remove files and folders, but for what belongs to a run that has been taken up meanwhile."""
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with _claim(path) as ours:
+            if not ours:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
-def _is_claimed(path: Path) -> bool:
-    """Return whether a living process holds the lock of the run that a name belongs to."""
-    run = re.match(r"\.seed-\d+", path.name)
-    if run is None or not (lock := path.with_name(f"{run[0]}.lock")).exists():
-        return False
-    try:
-        with FileLock(lock, blocking=False):
-            return False
-    except Timeout:
-        return True
+def _claim(path: Path) -> contextlib.AbstractContextManager[bool]:
+    """Claim the run that a name belongs to, if it belongs to any."""
+    run = re.match(r"\.(seed-\d+)\.", path.name)
+    return claim(path.with_name(run[1])) if run else contextlib.nullcontext(True)
 
 
 def _count_bytes(path: Path) -> int:
-    parts = path.rglob("*") if path.is_dir() else [path]
-    return sum(part.lstat().st_size for part in parts if not part.is_dir())
+    total = 0
+    for part in [path, *path.rglob("*")]:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            total += 0 if part.is_dir() else part.lstat().st_size
+    return total

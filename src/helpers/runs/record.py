@@ -30,8 +30,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .files import recover, replace_folder
-from .integrity import DamagedRecord, check_description, read_content, sum_up
+from .files import recover, recover_all, replace_folder
+from .integrity import DamagedRecord, check_description, read_content, reading, sum_up
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,10 @@ def read_record(folder: Path) -> Record | None:
     DamagedRecord : where run.json is not as it was written, or of another run
     InputError : where it may not be read
     """
-    recover(folder)
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return None
+    with reading(folder):
+        recover(folder)
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return None
     try:
         run = json.loads(read_content(folder, "run.json"))
     except (ValueError, RecursionError) as error:
@@ -166,8 +167,7 @@ def read_records(
     DamagedRecord : for the first record that is damaged, if `damaged` is None
     InputError : where a record may not be read
     """
-    for old in Path(results).glob(f"{experiment}/.seed-*.old"):
-        recover(old.with_name(old.name[1:].partition(".")[0]))
+    recover_all(results, experiment)
     found = []
     for folder in sorted(filter(_is_run, Path(results).glob(f"{experiment}/seed-*"))):
         try:

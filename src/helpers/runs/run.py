@@ -1,5 +1,6 @@
 """A run as its notebook sees it: begun with checked parameters, finished with a record."""
 
+import contextlib
 import io
 import platform
 import subprocess
@@ -10,13 +11,13 @@ from importlib import metadata
 
 import numpy as np
 
-from helpers import ROOT
+from helpers import ROOT, InputError
 
 from .checkpoint import Checkpoint, remove_checkpoints
 from .checks import make_recipe
 from .orphans import die_with_parent
 from .recipe import Recipe
-from .record import Record, run_folder, write_record
+from .record import DamagedRecord, Record, read_record, run_folder, write_record
 
 try:
     import resource
@@ -48,9 +49,20 @@ class Run:
         self.experiment = experiment
         self.recipe = recipe
         self.folder = run_folder(ROOT / recipe.results, experiment, recipe.seed)
+        self._check_place()
         self.checkpoint = Checkpoint(self.folder)
         self.started = datetime.now(UTC)
         self.environment = describe_environment()
+
+    def _check_place(self) -> None:
+        """Raise InputError where a run by another recipe lies; a damaged one may be replaced."""
+        with contextlib.suppress(DamagedRecord):
+            record = read_record(self.folder)
+            if record and record.run["recipe_hash"] != self.recipe.identity:
+                raise InputError(
+                    f"results: {self.folder} holds a run by another recipe; give another folder,"
+                    " or delete that one"
+                )
 
     def finish(self, data, model, training, evaluation=None) -> Record:
         """Write the record of the run.

@@ -88,7 +88,9 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     preload("helpers.experiment", "helpers.report")
     kind, message = None, ""
-    with writing(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
+    # Beside the record, under a name that whoever comes after a kill clears away.
+    beside = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
+    with writing(job.folder), tempfile.TemporaryDirectory(**beside) as folder:
         source, executed = (Path(folder) / f"{name}.ipynb" for name in (job.experiment, "executed"))
         jupytext.write(jupytext.read(NOTEBOOKS / f"{job.experiment}.py"), source)
         try:

@@ -1,0 +1,214 @@
+"""The commands: ``python -m helpers --help`` tells what there is."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helpers import InputError
+from helpers.runs.batch import BatchError, run_batch
+from helpers.runs.integrity import DamagedRecord
+from helpers.runs.leftovers import list_leftovers, remove
+from helpers.runs.parameters import parse_overrides, parse_seeds
+from helpers.runs.plan import plan
+from helpers.runs.verify import verify as verify_record
+
+EXIT_CODES = (
+    "Exit codes: 0 all is well; 1 runs failed or differ, or something is missing; 2 bad input, and"
+    " a line that names the mend; 130 stopped by Ctrl-C."
+)
+
+app = typer.Typer(
+    help="Make the runs of the report, see which are there, and take their numbers along.",
+    epilog=EXIT_CODES,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text, whose examples keep their lines
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+#: Words that the command line does not take; the class is typer's or click's, by its version.
+UsageError = typer.BadParameter.__base__
+
+Profile = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
+Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
+Only = Annotated[str, typer.Option(help="Pattern of experiment names, such as 'pathmnist_*'.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("-p", help="A parameter in place of the profile's: name=value.")
+]
+
+
+@app.command()
+def run(
+    profile: Profile = "smoke",
+    seeds: Seeds = "0-2",
+    only: Only = "*",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at a time; by default one a core, with a GPU one."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler that makes the runs.")
+    ] = None,
+    p: Overrides = None,
+) -> None:
+    """Make the runs that are missing.
+
+    Exit code 0 only if all asked-for runs are there.
+
+    \b
+    Examples:
+      python -m helpers run
+      python -m helpers run --profile paper --seeds 0-4 --jobs 2
+      python -m helpers run --only 'pets_*' -p batch_size=64 -p results=results/mine
+    """
+    asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
+    run_batch(asked, jobs, scheduler)
+    print(f"all {len(asked)} runs are there")
+
+
+@app.command()
+def status(
+    profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
+) -> None:
+    """Tell which runs are done, missing, failed or damaged.
+
+    \b
+    Examples:
+      python -m helpers status
+      python -m helpers status --profile paper --seeds 0-4 --only 'pathmnist_*'
+    """
+    counts = dict.fromkeys(("done", "missing", "failed", "damaged"), 0)
+    for job in plan(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
+        try:
+            state, lines = "done" if job.is_done() else "missing", []
+            if state == "missing" and (lines := job.failure()):
+                state = "failed"
+        except InputError as error:
+            state = "damaged" if isinstance(error, DamagedRecord) else "failed"
+            lines = [str(error)]
+        counts[state] += 1
+        why = "\n    ".join(lines)
+        print(f"{job.name:<32} {state:<8} {why}".rstrip())
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+@app.command()
+def verify(
+    record: Annotated[
+        Path,
+        typer.Argument(help="Folder of a run, such as results/smoke/pathmnist_basic/seed-0."),
+    ],
+) -> None:
+    """Repeat a run in a new process, and compare the bits.
+
+    Exit code 0 only if they are the same.
+
+    \b
+    Example:
+      python -m helpers verify results/smoke/pathmnist_basic/seed-0
+    """
+    found = verify_record(record)
+    for name, difference in found.files.items():
+        print(f"{name:<16} {difference or 'same bits'}")
+    if found.same:
+        print(f"verified: {record} repeats bit by bit")
+        return
+    print(f"not verified: {record} gives other bits; what differs of the environment:")
+    for name, (then, now) in found.environment.items():
+        print(f"{name:<16} then {then}, now {now}")
+    if not found.environment:
+        print("nothing that the record knows")
+    raise typer.Exit(1)
+
+
+@app.command()
+def doctor(profile: Profile = "smoke") -> None:
+    """Tell what this machine has and lacks for a profile.
+
+    Device, memory, disk, packages, data sets, published weights, and what gets those that are
+    missing; it fetches nothing. Exit code 0 only if the profile would run without network.
+
+    \b
+    Examples:
+      python -m helpers doctor
+      python -m helpers doctor --profile paper
+    """
+    from helpers.doctor import examine
+
+    lacking = 0
+    for what, found, enough in examine(profile):
+        print(f"{'ok' if enough else 'MISSING':<8} {what:<28} {found}", flush=True)
+        lacking += not enough
+    if lacking:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tables(
+    number: Annotated[
+        int | None, typer.Argument(min=1, max=8, help="Which table; by default all.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Name of the folder below results/.")] = "smoke",
+    form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
+) -> None:
+    """Print the paper's tables from the runs: md, csv, latex.
+
+    \b
+    Examples:
+      python -m helpers tables 1
+      python -m helpers tables 5 --profile paper --format latex > table-5.tex
+      python -m helpers tables --format csv
+    """
+    os.environ["REPORT_PROFILE"] = profile
+    from helpers.report.export import export_table
+
+    texts = [export_table(chosen, form) for chosen in ([number] if number else range(1, 9))]
+    print("\n".join(texts).rstrip())
+
+
+@app.command()
+def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Remove what killed runs and builds left.
+
+    Never a record, never data. Tells what and how many bytes, and asks.
+
+    \b
+    Examples:
+      python -m helpers clean
+      python -m helpers clean --yes
+    """
+    found = list_leftovers()
+    for path, size in found:
+        print(f"{size:>14,} bytes  {path}")
+    if not found:
+        print("nothing to remove")
+    elif yes or typer.confirm(f"Remove these {sum(size for _, size in found):,} bytes?"):
+        remove([path for path, _ in found])
+        print("removed")
+
+
+def main() -> int:
+    """Return the exit code: 1 for runs that failed or differ, 2 for bad input.
+
+    Raises
+    ------
+    KeyboardInterrupt : for Ctrl-C
+    """
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+    except UsageError as error:
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        return 2
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BatchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except typer.Abort:
+        code = 130
+    if code == 130:  # newer versions of typer return it
+        raise KeyboardInterrupt
+    return code
