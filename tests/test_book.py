@@ -210,7 +210,7 @@ def test_a_damaged_record_is_named_and_left_out(folder):
     (folder / "results/pets_scratch/seed-1/metrics.csv").write_text("nothing")
     done, _ = build(folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if "warning: " in line]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
     assert "pets_scratch seed 1 is left out: metrics.csv differs" in line
     after = read_pages(folder)
     assert "pets_scratch seed 1 is left out" in after["runs"]

@@ -36,7 +36,7 @@ def execute(*sources: str, **options) -> list[str]:
 
 LOOK = """
 import os, signal, subprocess, sys
-print("colorsys" in sys.modules)
+print("wave" in sys.modules)
 print(os.getcwd(), os.environ.get("A_WORD"), sys.path, __name__)
 print(subprocess.run([sys.executable, "-c", "raise SystemExit(3)"]).returncode)
 print(signal.getsignal(signal.SIGCHLD), os.getsid(0) == os.getpid(), sys.stdin.read(1) == "")
@@ -48,7 +48,7 @@ print(os.getppid())
 def test_a_forked_kernel_is_like_a_plain_one_that_has_imported(tmp_path, monkeypatch):
     monkeypatch.setenv("A_WORD", "said")
     plain = execute(LOOK, cwd=str(tmp_path))[0].splitlines()
-    kernels.preload("colorsys")
+    kernels.preload("wave")
     first, second = (execute(LOOK, cwd=str(tmp_path))[0].splitlines() for _ in range(2))
     assert (plain[0], first[0]) == ("False", "True")
     assert first[1:-1] == plain[1:-1]
@@ -59,9 +59,9 @@ def test_a_forked_kernel_is_like_a_plain_one_that_has_imported(tmp_path, monkeyp
 
 @forks
 def test_another_environment_takes_another_server(monkeypatch):
-    kernels.preload("colorsys")
+    kernels.preload("wave")
     first = kernels._server.process
-    kernels.preload("colorsys")
+    kernels.preload("wave")
     assert kernels._server.process is first
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     kernels.preload()
@@ -148,8 +148,8 @@ def test_nothing_outlives_a_kill(victim):
 
 def test_elsewhere_kernels_are_plain(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    kernels.preload("colorsys")
+    kernels.preload("wave")
     monkeypatch.undo()
     assert kernels._server is None
-    printed = execute("import os, sys; print(os.getppid(), 'colorsys' in sys.modules)")
+    printed = execute("import os, sys; print(os.getppid(), 'wave' in sys.modules)")
     assert printed == [f"{os.getpid()} False\n"]
