@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from helpers import InputError
 
-from .caching import Splits, cache_images
+from .caching import Splits, cache_array
 from .downloads import fetching, from_root
 
 #: Pets ships no validation split: this part of trainval, stratified, by this seed. The split is
@@ -112,7 +112,7 @@ def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
         raise InputError(f"{error.filename} cannot be read ({error.strerror})") from None
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
     cache = cache.with_stem(f"{cache.stem}-{digest[:16]}")
-    return cache_images(cache, (len(paths), 3, size, size), decode_images(paths, size))
+    return cache_array(cache, (len(paths), 3, size, size), decode_images(paths, size))
 
 
 def decode_images(paths: list[Path], size: int) -> Iterator[np.ndarray]:
