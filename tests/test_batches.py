@@ -11,7 +11,7 @@ import torch
 
 from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.batches import _upload, gather, place
-from helpers.experiment.caching import cache_images
+from helpers.experiment.caching import cache_array
 from helpers.experiment.data import Split
 from helpers.experiment.evaluation import evaluate
 from helpers.experiment.models import make_model
@@ -60,20 +60,8 @@ def test_a_set_is_resident_where_half_the_free_memory_holds_it(monkeypatch, free
     assert place(images, device) is (device if fits else images)
 
 
-def test_a_cache_is_whole_or_not_there(tmp_path):
-    path, images = tmp_path / "images.npy", np.arange(96, dtype=np.uint8).reshape(2, 3, 4, 4)
-    with pytest.raises(ValueError, match="2 images instead of 3"):
-        cache_images(path, (3, 3, 4, 4), [images])
-    assert not list(tmp_path.glob("*.npy"))
-    np.testing.assert_array_equal(
-        cache_images(path, (2, 3, 4, 4), [images[:1], images[1:]]), images
-    )
-    path.write_bytes(path.read_bytes()[:-10])
-    np.testing.assert_array_equal(cache_images(path, (2, 3, 4, 4), [images]), images)
-
-
 def map_images(images: torch.Tensor, path) -> torch.Tensor:
-    array = cache_images(path, tuple(images.shape), [images.numpy()])
+    array = cache_array(path, tuple(images.shape), [images.numpy()])
     assert isinstance(array, np.memmap)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,7 +90,7 @@ import numpy as np
 import torch
 
 from helpers import experiment as ex
-from helpers.experiment.caching import cache_images
+from helpers.experiment.caching import cache_array
 from helpers.experiment.data import Data, Split
 
 
@@ -128,7 +116,7 @@ else:
     raise SystemExit("the limit does not hold")
 shape = (32 * 1024, 3, 64, 64)
 part = np.arange(512 * 3 * 64 * 64).astype(np.uint8).reshape(512, *shape[1:])
-images = torch.from_numpy(cache_images(Path(sys.argv[1]), shape, [part] * 64))
+images = torch.from_numpy(cache_array(Path(sys.argv[1]), shape, [part] * 64))
 whole = Split(images, torch.arange(len(images)) % 3)
 few = Split(images[-512:], whole.labels[-512:])
 data = Data("large", False, ("a", "b", "c"), whole, few, whole)

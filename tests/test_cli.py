@@ -13,7 +13,7 @@ import made_up
 from helpers import ROOT, __main__, doctor
 from helpers.experiment import inventory
 from helpers.report.paper import read_reference
-from helpers.runs import leftovers
+from helpers.runs import leftovers, parameters
 from helpers.runs.claims import claim
 
 COMMANDS = ["run", "status", "verify", "doctor", "tables", "clean"]
@@ -108,6 +108,67 @@ def test_doctor_names_what_the_study_lacks_and_where_it_is(tmp_path, monkeypatch
     assert "MD5 a8b06965200029087d5bd730944a56c1" in lacking[1]
     assert "images.tar.gz" in lacking[2]
     assert [line.split()[1] for line in lacking[3:]] == ["barlow_twins,", "imagenet,", "imagenet,"]
+
+
+@pytest.fixture
+def profile(tmp_path, monkeypatch):
+    """Write a profile that differs from ``smoke`` in these values."""
+    monkeypatch.setattr(parameters, "PROFILES", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def write(**changes):
+        values = parameters.yaml.safe_load((ROOT / "profiles/smoke.yaml").read_text())
+        values |= {"results": str(tmp_path / "results")} | changes
+        (tmp_path / "mine.yaml").write_text(parameters.yaml.safe_dump(values))
+
+    return write
+
+
+def find_line(monkeypatch, capsys, word):
+    """Return the doctor's line on what a word is in, and the exit code, packages left out."""
+    monkeypatch.setattr(doctor, "_compare_packages", lambda: ("packages", "", True))
+    code = call_here(monkeypatch, "doctor", "--profile", "mine")
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return next(line for line in captured.out.splitlines() if word in line), code
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "mine.pt",
+        "data/mine.pt",
+        "~/elsewhere/mine.pt",
+        "results/smoke/pretrain_supervised/seed-0/weights.pt",  # of another profile
+        "{results}/pretrain_supervised/seed-0/typo.pt",
+        "{results}/pets_scratch/seed-0/weights.pt",  # which leaves no weights
+    ],
+)
+def test_doctor_names_a_start_that_nothing_makes(tmp_path, monkeypatch, capsys, profile, start):
+    monkeypatch.setattr("helpers.experiment.downloads.ROOT", tmp_path / "nothing is here")
+    start = start.format(results=tmp_path / "results")
+    profile(initialisation=start)
+    line, code = find_line(monkeypatch, capsys, f" {start}, ")
+    assert line.startswith("MISSING")
+    assert "no run of this profile makes it; make it with a pretraining notebook" in line
+    assert code == 1
+
+
+def test_doctor_knows_the_start_that_the_batch_makes(tmp_path, monkeypatch, capsys, profile):
+    profile()
+    line, code = find_line(monkeypatch, capsys, "pretrain_barlow_twins/seed-0/weights.pt, ")
+    assert (line.split()[0], code) == ("ok", 0)
+    assert line.endswith("missing; the batch makes it first")
+
+
+def test_doctor_finds_what_lies_at_home(tmp_path, monkeypatch, capsys, profile):
+    for name in ("mine.pt", "mine.npz"):
+        (tmp_path / name).touch()
+    profile(initialisation="~/mine.pt", data_source="~/mine.npz", data_dir="~")
+    line, code = find_line(monkeypatch, capsys, " ~/mine.pt, ")
+    assert (line.split()[0], code) == ("ok", 0)
+    line, _ = find_line(monkeypatch, capsys, "own data in ~/mine.npz")
+    assert line.split()[0] == "ok"
 
 
 def test_real_images_in_the_layout_of_pets_are_seen(pets_root):

@@ -1,6 +1,7 @@
 import hashlib
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import medmnist
@@ -22,8 +23,8 @@ def pathmnist(served, monkeypatch):
     """A small file in PathMNIST's layout, published under its own checksum at an address here."""
     folder, address = served
     rng = np.random.default_rng(0)
-    arrays = {}
-    for split, count in {"train": 30, "val": 12, "test": 15}.items():
+    arrays, counts = {}, {"train": 30, "val": 12, "test": 15}
+    for split, count in counts.items():
         arrays[f"{split}_images"] = rng.integers(0, 256, (count, 28, 28, 3), dtype=np.uint8)
         arrays[f"{split}_labels"] = rng.permutation(np.arange(count) % 9)[:, None].astype(np.uint8)
     path = folder / "pathmnist.npz"
@@ -31,6 +32,7 @@ def pathmnist(served, monkeypatch):
     info = medmnist.INFO["pathmnist"]
     monkeypatch.setitem(info, "MD5", digest_file(path, "md5"))
     monkeypatch.setitem(info, "url", f"{address}/pathmnist.npz")
+    monkeypatch.setitem(info, "n_samples", counts)
     return path, arrays
 
 
@@ -74,6 +76,47 @@ def test_truncated_npz_is_named(pathmnist):
     path, _ = pathmnist
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"pathmnist.npz is not PathMNIST as published"):
+        load_data("pathmnist", "official", str(path.parent), 28)
+
+
+def test_images_never_get_the_labels_of_another_file(pathmnist):
+    """Once they are unpacked, another file in the published one's place changes nothing."""
+    path, arrays = pathmnist
+    first = load_data("pathmnist", "official", str(path.parent), 28)
+    changed = {name: (array + 1) % 9 for name, array in arrays.items() if "labels" in name}
+    np.savez_compressed(path, **arrays | changed)
+    second = load_data("pathmnist", "official", str(path.parent), 28)
+    assert second.summary == first.summary
+    np.testing.assert_array_equal(second.test.labels.numpy(), arrays["test_labels"][:, 0])
+
+
+def test_a_damaged_cache_is_not_made_of_another_file(pathmnist):
+    path, arrays = pathmnist
+    load_data("pathmnist", "official", str(path.parent), 28)
+    (cache,) = (path.parent / "cache").glob("*-train-*[0-9a-f].npy")
+    content = bytearray(cache.read_bytes())
+    content[2000] ^= 1
+    cache.write_bytes(content)
+    published = path.read_bytes()
+    np.savez_compressed(path, **arrays | {"train_images": arrays["train_images"] ^ 1})
+    with pytest.raises(InputError, match="pathmnist.npz is not PathMNIST as published .its MD5"):
+        load_data("pathmnist", "official", str(path.parent), 28)
+    path.write_bytes(published)
+    data = load_data("pathmnist", "official", str(path.parent), 28)
+    expected = arrays["train_images"].transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(data.train.images.numpy(), expected)
+
+
+def test_damage_that_the_checksum_passes_is_named(pathmnist, monkeypatch):
+    """As of a disk that loses a bit between the check and the reading."""
+    path, _ = pathmnist
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("train_images.npy").header_offset + 100
+    content = bytearray(path.read_bytes())
+    content[start : start + 400] = b"\xff" * 400
+    path.write_bytes(content)
+    monkeypatch.setitem(medmnist.INFO["pathmnist"], "MD5", digest_file(path, "md5"))
+    with pytest.raises(InputError, match=r"pathmnist.npz is not PathMNIST as published \(Error -3"):
         load_data("pathmnist", "official", str(path.parent), 28)
 
 

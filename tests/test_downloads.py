@@ -13,12 +13,13 @@ import threading
 import time
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from conftest import draw_pets
 from helpers import ROOT, InputError
@@ -249,6 +250,56 @@ def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch, wid
 def test_an_image_of_the_largest_size_is_decoded(tmp_path):
     Image.new("RGB", (2**13, 2**12)).save(tmp_path / "large.jpg")
     assert pets._decode_one(tmp_path / "large.jpg", 16).shape == (1, 3, 16, 16)
+
+
+def draw(kind):
+    buffer = io.BytesIO()
+    Image.effect_noise((40, 40), 50).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def damage_image(name):
+    png, tiff = draw("png"), draw("tiff")
+    text = b"zTXt" + b"a\x00\x00" + zlib.compress(bytes(2**26))
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    return {
+        "cut.pgm": draw("ppm")[:5],
+        "text.png": png[:33] + chunk + png[33:],
+        "header.png": png[:16] + bytes(8) + png[24:],
+        "empty.gif": b"",
+        "tags.tif": tiff[:10] + b"\xff" * 40 + tiff[50:],
+        "cut.tif": tiff[:-500],
+        "cut.webp": draw("webp")[:-500],
+        "cut.bmp": draw("bmp")[:-500],
+    }[name]
+
+
+IMAGES = ["cut.pgm", "text.png", "header.png", "empty.gif", "tags.tif", "cut.tif", "cut.webp"]
+
+
+@pytest.mark.parametrize("name", [*IMAGES, "cut.bmp"])
+def test_a_damaged_image_is_named_whatever_it_raises(tmp_path, name):
+    (tmp_path / name).write_bytes(damage_image(name))
+    with pytest.raises(InputError, match=rf"{name} cannot be decoded \(.+\); replace the file"):
+        pets._decode_one(tmp_path / name, 16)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "gif", "bmp", "ppm", "tiff", "webp"])
+def test_the_content_decides_what_an_image_is(tmp_path, kind):
+    """Some JPEGs of Pets are none."""
+    (tmp_path / "image.jpg").write_bytes(draw(kind))
+    assert pets._decode_one(tmp_path / "image.jpg", 16).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["image.png", "image.eps"])
+def test_no_image_runs_a_program(tmp_path, monkeypatch, name):
+    """Pillow hands EPS to Ghostscript, under whatever name it comes."""
+    (tmp_path / name).write_bytes(draw("eps"))
+    monkeypatch.setattr(subprocess, "check_call", lambda *_, **__: pytest.fail("run"))
+    monkeypatch.setattr(EpsImagePlugin, "has_ghostscript", lambda: True)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    with pytest.raises(InputError, match=rf"{name} cannot be decoded .*; replace the file"):
+        pets._decode_one(tmp_path / name, 16)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from helpers import ROOT
 from helpers.catalogue import DATASETS
 from helpers.runs.plan import plan
-from helpers.runs.recipe import AblationRecipe, PretrainingRecipe, TrainingRecipe
+from helpers.runs.recipe import STARTS, AblationRecipe, PretrainingRecipe, TrainingRecipe
 
 
 def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
@@ -21,35 +21,44 @@ def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
     InputError : for a bad profile
     """
     from helpers.experiment import inventory  # here: torch, which only this command needs
+    from helpers.experiment.downloads import from_root
 
-    recipes = {job.experiment: job.recipe for job in plan(profile, [0])}
+    jobs = plan(profile, [0])
+    recipes = {job.experiment: job.recipe for job in jobs}
     yield "Python", platform.python_version(), True
     yield _compare_packages()
     for name, fact in inventory.describe_machine().items():
         yield name, fact, True
-    places = {place for recipe in recipes.values() for place in (recipe.results, recipe.data_dir)}
-    for place in sorted(places):
-        yield f"disk at {place}", f"{_free_bytes(ROOT / place) / 1e9:.1f} GB free", True
+    places = {recipe.results: ROOT / recipe.results for recipe in recipes.values()}
+    places |= {recipe.data_dir: from_root(recipe.data_dir) for recipe in recipes.values()}
+    for place, folder in sorted(places.items()):
+        yield f"disk at {place}", f"{_free_bytes(folder) / 1e9:.1f} GB free", True
     trained = {n: r for n, r in recipes.items() if not isinstance(r, AblationRecipe)}
     for name, size, source, folder in sorted({_find_data(n, r) for n, r in trained.items()}):
         what = f"{name}, {size} px"
         if source == "synthetic" and (name not in DATASETS or DATASETS[name].stand_in):
             yield what, "embedded stand-in", True
         elif source not in ("official", "synthetic"):
-            there = (ROOT / source).exists()
+            there = from_root(source).exists()
             yield what, f"own data in {source}" + " are missing" * (not there), there
         elif name in ("pathmnist", "pets"):
             yield what, *_tell(inventory.look_up_data(name, size, folder), profile)
         else:
             yield what, "brought along by its loader", True
+    # Only pretraining leaves weights to start from.
+    made = {job.folder / "weights.pt" for job in jobs if job.experiment.startswith("pretrain_")}
     starts = {(r.start, r.network, r.data_dir) for r in trained.values() if r.start != "random"}
     for start, network, folder in sorted(starts):
         what = f"{start}, {network}"
-        if "/" in start:
-            there = (ROOT / start).exists()
-            yield what, "is there" if there else "missing; the batch makes it first", True
-        else:
+        if start in STARTS:
             yield what, *_tell(inventory.look_up_weights(start, network, folder), profile)
+        elif (path := from_root(start)).is_file():
+            yield what, "is there", True
+        elif path in made:
+            yield what, "missing; the batch makes it first", True
+        else:
+            mend = "make it with a pretraining notebook, or mend initialisation"
+            yield what, f"missing, and no run of this profile makes it; {mend}", False
 
 
 def _find_data(experiment: str, recipe: TrainingRecipe) -> tuple[str, int, str, str]:

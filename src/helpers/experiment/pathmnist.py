@@ -1,7 +1,9 @@
 """PathMNIST as published, from the file that the package medmnist names."""
 
+import functools
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from torchvision.datasets.utils import download_url
 
 from helpers import InputError
 
-from .caching import Splits, cache_images
+from .caching import Splits, cache_array
 from .downloads import digest_file, fetching, from_root
 
 #: Images that are unpacked at a time; at 224 px these are 39 MB.
@@ -28,8 +30,9 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], b
     ------
     InputError : for another size, or a file that is missing, damaged or not the published one
 
-    The file is compressed: its images are unpacked once, into ``<data_dir>/cache``, and mapped
-    from there, so that a set may be larger than the memory.
+    The file is compressed: its images and labels are unpacked once, into ``<data_dir>/cache``, and
+    come from there, so that a set may be larger than the memory. The file is verified before
+    anything is unpacked; a cache bears its digest, so that reading 13 GB for it once is enough.
 
     Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
     """
@@ -40,26 +43,18 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[Splits, list[str], b
     with fetching(path, f"put {path.name} from {url} (MD5 {md5}) there") as folder:
         if folder:
             download_url(url, folder, path.name, md5)
-    caches = {
-        split: path.parent / "cache" / f"{path.stem}-{split}-{md5[:16]}.npy"
-        for split in ("train", "val", "test")
-    }
-    # A cache was made of a file that was whole: reading 13 GB for their digest once is enough.
-    if not all(map(Path.exists, caches.values())) and digest_file(path, "md5") != md5:
-        raise InputError(
-            f"{path} is not PathMNIST as published (its MD5 is not {md5}), perhaps cut short;"
-            " delete it, and it will be downloaded again"
-        )
+    verify = functools.cache(functools.partial(_verify, path, md5))  # at most once
     splits = {}
-    for split, cache in caches.items():
-        try:
-            with np.load(path) as arrays:
-                labels = arrays[f"{split}_labels"][:, 0].astype(np.int64)
-            shape = (len(labels), 3, image_size, image_size)
-            images = cache_images(cache, shape, _unpack(path, f"{split}_images"))
-        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} cannot be read ({error}); delete it") from None
-        splits["validation" if split == "val" else split] = images, labels
+    for split, count in info["n_samples"].items():
+        cache = path.parent / "cache" / f"{path.stem}-{split}-{md5[:16]}.npy"
+        parts = _unpack(path, f"{split}_images", verify)
+        shape = (count, 3, image_size, image_size)
+        images = cache_array(cache, shape, (part.transpose(0, 3, 1, 2) for part in parts))
+        # Labels too: those of another file in this one's place would not belong to the images.
+        parts = _unpack(path, f"{split}_labels", verify)
+        cache = cache.with_stem(f"{cache.stem}-labels")
+        labels = cache_array(cache, (count,), (part[:, 0].astype(np.uint8) for part in parts))
+        splits["validation" if split == "val" else split] = images, labels.astype(np.int64)
     return splits, list(info["label"].values()), True
 
 
@@ -80,11 +75,28 @@ def locate_pathmnist(data_dir: str, image_size: int) -> tuple[Path, str, str]:
     return path, info[f"url{suffix}"], info[f"MD5{suffix}"]
 
 
-def _unpack(path: Path, name: str) -> Iterator[np.ndarray]:
-    """Yield an array of images (N, H, W, 3) out of a compressed .npz, a few of them at a time."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        size = int(np.prod(shape[1:]))
-        while part := file.read(CHUNK * size):
-            yield np.frombuffer(part, dtype).reshape(-1, *shape[1:]).transpose(0, 3, 1, 2)
+def _verify(path: Path, md5: str) -> None:
+    if digest_file(path, "md5") != md5:
+        raise ValueError(f"its MD5 is not {md5}, perhaps it was cut short")
+
+
+def _unpack(path: Path, name: str, verify: Callable[[], None]) -> Iterator[np.ndarray]:
+    """Yield an array (N, ...) out of a compressed .npz, a few rows at a time.
+
+    Raises
+    ------
+    InputError : where the file cannot be read, or is not the published one
+    """
+    try:
+        verify()
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            size = int(np.prod(shape[1:])) * dtype.itemsize
+            while part := file.read(CHUNK * size):
+                yield np.frombuffer(part, dtype).reshape(-1, *shape[1:])
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path} is not PathMNIST as published ({error}); delete it, and it will be downloaded"
+            " again"
+        ) from None

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from helpers import InputError
 
-from .caching import Splits, cache_images
+from .caching import Splits, cache_array
 from .downloads import fetching, from_root
 
 #: Pets ships no validation split: this part of trainval, stratified, by this seed. The split is
@@ -24,6 +24,10 @@ VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
 
 #: Pixels of the largest image that is decoded; as RGB it takes 100 MB.
 MAX_PIXELS = 2**25
+
+#: What an image may be, whatever its name says (some of Pets are no JPEGs). Pillow knows others,
+#: and would run a program for some: Ghostscript for EPS.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 
 #: SHA-256 of the published split: "<image> <class>" a line, sorted (3,680 and 3,669 images).
 #: Checksums of the images are published for their archive only, which a download is held against.
@@ -112,7 +116,7 @@ def _decode(paths: list[Path], size: int, cache: Path) -> np.ndarray:
         raise InputError(f"{error.filename} cannot be read ({error.strerror})") from None
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
     cache = cache.with_stem(f"{cache.stem}-{digest[:16]}")
-    return cache_images(cache, (len(paths), 3, size, size), decode_images(paths, size))
+    return cache_array(cache, (len(paths), 3, size, size), decode_images(paths, size))
 
 
 def decode_images(paths: list[Path], size: int) -> Iterator[np.ndarray]:
@@ -125,12 +129,12 @@ def decode_images(paths: list[Path], size: int) -> Iterator[np.ndarray]:
 
 def _decode_one(path: Path, size: int) -> np.ndarray:
     try:
-        with Image.open(path) as image:  # reads no pixel yet
+        with Image.open(path, formats=FORMATS) as image:  # reads no pixel yet
             short, long = sorted(image.size)
             if long * max(short, size**2 / short) > MAX_PIXELS:  # as it is, or once resized
                 raise OSError(f"{image.width} x {image.height} pixels are too many")
             square = functional.center_crop(functional.resize(image.convert("RGB"), size), size)
-    except (OSError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # a damaged image makes Pillow raise what it likes
+        reason = " ".join((str(error) or type(error).__name__).split())
         raise InputError(f"{path} cannot be decoded ({reason}); replace the file") from None
     return np.asarray(square).transpose(2, 0, 1)[None]

@@ -157,9 +157,12 @@ def _add_start(jobs: dict[Path, Job], job: Job, profile: str, overrides: dict) -
     """Add the pretraining that a run starts from, if it belongs to the same results."""
     for start in job.needs:
         source, digits = start.parent.name, start.name.removeprefix("seed-")
-        if source not in list_experiments() or source == job.experiment or not digits.isdigit():
+        # Only pretraining leaves weights to start from.
+        known = source.startswith("pretrain_") and source in list_experiments()
+        if not known or source == job.experiment or not digits.isdigit():
             continue
-        passed = SHARED | MODELS[source].model_fields.keys() - ExperimentRecipe.model_fields.keys()
+        model = MODELS.get(source, ExperimentRecipe)
+        passed = SHARED | model.model_fields.keys() - ExperimentRecipe.model_fields.keys()
         rest = {key: value for key, value in overrides.items() if key in passed}
         if start == run_folder(ROOT / job.recipe.results, source, int(digits)):
             _add(jobs, source, profile, int(digits), rest)
