@@ -85,16 +85,21 @@ def list_downloads(folder):
     return list(folder.glob("weights/.*.download/*"))
 
 
+def wait_for_download(folder, *children):
+    while not list_downloads(folder):
+        assert all(child.poll() is None for child in children)
+        time.sleep(0.05)
+
+
 def test_two_processes_that_want_a_file_download_it_once(slow, tmp_path):
     address, sha256, state = slow
     children = [start(address, sha256, tmp_path) for _ in range(2)]
     locks = tmp_path / "weights"
-    while not list_downloads(tmp_path):
-        time.sleep(0.05)
+    wait_for_download(tmp_path, *children)
     time.sleep(5)  # the other one has had its chance to ask too
     assert [path.name for path in locks.glob("*.pth")] == []  # half of it is here
     state.set()
-    outputs = [child.communicate(timeout=60) for child in children]
+    outputs = [child.communicate(timeout=300) for child in children]
     assert [out for out, _ in outputs] == ["300000\n"] * 2, outputs
     assert state.requests == 1
     assert len(list(locks.glob("*.pth"))) == 1
@@ -104,14 +109,13 @@ def test_two_processes_that_want_a_file_download_it_once(slow, tmp_path):
 def test_what_a_killed_download_leaves_is_removed_by_the_next(slow, tmp_path):
     address, sha256, state = slow
     first = start(address, sha256, tmp_path)
-    while not list_downloads(tmp_path):
-        time.sleep(0.05)
+    wait_for_download(tmp_path, first)
     first.kill()
     first.communicate()
     (left,) = list_downloads(tmp_path)
     state.set()
     second = start(address, sha256, tmp_path)
-    assert second.communicate(timeout=60)[0] == "300000\n"
+    assert second.communicate(timeout=300)[0] == "300000\n"
     assert not left.parent.exists()
     assert len(list((tmp_path / "weights").glob("*.pth"))) == 1
 
