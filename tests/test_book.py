@@ -189,8 +189,9 @@ def test_no_file_of_the_book_says_where_it_was_made(pages, folder):
 
 def test_pictures_have_texts(pages):
     for name in PAGES:
-        for image in BeautifulSoup(pages[name], "html.parser").select(".bd-article img"):
-            assert image.get("alt"), name
+        page = BeautifulSoup(pages[name], "html.parser")
+        for image in page.select(".bd-article :is(img, .picture svg)"):
+            assert image.get("alt") or image.get("aria-label"), name
 
 
 def test_only_changed_records_execute_pages_again(pages, folder):

@@ -34,7 +34,7 @@ def test_the_overview_holds_what_the_tables_hold(results):
 
 
 def test_the_picture_holds_all_cells(results):
-    texts = re.findall(r'alt="([^"]+)"', report.show_cells()._repr_html_())
+    texts = re.findall(r'aria-label="([^"]+)"', report.show_cells()._repr_html_())
     assert sum(int(re.search(r"(\d+) cells", text)[1]) for text in texts) == 84
 
 
