@@ -26,10 +26,7 @@ def show_claims() -> Markdown:
         cells = [f"{claim.statement} [{note}]{{.reading}}"]
         cells += [_cell(finding, compared) for finding in findings]
         lines.append(f"| {' | '.join(cells)} |")
-    paper, runs = (_count(findings) for findings in list(zip(*judged, strict=True))[1:])
-    parts = [
-        f"**{len(judged)} statements.** By the paper's own numbers: {paper}. By these runs: {runs}."
-    ]
+    parts = [f"**{len(judged)} statements.** {count_verdicts()}"]
     withheld = {title: why_withheld(dataset) for dataset, title in DATASETS.items()}
     if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
         text = "These runs stand in for the study; their verdicts say nothing about the paper:"
@@ -37,6 +34,12 @@ def show_claims() -> Markdown:
     table = "\n".join(lines)
     parts.append(f"```{{table}}\n:class: claims\n:align: left\n\n{table}\n```")
     return Markdown("\n\n".join(parts))
+
+
+def count_verdicts() -> str:
+    """Return how many claims hold, fail or cannot be told, by the paper's numbers and the runs."""
+    paper, runs = (_count(findings) for findings in list(zip(*judge_claims(), strict=True))[1:])
+    return f"By the paper's own numbers: {paper}. By these runs: {runs}."
 
 
 def _count(findings: tuple[Finding, ...]) -> str:

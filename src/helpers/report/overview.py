@@ -13,7 +13,7 @@ from .styles import legend_panel, style_arms
 from .tables import summarise
 
 HEADS = ("Clean accuracy (%)", "Lost to brightness (points)", "Lost to blur (points)")
-HEADS += ("Clean calibration error",)
+HEADS += ("RMS error, clean", "RMS error, brightness", "RMS error, blur")
 
 #: Metric to its title, its unit, and by how much axes are widened beyond the values.
 PANELS = {
@@ -36,13 +36,13 @@ def show_overview() -> Markdown:
         lines.append(f"| **{title}** |" + " |" * len(HEADS))
         for row in style_arms(dataset):
             accuracy = cells.loc[dataset, ACCURACY[dataset], row]
-            error = cells.loc[dataset, ACCURACY[dataset] + 1, row].loc["Clean"]
+            error = cells.loc[dataset, ACCURACY[dataset] + 1, row]
             clean = accuracy.loc["Clean"]
             found = [_pair(clean, "{:.1f}")]
             for shift in list(SHIFTS)[1:]:
                 lost = clean[["mean", "value"]] - accuracy.loc[shift, ["mean", "value"]]
                 found.append(_pair(lost, "{:.1f}"))
-            found.append(_pair(error, "{:.3f}"))
+            found += [_pair(error.loc[shift], "{:.3f}") for shift in SHIFTS]
             lines.append(f"| {row} | {' | '.join(found)} |")
     table = "\n".join(lines)
     return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
