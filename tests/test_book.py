@@ -76,9 +76,13 @@ def test_tables_can_be_taken_away(pages):
     for name, numbers in {"results/pathmnist": range(1, 5), "results/pets": range(5, 9)}.items():
         links = BeautifulSoup(pages[name], "html.parser").select(".downloads a")
         assert [link["download"] for link in links] == [
-            f"table-{number}.{ending}" for number in numbers for ending in ("csv", "tex")
+            *(f"table-{number}.{ending}" for number in numbers for ending in ("csv", "tex")),
+            f"{name.split('/')[1]}-differences.csv",
         ]
         assert all(link["href"].startswith("data:") for link in links)
+    other = {"calibration": 6, "claims": 1, "runs": 1}
+    for name, count in other.items():
+        assert len(BeautifulSoup(pages[name], "html.parser").select(".downloads a")) == count
 
 
 def test_the_explorer_carries_its_data_and_is_light(pages, folder):

@@ -178,6 +178,16 @@ def test_tables_sort_by_the_keyboard(visit, site):
     )
 
 
+def test_a_column_of_text_and_numbers_sorts_by_either(visit, site):
+    page, *_ = visit(f"{site}/runs.html")
+    table = page.locator("table.runs")
+    for place, key in [(0, str), (7, lambda text: float(text.replace(",", "")))]:
+        table.locator("th button").nth(place).click()
+        found = table.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
+        assert len(found) >= 18
+        assert [key(text) for text in found] == sorted(map(key, found))
+
+
 def test_from_files_it_reads_the_same(visit, site, built_html):
     served, *_ = visit(f"{site}/results/pathmnist.html")
     page, errors, asked = visit((built_html / "results/pathmnist.html").as_uri())

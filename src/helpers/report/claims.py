@@ -1,10 +1,12 @@
 """One table of the paper's claims: what its own tables say of each, and what the runs say."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from IPython.display import Markdown
 
 from .assessment import Effect, Finding, judge_claims
+from .downloads import offer, write_csv
 from .evidence import MEASURES
 from .paper import SHIFTS
 from .source import DATASETS
@@ -32,8 +34,25 @@ def show_claims() -> Markdown:
         text = "These runs stand in for the study; their verdicts say nothing about the paper:"
         parts += [f"**{text}**", "\n".join(reasons)]
     table = "\n".join(lines)
-    parts.append(f"```{{table}}\n:class: claims\n:align: left\n\n{table}\n```")
+    parts.append(f"```{{table}}\n:class: claims sortable\n:align: left\n\n{table}\n```")
+    parts.append(offer("claims", "This table", csv=write_csv(_list_all())))
     return Markdown("\n\n".join(parts))
+
+
+def _list_all() -> Iterator[dict[str, str]]:
+    claims = {claim.id: claim for claim, *_ in judge_claims()}
+    for claim, *findings in judge_claims():
+        compared = claims[claim.denies] if isinstance(claim, Denial) else claim
+        row = {name: getattr(claim, name) for name in ("id", "section", "statement", "reading")}
+        for name, finding in zip(("paper", "runs"), findings, strict=True):
+            numbers, case = ["", "", ""], ""
+            if finding.shown:
+                numbers = _print_numbers(finding.shown, compared)
+                case = _describe(finding, compared)
+            keys = ["", "_value", "_low", "_high", "_case", "_why"]
+            values = [finding.word, *numbers, case, finding.why]
+            row |= {name + key: value for key, value in zip(keys, values, strict=True)}
+        yield row
 
 
 def count_verdicts() -> str:
@@ -57,19 +76,21 @@ def _cell(finding: Finding, claim: Claim) -> str:
 
 
 def _print_size(effect: Effect, claim: Claim) -> str:
-    """Return a difference with its interval; against a number, the value itself."""
-    measure = MEASURES[claim.measure]
-    right = effect.pair.right
+    """Return a difference with its interval."""
+    value, low, high = (text.replace("-", "−") for text in _print_numbers(effect, claim))
+    text = value + MEASURES[claim.measure].unit
+    return f"{text} [{low} to {high}]{{.interval}}" if low else text
+
+
+def _print_numbers(effect: Effect, claim: Claim) -> list[str]:
+    """Return a difference and the ends of its interval, if it has one; against a number, the value
+    itself.
+    """
+    right, digits = effect.pair.right, MEASURES[claim.measure].digits
     shift, sign = (right, "") if isinstance(right, float) else (0.0, "+")
-
-    def print_number(value: float) -> str:
-        return f"{value + shift:{sign}.{measure.digits}f}".replace("-", "−")
-
-    text = print_number(effect.difference) + measure.unit
     low, high = effect.interval or (effect.difference, effect.difference)
-    if low < high:
-        text += f" [{print_number(low)} to {print_number(high)}]{{.interval}}"
-    return text
+    numbers = [f"{value + shift:{sign}.{digits}f}" for value in (effect.difference, low, high)]
+    return numbers if low < high else [numbers[0], "", ""]
 
 
 def _describe(finding: Finding, claim: Claim) -> str:

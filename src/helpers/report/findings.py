@@ -87,7 +87,7 @@ def show_agreement() -> Markdown:
     count = f"- **The paper's {len(judge_claims())} statements** ({{doc}}`/claims`)"
     parts.append(f"{count}: {count_verdicts()}")
     if any(map(why_withheld, DATASETS)):
-        parts[-1] += " These runs stand in for the study: theirs says nothing about the paper."
+        parts[-1] += " These runs stand in for the study: their count says nothing about the paper."
     if not all(map(why_withheld, DATASETS)):
         parts.append("")
         parts += [f"{SIGNS[word]} *{word}*: {text}.  " for word, text in MEANINGS.items()]
