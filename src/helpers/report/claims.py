@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import starmap
 
 from IPython.display import Markdown
 
@@ -10,7 +11,7 @@ from .downloads import offer, write_csv
 from .evidence import MEASURES
 from .paper import SHIFTS
 from .source import DATASETS
-from .statements import Claim, Denial
+from .statements import Claim, Denial, Statement
 from .verdicts import why_withheld
 
 #: Word to the sign that stands before it, so that none rests on colour.
@@ -19,40 +20,41 @@ SIGNS = {"holds": "✓", "fails": "✗", "cannot tell": "?"}
 
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts, and of what the verdicts do not speak."""
-    judged = judge_claims()
-    claims = {claim.id: claim for claim, *_ in judged}
     lines = ["| The paper states | Its own numbers | These runs |", "|:--|:--|:--|"]
-    for claim, *findings in judged:
-        compared = claims[claim.denies] if isinstance(claim, Denial) else claim
+    for claim, compared, findings in _read_judged():
         note = f"{claim.section}. {claim.reading}".rstrip()
         cells = [f"{claim.statement} [{note}]{{.reading}}"]
         cells += [_cell(finding, compared) for finding in findings]
         lines.append(f"| {' | '.join(cells)} |")
-    parts = [f"**{len(judged)} statements.** {count_verdicts()}"]
+    parts = [f"**{len(judge_claims())} statements.** {count_verdicts()}"]
     withheld = {title: why_withheld(dataset) for dataset, title in DATASETS.items()}
     if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
         text = "These runs stand in for the study; their verdicts say nothing about the paper:"
         parts += [f"**{text}**", "\n".join(reasons)]
     table = "\n".join(lines)
     parts.append(f"```{{table}}\n:class: claims sortable\n:align: left\n\n{table}\n```")
-    parts.append(offer("claims", "This table", csv=write_csv(_list_all())))
+    parts.append(offer("claims", "This table", csv=write_csv(starmap(_list, _read_judged()))))
     return Markdown("\n\n".join(parts))
 
 
-def _list_all() -> Iterator[dict[str, str]]:
+def _read_judged() -> Iterator[tuple[Statement, Statement, list[Finding]]]:
+    """Give each claim, the claim whose comparisons it is judged by, and what was found."""
     claims = {claim.id: claim for claim, *_ in judge_claims()}
     for claim, *findings in judge_claims():
-        compared = claims[claim.denies] if isinstance(claim, Denial) else claim
-        row = {name: getattr(claim, name) for name in ("id", "section", "statement", "reading")}
-        for name, finding in zip(("paper", "runs"), findings, strict=True):
-            numbers, case = ["", "", ""], ""
-            if finding.shown:
-                numbers = _print_numbers(finding.shown, compared)
-                case = _describe(finding, compared)
-            keys = ["", "_value", "_low", "_high", "_case", "_why"]
-            values = [finding.word, *numbers, case, finding.why]
-            row |= {name + key: value for key, value in zip(keys, values, strict=True)}
-        yield row
+        yield claim, claims[claim.denies] if isinstance(claim, Denial) else claim, findings
+
+
+def _list(claim: Statement, compared: Statement, findings: list[Finding]) -> dict[str, str]:
+    """Return a row of the table as columns, its text without markup."""
+    row = {name: getattr(claim, name) for name in ("id", "section", "statement", "reading")}
+    for name, finding in zip(("paper", "runs"), findings, strict=True):
+        numbers, case = ["", "", ""], ""
+        if finding.shown:
+            numbers = _print_numbers(finding.shown, compared)
+            case = _describe(finding, compared)
+        names = (name, *(f"{name}_{part}" for part in ("value", "low", "high", "case", "why")))
+        row |= zip(names, (finding.word, *numbers, case, finding.why), strict=True)
+    return row
 
 
 def count_verdicts() -> str:
