@@ -77,6 +77,16 @@ def test_the_container_installs_what_is_tested():
     assert version in SpecifierSet(PROJECT["requires-python"])
 
 
+@pytest.mark.parametrize(("colour", "ground"), [("5f5f5f", "ffffff"), ("a0a0a0", "121212")])
+def test_the_drawing_of_barlow_twins_stands_out_in_either_theme(colour, ground):
+    """WCAG's contrast of small text, of what is no colour of the drawing itself."""
+    drawing = (BOOK / "_static/barlow_twins.svg").read_text(encoding="utf-8")
+    assert f"color: #{colour}" in drawing
+    shades = [int(code[:2], 16) / 255 for code in (colour, ground)]
+    dark, light = sorted(((shade + 0.055) / 1.055) ** 2.4 for shade in shades)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
 #: The paper's references, by arXiv's number.
 CITED_BY_THE_PAPER = {
     *("2106.11342", "1903.12261", "1901.09960", "1906.12340", "1710.09412", "1912.02781"),
