@@ -76,9 +76,13 @@ def test_tables_can_be_taken_away(pages):
     for name, numbers in {"results/pathmnist": range(1, 5), "results/pets": range(5, 9)}.items():
         links = BeautifulSoup(pages[name], "html.parser").select(".downloads a")
         assert [link["download"] for link in links] == [
-            f"table-{number}.{ending}" for number in numbers for ending in ("csv", "tex")
+            *(f"table-{number}.{ending}" for number in numbers for ending in ("csv", "tex")),
+            f"{name.split('/')[1]}-differences.csv",
         ]
         assert all(link["href"].startswith("data:") for link in links)
+    other = {"calibration": 6, "claims": 1, "runs": 1}
+    for name, count in other.items():
+        assert len(BeautifulSoup(pages[name], "html.parser").select(".downloads a")) == count
 
 
 def test_the_explorer_carries_its_data_and_is_light(pages, folder):
@@ -189,8 +193,9 @@ def test_no_file_of_the_book_says_where_it_was_made(pages, folder):
 
 def test_pictures_have_texts(pages):
     for name in PAGES:
-        for image in BeautifulSoup(pages[name], "html.parser").select(".bd-article img"):
-            assert image.get("alt"), name
+        page = BeautifulSoup(pages[name], "html.parser")
+        for image in page.select(".bd-article :is(img, .picture svg)"):
+            assert image.get("alt") or image.get("aria-label"), name
 
 
 def test_only_changed_records_execute_pages_again(pages, folder):

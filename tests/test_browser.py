@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import re
 import shutil
 import threading
 
@@ -100,14 +101,38 @@ def test_axe_finds_nothing_serious(visit, site, pages, width, scheme):
 
 
 def test_figures_and_captions_are_seen(visit, site, pages):
-    captions = 0
+    captions, drawings = 0, 0
     for name in pages:
         page, *_ = visit(f"{site}/{name}")
         captions += page.locator("table[id^=table-] caption").count()
+        for drawing in page.locator(".picture svg").all():
+            assert drawing.bounding_box()["width"] > 100, name
+            drawings += 1
         for image in page.locator(".bd-article img").all():
             assert image.evaluate("image => image.complete && image.naturalWidth > 0"), name
             assert image.bounding_box()["width"] > 20, name
     assert captions == 8
+    assert drawings == 48
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_of_figures_stands_out(visit, site, scheme):
+    """WCAG's contrast of small text: 4.5."""
+
+    def read(page, expression):
+        values = page.evaluate(expression)
+        return [int(value) / 255 for value in re.findall(r"\d+", values)[:3]]
+
+    def luminance(colour):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for name in ("index", "calibration", "results/pets"):
+        page, *_ = visit(f"{site}/{name}.html", scheme=scheme)
+        text = read(page, "getComputedStyle(document.querySelector('.picture svg text')).fill")
+        ground = read(page, "getComputedStyle(document.body).backgroundColor")
+        dark, light = sorted([luminance(text), luminance(ground)])
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, name
 
 
 def test_the_theme_switches(visit, site):
@@ -151,6 +176,16 @@ def test_tables_sort_by_the_keyboard(visit, site):
     assert [float(text.split()[0]) for text in after] == sorted(
         float(text.split()[0]) for text in first
     )
+
+
+def test_a_column_of_text_and_numbers_sorts_by_either(visit, site):
+    page, *_ = visit(f"{site}/runs.html")
+    table = page.locator("table.runs")
+    for place, key in [(0, str), (7, lambda text: float(text.replace(",", "")))]:
+        table.locator("th button").nth(place).click()
+        found = table.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
+        assert len(found) >= 18
+        assert [key(text) for text in found] == sorted(map(key, found))
 
 
 def test_from_files_it_reads_the_same(visit, site, built_html):

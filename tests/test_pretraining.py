@@ -70,6 +70,16 @@ def test_barlow_twins_lowers_its_loss_and_leaves_a_checkpoint(stripes, tmp_path)
     assert torch.equal(weights.state["conv1.weight"], model.network.conv1.weight)
 
 
+@pytest.mark.parametrize(
+    ("batch_norm", "epochs"), [("train", 2), ("affine_frozen", 1), ("frozen", 0)]
+)
+def test_statistics_move_in_the_epochs_that_the_parameter_names(stripes, batch_norm, epochs):
+    model = make_model("resnet18", "random", stripes, "nowhere", batch_norm, 0)
+    fit_barlow_twins(model, stripes, [16, 16], 0.0051, 2, 48, 1e-3, 1e-6, "float32", 0)
+    batches = 2 * len(stripes.train.images) // 48  # two views of each
+    assert model.network.bn1.num_batches_tracked == epochs * batches
+
+
 def test_same_seed_same_bits(stripes):
     histories = []
     for _ in range(2):

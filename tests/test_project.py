@@ -8,7 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from pybtex.database import parse_file
+from pybtex.database import parse_file, parse_string
 
 from helpers import ROOT
 
@@ -77,6 +77,16 @@ def test_the_container_installs_what_is_tested():
     assert version in SpecifierSet(PROJECT["requires-python"])
 
 
+@pytest.mark.parametrize(("colour", "ground"), [("5f5f5f", "ffffff"), ("a0a0a0", "121212")])
+def test_the_drawing_of_barlow_twins_stands_out_in_either_theme(colour, ground):
+    """WCAG's contrast of small text, of what is no colour of the drawing itself."""
+    drawing = (BOOK / "_static/barlow_twins.svg").read_text(encoding="utf-8")
+    assert f"color: #{colour}" in drawing
+    shades = [int(code[:2], 16) / 255 for code in (colour, ground)]
+    dark, light = sorted(((shade + 0.055) / 1.055) ** 2.4 for shade in shades)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
 #: The paper's references, by arXiv's number.
 CITED_BY_THE_PAPER = {
     *("2106.11342", "1903.12261", "1901.09960", "1906.12340", "1710.09412", "1912.02781"),
@@ -92,8 +102,11 @@ def test_the_bibliography_leads_to_what_it_names_and_holds_the_papers():
             assert re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{4,5}", url), key
             (number,) = set(re.findall(r"\d{4}\.\d{4,5}", journal + url))
             found.add(number)
-        else:
+        elif doi or url or int(entry.fields["year"]) > 1970:
             assert re.fullmatch(r"10\.\d{4,9}/\S+|https://\S+", doi or url), key
+        else:  # printed, in a journal without addresses of its articles: a library finds it
+            assert entry.fields["volume"], key
+            assert re.fullmatch(r"\d+--\d+", entry.fields["pages"]), key
     assert found >= CITED_BY_THE_PAPER
 
 
@@ -105,3 +118,32 @@ def test_what_is_cited_is_in_the_bibliography():
     cited = set(",".join(re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", texts)).split(","))
     assert cited
     assert cited <= set(BIBLIOGRAPHY)
+
+
+def test_what_is_to_be_cited_is_the_same_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    (study,) = citation["references"]
+    cited = BIBLIOGRAPHY["team34"]
+    for name in ("title", "url"):
+        assert study[name] == cited.fields[name]
+    assert (str(study["year"]), study["notes"]) == (cited.fields["year"], cited.fields["note"])
+    authors = [(person["given-names"], person["family-names"]) for person in study["authors"]]
+    assert authors == [
+        (*person.first_names, *person.last_names) for person in cited.persons["author"]
+    ]
+    page = (BOOK / "bibliography.md").read_text()
+    first, second = list(BIBLIOGRAPHY)[:2]
+    assert first == "team34"
+    assert (
+        f'{{literalinclude}} references.bib\n:language: bibtex\n:end-before: "@article{{{second}"'
+        in page
+    )
+    software = parse_string(re.search(r"```bibtex\n(.+?)```", page, re.S)[1], "bibtex")
+    fields = software.entries["robustness_report"].fields
+    assert [fields[name] for name in ("title", "version", "license")] == [
+        citation[name] for name in ("title", "version", "license")
+    ]
+    assert fields["year"] == str(citation["date-released"].year)
+    assert [PROJECT[name] for name in ("version", "description", "license")] == [
+        citation[name] for name in ("version", "title", "license")
+    ]

@@ -139,7 +139,7 @@ def test_temperatures_are_shown_with_what_they_do(results):
 
 
 def read_texts(picture):
-    return re.findall(r'alt="([^"]*)"', "".join(picture.panels))
+    return re.findall(r'aria-label="([^"]*)"', "".join(picture.panels))
 
 
 def test_figures_tell_their_numbers_in_words(results):

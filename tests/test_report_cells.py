@@ -94,7 +94,7 @@ def test_a_cell_of_unmeasured_strengths_is_not_told(results):
         report.show_risk_coverage,
     )
     for plot in plots:
-        texts = re.findall(r'alt="([^"]*)"', "".join(plot("pathmnist").panels))
+        texts = re.findall(r'aria-label="([^"]*)"', "".join(plot("pathmnist").panels))
         assert len(texts) >= 3
         assert not [text for text in texts if "nan" in text]
 

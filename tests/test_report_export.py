@@ -9,7 +9,7 @@ import pytest
 
 import made_up
 from helpers import InputError, report
-from helpers.report import tables
+from helpers.report import downloads, tables
 from helpers.report.export import export_table
 
 
@@ -112,6 +112,68 @@ def test_latex_escapes_what_comes_from_outside(results, monkeypatch):
 def test_a_wrong_request_names_what_there_is(arguments, named):
     with pytest.raises(InputError, match=named):
         export_table(*arguments)
+
+
+def read_offered(markdown):
+    """Return the CSV offered under a table, and the table, its minus signs as a file's."""
+    (link,) = re.findall(r'download="[^"]+\.csv" href="data:text/csv[^,]+,([^"]+)"', markdown.data)
+    table = pd.read_csv(io.StringIO(unquote(link)), dtype=str, keep_default_na=False)
+    return table, markdown.data.split("```{raw}")[0].replace("−", "-")
+
+
+@pytest.mark.parametrize("show", [report.show_contrasts, report.show_beyond_temperature])
+def test_differences_can_be_taken_away(results, show):
+    table, page = read_offered(show("pathmnist"))
+    found = re.findall(r"([+-][\d.]+)\** (?:\\\* )?\[([+-][\d.]+) to ([+-][\d.]+), p", page)
+    assert len(found) == len(table) == (18 if show is report.show_contrasts else 12)
+    numbers = [tuple(map(float, cell)) for cell in found]
+    assert list(table[["mean", "low", "high"]].astype(float).itertuples(index=False)) == numbers
+    assert all(f"| {label} |".replace("−", "-") in page for label in table.difference)
+
+
+def test_scores_can_be_taken_away(results):
+    table, page = read_offered(report.show_scores("pets"))
+    for row in table.itertuples():
+        floor = f"floor {row.noise_floor} (to {row.noise_floor_95})" if row.noise_floor else ""
+        sign = "+" if row.score == "Signed gap" and float(row.mean) >= 0 else ""
+        assert f" {sign}{row.mean} ± {row.deviation} {'[' * bool(floor)}{floor}" in page
+    assert len(table) == page.count(" ± ") == 3 * 3 * 12
+
+
+def test_temperatures_can_be_taken_away(results):
+    table, page = read_offered(report.show_temperatures("pets"))
+    assert len(table) == 3 * 3 * 2
+    for row in table.itertuples():
+        assert f"| {row.model} | {row.T} ± {row.T_deviation} |" in page
+        floor = f"[floor {row.noise_floor} (to {row.noise_floor_95})]"
+        assert f"[{row.logits} {row.mean} ± {row.deviation}]{{.line}} {floor}" in page
+
+
+def test_claims_can_be_taken_away(results):
+    table, page = read_offered(report.show_claims())
+    lines = re.findall(r"^\| (?!The paper states|:--)(.*) \|$", page, re.M)
+    assert len(lines) == len(table)
+    for line, row in zip(lines, table.fillna("").itertuples(), strict=True):
+        statement, *cells = line.split(" | ")
+        assert statement.startswith(row.statement)
+        for cell, name in zip(cells, ("paper", "runs"), strict=True):
+            value, low, case = (getattr(row, f"{name}_{part}") for part in ("value", "low", "case"))
+            assert f"{getattr(row, name)}]{{.verdict}} {value}" in cell
+            assert case in cell
+            assert (f"[{low} to " in cell) == bool(low)
+
+
+def test_runs_can_be_taken_away(results):
+    table, page = read_offered(report.show_runs())
+    assert len(table) == page.count("\n| ") - 2
+    assert list(table.seed[:3]) == ["0", "1", "2"]
+    assert set(table.experiment) == set(made_up.EXPERIMENTS)
+
+
+def test_no_spreadsheet_obeys_a_text():
+    rows = [{"name": text} for text in ("=1+1", "@a", "-x", "-1.5", "+0.2", "a=b")]
+    lines = downloads.write_csv(rows).splitlines()
+    assert lines == ["name", "'=1+1", "'@a", "'-x", "-1.5", "+0.2", "a=b"]
 
 
 def test_links_under_a_table_hold_the_files(results):

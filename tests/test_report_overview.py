@@ -7,6 +7,7 @@ import pytest
 import made_up
 from helpers import report
 from helpers.report import tables
+from helpers.report.assessment import judge_claims
 
 
 @pytest.fixture
@@ -23,18 +24,32 @@ def test_the_overview_holds_what_the_tables_hold(results):
     assert len(found) == 6
     for row, values in found.items():
         table = 1 if "Aug" in row or row == "Basic" else 5
-        clean, error = cells.loc[(table, row, "Clean")], cells.loc[(table + 1, row, "Clean")]
+        clean = cells.loc[(table, row, "Clean")]
         shifted = cells.loc[(table, row, "Gaussian Blur")]
         assert values[0] == (f"{clean['mean']:.1f}", f"{clean['value']:.1f}")
         lost = [
             f"{clean[name] - shifted[name]:.1f}".replace("-", "−") for name in ("mean", "value")
         ]
         assert values[2] == tuple(lost)
-        assert values[3] == (f"{error['mean']:.3f}", f"{error['value']:.3f}")
+        errors = [cells.loc[(table + 1, row, c)] for c in ("Clean", "Brightness", "Gaussian Blur")]
+        assert values[3:] == [(f"{error['mean']:.3f}", f"{error['value']:.3f}") for error in errors]
+
+
+def test_the_agreement_counts_the_claims(results):
+    (line,) = re.findall(
+        r"^- \*\*The paper's (\d+) statements.*$", report.show_agreement().data, re.M
+    )
+    assert int(line) == len(judge_claims())
+    text = report.show_agreement().data
+    for place, which in enumerate(("the paper's own numbers", "these runs"), 1):
+        (counts,) = re.findall(rf"[Bb]y {which}: ([^.]+)\.", text, re.I)
+        for word in ("holds", "fails", "cannot tell"):
+            number = sum(judged[place].word == word for judged in judge_claims())
+            assert f"{word} {number}" in counts
 
 
 def test_the_picture_holds_all_cells(results):
-    texts = re.findall(r'alt="([^"]+)"', report.show_cells()._repr_html_())
+    texts = re.findall(r'aria-label="([^"]+)"', report.show_cells()._repr_html_())
     assert sum(int(re.search(r"(\d+) cells", text)[1]) for text in texts) == 84
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import made_up
 from helpers import report
+from helpers.report import pictures
 from helpers.runs.record import read_records
 
 
@@ -20,7 +21,9 @@ def results(tmp_path, monkeypatch):
 def alts(picture):
     html = picture._repr_html_()
     assert html.count("<img") == len(re.findall(r'<img [^>]*src="data:image/', html))
-    return re.findall(r'alt="([^"]+)"', html)
+    texts = re.findall(r'<(?:img [^>]*alt|svg role="img" aria-label)="([^"]+)"', html)
+    assert len(texts) == html.count("<img") + html.count("<svg")
+    return texts
 
 
 def test_curves_have_a_panel_an_arm(results):
@@ -57,6 +60,36 @@ def test_history_of_one_run(results):
 def test_figures_are_the_same_bytes_each_time(results):
     once, again = report.show_curves("pets"), report.show_curves("pets")
     assert once._repr_html_() == again._repr_html_()
+
+
+def test_drawings_of_a_page_leave_each_other_and_the_page_alone(results):
+    drawings = [
+        report.show_cells(),
+        *(report.show_curves(dataset) for dataset in ("pathmnist", "pets")),
+        *(report.show_reliability(dataset) for dataset in ("pathmnist", "pets")),
+    ]
+    html = "".join(picture._repr_html_() for picture in drawings)
+    ids = re.findall(r' id="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    referred = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', html)
+    assert {one or other for one, other in referred} == set(ids)
+    assert not re.findall(r"<style|<\?xml|<!DOCTYPE|http:|<metadata", html)
+
+
+def test_text_of_drawings_takes_the_colour_of_the_page(results):
+    html = report.show_curves("pets")._repr_html_()
+    texts = re.findall(r'<text style="([^"]*)"', html)
+    assert texts
+    assert all("fill: currentColor" in text for text in texts)
+    assert pictures.INK not in html
+    assert html.count("color:var(--pst-color-text-muted)") == html.count("<svg") == 3
+
+
+def test_a_captioned_picture_is_a_figure():
+    html = pictures.Picture(["<p></p>"], "a < b")._repr_html_()
+    assert html.startswith("<figure>")
+    assert html.endswith("<figcaption>a &lt; b</figcaption></figure>")
+    assert "figure" not in pictures.Picture(["<p></p>"])._repr_html_()
 
 
 def test_gallery_shows_each_corruption_at_each_strength(results):

@@ -1,12 +1,13 @@
-// Tables 1-8 sort by a column when its head is pressed: upwards, downwards, in the paper's order.
+// Tables 1-8 and others without groups of rows sort by a column when its head is pressed:
+// upwards, downwards, in the order of the page.
 
 const SORTED = ["ascending", "descending", "none"];
 
 /** Return what a row is sorted by: the number that its cell begins with, else the text. */
 function readKey(row, column) {
   const text = row.cells[column].textContent.trim();
-  const number = parseFloat(text.replace("−", "-"));
-  return Number.isNaN(number) ? text : number;
+  const number = /^[+−-]?[\d,]*\.?\d+(?=\s|$)/.exec(text); // no hash that begins with digits
+  return number ? parseFloat(number[0].replace("−", "-").replaceAll(",", "")) : text;
 }
 
 function sortRows(rows, column, order) {
@@ -40,5 +41,5 @@ function makeSortable(table) {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  document.querySelectorAll('table[id^="table-"]').forEach(makeSortable);
+  document.querySelectorAll('table[id^="table-"], table.sortable').forEach(makeSortable);
 });

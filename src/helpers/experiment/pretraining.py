@@ -103,7 +103,7 @@ def fit_barlow_twins(
     session = Session(checkpoint, identity, model, optimizer, generator)
     progress = Progress(len(images), epochs, "pretrain", done=len(session.rows))
     for epoch in range(len(session.rows) + 1, epochs + 1):
-        model.train()
+        model.train(epoch=epoch)
         losses = torch.empty(-(-len(images) // batch_size), device=device)  # see `fit`
         batches = iterate_batches(images, batch_size, generator, progress)
         for step, (_, batch) in enumerate(batches):

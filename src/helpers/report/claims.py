@@ -1,14 +1,17 @@
 """One table of the paper's claims: what its own tables say of each, and what the runs say."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import starmap
 
 from IPython.display import Markdown
 
 from .assessment import Effect, Finding, judge_claims
+from .downloads import offer, write_csv
 from .evidence import MEASURES
 from .paper import SHIFTS
 from .source import DATASETS
-from .statements import Claim, Denial
+from .statements import Claim, Denial, Statement
 from .verdicts import why_withheld
 
 #: Word to the sign that stands before it, so that none rests on colour.
@@ -17,26 +20,47 @@ SIGNS = {"holds": "✓", "fails": "✗", "cannot tell": "?"}
 
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts, and of what the verdicts do not speak."""
-    judged = judge_claims()
-    claims = {claim.id: claim for claim, *_ in judged}
     lines = ["| The paper states | Its own numbers | These runs |", "|:--|:--|:--|"]
-    for claim, *findings in judged:
-        compared = claims[claim.denies] if isinstance(claim, Denial) else claim
+    for claim, compared, findings in _read_judged():
         note = f"{claim.section}. {claim.reading}".rstrip()
         cells = [f"{claim.statement} [{note}]{{.reading}}"]
         cells += [_cell(finding, compared) for finding in findings]
         lines.append(f"| {' | '.join(cells)} |")
-    paper, runs = (_count(findings) for findings in list(zip(*judged, strict=True))[1:])
-    parts = [
-        f"**{len(judged)} statements.** By the paper's own numbers: {paper}. By these runs: {runs}."
-    ]
+    parts = [f"**{len(judge_claims())} statements.** {count_verdicts()}"]
     withheld = {title: why_withheld(dataset) for dataset, title in DATASETS.items()}
     if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
         text = "These runs stand in for the study; their verdicts say nothing about the paper:"
         parts += [f"**{text}**", "\n".join(reasons)]
     table = "\n".join(lines)
-    parts.append(f"```{{table}}\n:class: claims\n:align: left\n\n{table}\n```")
+    parts.append(f"```{{table}}\n:class: claims sortable\n:align: left\n\n{table}\n```")
+    parts.append(offer("claims", "This table", csv=write_csv(starmap(_list, _read_judged()))))
     return Markdown("\n\n".join(parts))
+
+
+def _read_judged() -> Iterator[tuple[Statement, Statement, list[Finding]]]:
+    """Give each claim, the claim whose comparisons it is judged by, and what was found."""
+    claims = {claim.id: claim for claim, *_ in judge_claims()}
+    for claim, *findings in judge_claims():
+        yield claim, claims[claim.denies] if isinstance(claim, Denial) else claim, findings
+
+
+def _list(claim: Statement, compared: Statement, findings: list[Finding]) -> dict[str, str]:
+    """Return a row of the table as columns, its text without markup."""
+    row = {name: getattr(claim, name) for name in ("id", "section", "statement", "reading")}
+    for name, finding in zip(("paper", "runs"), findings, strict=True):
+        numbers, case = ["", "", ""], ""
+        if finding.shown:
+            numbers = _print_numbers(finding.shown, compared)
+            case = _describe(finding, compared)
+        names = (name, *(f"{name}_{part}" for part in ("value", "low", "high", "case", "why")))
+        row |= zip(names, (finding.word, *numbers, case, finding.why), strict=True)
+    return row
+
+
+def count_verdicts() -> str:
+    """Return how many claims hold, fail or cannot be told, by the paper's numbers and the runs."""
+    paper, runs = (_count(findings) for findings in list(zip(*judge_claims(), strict=True))[1:])
+    return f"By the paper's own numbers: {paper}. By these runs: {runs}."
 
 
 def _count(findings: tuple[Finding, ...]) -> str:
@@ -54,19 +78,21 @@ def _cell(finding: Finding, claim: Claim) -> str:
 
 
 def _print_size(effect: Effect, claim: Claim) -> str:
-    """Return a difference with its interval; against a number, the value itself."""
-    measure = MEASURES[claim.measure]
-    right = effect.pair.right
+    """Return a difference with its interval."""
+    value, low, high = (text.replace("-", "−") for text in _print_numbers(effect, claim))
+    text = value + MEASURES[claim.measure].unit
+    return f"{text} [{low} to {high}]{{.interval}}" if low else text
+
+
+def _print_numbers(effect: Effect, claim: Claim) -> list[str]:
+    """Return a difference and the ends of its interval, if it has one; against a number, the value
+    itself.
+    """
+    right, digits = effect.pair.right, MEASURES[claim.measure].digits
     shift, sign = (right, "") if isinstance(right, float) else (0.0, "+")
-
-    def print_number(value: float) -> str:
-        return f"{value + shift:{sign}.{measure.digits}f}".replace("-", "−")
-
-    text = print_number(effect.difference) + measure.unit
     low, high = effect.interval or (effect.difference, effect.difference)
-    if low < high:
-        text += f" [{print_number(low)} to {print_number(high)}]{{.interval}}"
-    return text
+    numbers = [f"{value + shift:{sign}.{digits}f}" for value in (effect.difference, low, high)]
+    return numbers if low < high else [numbers[0], "", ""]
 
 
 def _describe(finding: Finding, claim: Claim) -> str:

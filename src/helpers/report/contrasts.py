@@ -11,6 +11,7 @@ from IPython.display import Markdown
 from helpers import metrics
 
 from .cells import sample
+from .downloads import offer, print_number, write_csv
 from .paper import DIGITS, SHIFTS
 from .source import ARMS
 
@@ -73,11 +74,18 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
 
 def show_contrasts(dataset: str) -> Markdown:
     """Return the differences of all arms of a data set as a table."""
-    return Markdown(tabulate(compare(dataset, list_contrasts(dataset))))
+    table = compare(dataset, list_contrasts(dataset))
+    return Markdown(tabulate(table, f"{dataset}-differences"))
 
 
-def tabulate(table: pd.DataFrame) -> str:
-    """Return contrasts as a Markdown table; what chance does not explain is bold and starred."""
+def tabulate(table: pd.DataFrame, name: str) -> str:
+    """Return contrasts as a Markdown table; what chance does not explain is bold and starred.
+
+    Parameters
+    ----------
+    table : as of `compare`
+    name : of the file that holds it, to be offered below
+    """
     lines = ["| Difference | " + " | ".join(SHIFTS) + " |", "|:--|" + "--:|" * len(SHIFTS)]
     heading = None
     for contrast in table["contrast"].unique():
@@ -87,7 +95,21 @@ def tabulate(table: pd.DataFrame) -> str:
             lines.append(f"| *{UNITS[heading]}* |" + " |" * len(SHIFTS))
         cells = [_cell(row, DIGITS[heading]) for row in group.itertuples()]
         lines.append(f"| {contrast.label} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    download = offer(name, "These differences", csv=write_csv(map(_list, table.itertuples())))
+    return "\n".join([*lines, "", download])
+
+
+def _list(row) -> dict[str, str]:
+    digits = DIGITS[row.contrast.metric]
+    numbers = {name: print_number(getattr(row, name), digits) for name in ("mean", "low", "high")}
+    return {
+        "metric": row.contrast.metric,
+        "difference": row.contrast.label,
+        "column": row.column,
+        "seeds": print_number(row.seeds, 0),
+        **numbers,
+        "p_adjusted": "" if np.isnan(row.adjusted) else f"{row.adjusted:.3g}",
+    }
 
 
 def _cell(row, digits: int) -> str:

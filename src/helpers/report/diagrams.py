@@ -48,7 +48,8 @@ def _reliability(confidence, correct, bins, colour, title):
     def draw(axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         axes.vlines(mean, mean, accuracy, color=colour, linewidth=1)
-        axes.scatter(mean, accuracy, s=240 * count[shown] / count.sum() + 6, color=colour)
+        area = 240 * count[shown] / count.sum()
+        axes.scatter(mean, accuracy, s=area, color=colour, clip_on=False)  # half a dot would lie
         axes.set(title=title, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.grid(visible=True)

@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import zip_longest
-from urllib.parse import quote
 
-import numpy as np
-import pandas as pd
 from IPython.display import Markdown
 
 from helpers import InputError
 
+from .downloads import offer, print_floor_numbers, print_number, write_csv
 from .source import describe_seeds
 from .tables import CAPTIONS, print_head, print_spread, summarise, write_table, write_title
-
-#: What the page offers: format to file ending, media type and name.
-DOWNLOADS = {"csv": ("csv", "text/csv", "CSV"), "latex": ("tex", "application/x-tex", "LaTeX")}
 
 #: What LaTeX reads otherwise, and signs that not every font of it has.
 LATEX = {
@@ -31,13 +26,8 @@ LATEX = {
 
 def show_table(number: int) -> Markdown:
     """Return one of the paper's tables as MyST, and under it links that hold it as files."""
-    links = " · ".join(
-        f'<a download="table-{number}.{ending}"'
-        f' href="data:{kind};charset=utf-8,{quote(export_table(number, name))}">'
-        f"Table {number} as {title}</a>"
-        for name, (ending, kind, title) in DOWNLOADS.items()
-    )
-    downloads = f'```{{raw}} html\n<p class="downloads">{links}</p>\n```'
+    files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
+    downloads = offer(f"table-{number}", f"Table {number}", **files)
     return Markdown(f"{write_table(number)}\n\n{downloads}")
 
 
@@ -64,20 +54,15 @@ def export_table(number: int, format: str) -> str:
 
 def _write_csv(number: int) -> str:
     cells = summarise().query("table == @number")
-    floors = [cell.floor for cell in cells.itertuples()]
-    numbers = {name: cells[name] for name in ("mean", "deviation", "low", "high")}
-    numbers["noise_floor"] = [floor.mean if floor else np.nan for floor in floors]
-    numbers["noise_floor_95"] = [floor.high if floor else np.nan for floor in floors]
-    numbers["paper"] = cells["value"]
-    columns = {"model": cells["row"], "column": cells["column"]}
-    for name, values in numbers.items():
-        columns[name] = [_print(*pair) for pair in zip(values, cells.digits, strict=True)]
-    columns |= {"best": cells.best, "paper_bold": cells.bold, "verdict": cells.verdict}
-    return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
-
-
-def _print(value: float, digits: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{digits}f}"
+    rows = []
+    for cell in cells.itertuples():
+        row = {"model": cell.row, "column": cell.column}
+        for name in ("mean", "deviation", "low", "high"):
+            row[name] = print_number(getattr(cell, name), cell.digits)
+        row |= print_floor_numbers(cell.floor, cell.digits)
+        row["paper"] = print_number(cell.value, cell.digits)
+        rows.append(row | {"best": cell.best, "paper_bold": cell.bold, "verdict": cell.verdict})
+    return write_csv(rows)
 
 
 def _write_markdown(number: int) -> str:
@@ -133,7 +118,7 @@ def _lay_out(number: int, bold, paper, text=str) -> list[list[str]]:
         rows.append([text(row)])
         for cell in group.itertuples():
             printed = print_spread(cell.mean, cell.deviation, cell.digits)
-            value = _print(cell.value, cell.digits)
+            value = print_number(cell.value, cell.digits)
             measured = bold(text(printed)) if cell.best else text(printed)
             rows[-1].append(measured + paper(bold(value) if cell.bold else value))
     return rows

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
+from .assessment import judge_claims
+from .claims import count_verdicts
 from .paper import SHIFTS
 from .source import DATASETS
 from .tables import summarise
@@ -63,7 +65,10 @@ def _losses(cells: pd.DataFrame, shift: str) -> str:
 
 
 def show_agreement() -> Markdown:
-    """Return how many of the paper's cells the runs reproduce, or why that is not judged."""
+    """Return how many of the paper's cells the runs reproduce, or why that is not judged.
+
+    A last line counts the verdicts on the paper's statements.
+    """
     cells = summarise()
     parts = []
     for dataset, name in DATASETS.items():
@@ -79,6 +84,10 @@ def show_agreement() -> Markdown:
         order = f"The best row is the paper's in {same} of {len(columns)} columns"
         meaningless = " (which here says nothing about the paper)" if reasons else ""
         parts.append(f"- **{name}**: {text} {order}{meaningless}.")
+    count = f"- **The paper's {len(judge_claims())} statements** ({{doc}}`/claims`)"
+    parts.append(f"{count}: {count_verdicts()}")
+    if any(map(why_withheld, DATASETS)):
+        parts[-1] += " These runs stand in for the study: their count says nothing about the paper."
     if not all(map(why_withheld, DATASETS)):
         parts.append("")
         parts += [f"{SIGNS[word]} *{word}*: {text}.  " for word, text in MEANINGS.items()]

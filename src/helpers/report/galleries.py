@@ -1,7 +1,5 @@
 """Example images: every corruption at every strength, and MixUp."""
 
-from html import escape
-
 import numpy as np
 
 from .pictures import Picture, image_panel
@@ -31,9 +29,14 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
             text = f"{shift} {examples['strength'][place]:g}"
             panels.append(_panel(images[place], text, names))
         panels.append('<div style="flex-basis:100%"></div>')
-    text = f"From the top left: {escape(names)}."
-    panels[-1] = f'<div style="flex-basis:100%;font-size:.85em">{text}</div>'
-    return Picture(panels)
+    many = (
+        ("The same test images", "from the top left") if side > 1 else ("A test image", "it is of")
+    )
+    caption = (
+        f"{many[0]}, clean and at every strength of a corruption ({many[1]}: {names}). How much is"
+        " left of what tells the classes apart?"
+    )
+    return Picture(panels[:-1], caption)
 
 
 def _panel(images: np.ndarray, text: str, names: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from html import escape
 
 import matplotlib
@@ -9,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-#: Text and axes: reads on a light and on a dark page (contrast 4.4 on both).
+#: Text and axes as they are drawn; on the page, the colour of its small text.
 INK = "#787878"
 
 STYLE = {
@@ -23,7 +24,7 @@ STYLE = {
     "grid.color": INK,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
-    "svg.hashsalt": "helpers",
+    "svg.fonttype": "none",
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -31,31 +32,56 @@ STYLE = {
 
 
 class Picture:
-    """One or more panels that stand side by side and wrap on a narrow screen."""
+    """One or more panels that stand side by side and wrap on a narrow screen.
 
-    def __init__(self, panels: list[str]):
-        self.panels = panels
+    Parameters
+    ----------
+    panels : HTML of each
+    caption : of a figure without a number; none for one that its page captions and numbers
+    """
+
+    def __init__(self, panels: list[str], caption: str = ""):
+        self.panels, self.caption = panels, caption
 
     def _repr_html_(self) -> str:
         row = "display:flex;flex-wrap:wrap;gap:.75rem;justify-content:center;align-items:flex-start"
-        return f'<div class="picture" style="{row}">{"".join(self.panels)}</div>'
+        panels = f'<div class="picture" style="{row}">{"".join(self.panels)}</div>'
+        if not self.caption:
+            return panels
+        return f"<figure>{panels}<figcaption>{escape(self.caption)}</figcaption></figure>"
 
 
 def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2) -> str:
-    """Return a panel as vector graphics.
+    """Return a panel as vector graphics that take the page's colour of text, light or dark.
 
     Parameters
     ----------
     draw : called with the matplotlib Axes to draw on
-    alt : what the panel shows, for those who do not see it
+    alt : what the panel shows, for those who do not see it; no two panels of a page have the same
     width, height : inches
     """
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": alt}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots())
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _image("image/svg+xml", buffer.getvalue(), alt, f"width:{width * 5.5:.1f}rem")
+        buffer = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    return _fit_into_page(buffer.getvalue(), alt, f"width:{width * 5.5:.1f}rem")
+
+
+def _fit_into_page(drawing: str, alt: str, style: str) -> str:
+    """Return an SVG file of matplotlib as an element that leaves the rest of a page alone.
+
+    Its rules for all elements go into its own style, and of its ids stay those that it refers to:
+    hashes, salted with the text, so that no two drawings share one.
+    """
+    body = " ".join(drawing[drawing.index("<svg") :].split()).replace("> <", "><")
+    body = re.sub(r"^<svg [^>]*|<defs><style.*?</style></defs>|font-family: [^;]*; ?", "", body)
+    body = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", body).replace(INK, "currentColor")
+    size = re.search(r'viewBox="[^"]*"', drawing)[0]
+    style += ";max-width:100%;height:auto;overflow:visible;color:var(--pst-color-text-muted)"
+    style += ";font-family:'DejaVu Sans',Verdana,sans-serif;stroke-linejoin:round"
+    return f'<svg role="img" aria-label="{escape(alt)}" {size} style="{style}"{body}'
 
 
 def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:

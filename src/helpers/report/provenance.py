@@ -8,7 +8,8 @@ from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record, read_records
 
 from .damage import describe_damage, list_damaged
-from .foreign import quote, quote_code
+from .downloads import offer, write_csv
+from .foreign import hide_places, quote, quote_code
 from .source import DATASETS, STAND_INS, Source, read_others, shown_records
 
 #: Column to its alignment.
@@ -75,13 +76,15 @@ def show_runs() -> Markdown:
 
     Over it stands a box with the damaged records that this book leaves out, if there are any.
     """
-    rows = []
+    rows, facts = [], []
     for records in list_runs(Source.from_environment(), shown_records()).values():
         page = find_page(records)
         rows += [_describe(record, record is page) for record in records]
+        facts += map(_list_facts, records)
     table = "\n".join(f"| {' | '.join(row)} |" for row in [COLUMNS, COLUMNS.values(), *rows])
-    shown = f"```{{table}}\n:class: runs\n:align: left\n\n{table}\n```"
-    return Markdown("\n\n".join(filter(None, [warn_of_damage(), shown])))
+    shown = f"```{{table}}\n:class: runs sortable\n:align: left\n\n{table}\n```"
+    download = offer("runs", "This table", csv=write_csv(facts))
+    return Markdown("\n\n".join(filter(None, [warn_of_damage(), shown, download])))
 
 
 def warn_of_damage() -> str:
@@ -108,6 +111,31 @@ def _describe(record: Record, is_page: bool) -> list[str]:
         _print(run["peak_memory_bytes"], 0, 1e-6),
         _list_epochs(run["best_epoch"]),
     ]
+
+
+def _list_facts(record: Record) -> dict:
+    """Return what a row of the table tells, without markup and with whole checksums."""
+    run, data, environment = record.run, record.run["data"], record.run["environment"]
+    weights = run.get("weights", {"sha256": None, "official": None})  # an ablation has its arms'
+    facts = {
+        "experiment": record.experiment,
+        "seed": record.seed,
+        "recipe": run["recipe_hash"],
+        "data": data["name"],
+        "data_sha256": data["sha256"],
+        "data_official": data["official"],
+        "weights_sha256": weights["sha256"],
+        "weights_official": weights["official"],
+        "commit": environment["git_commit"],
+        "uncommitted_changes": environment["git_dirty"],
+        **{name: environment[name] for name in ("device", "threads", "torch")},
+        "train_seconds": _print(run["train_seconds"], 1),
+        "evaluate_seconds": _print(run["evaluate_seconds"], 1),
+        "peak_memory_mb": _print(run["peak_memory_bytes"], 0, 1e-6),
+        "best_epoch": _list_epochs(run["best_epoch"]),
+    }
+    known = {name: "" if value is None else value for name, value in facts.items()}
+    return {name: hide_places(str(value)) for name, value in known.items()}
 
 
 def _list_epochs(best: int | dict[str, int]) -> str:

@@ -9,6 +9,7 @@ from IPython.display import Markdown
 from helpers import metrics
 
 from .cells import Predictions, find_floor, read_predictions, spread
+from .downloads import offer, print_floor_numbers, print_number, write_csv
 from .paper import SHIFTS
 from .source import ARMS
 from .tables import explain_floors, print_floor, print_spread
@@ -80,7 +81,20 @@ def show_scores(dataset: str) -> Markdown:
         for score, label in LABELS.items():
             texts = [cells.get((score, row), "not measured") for row in arms]
             lines.append(f"| {label} | {' | '.join(texts)} |")
-    return Markdown("\n\n".join(["\n".join(lines), *explain_floors(dataset)]))
+    rows = write_csv(map(_list, summarise_scores(dataset).itertuples()))
+    download = offer(f"{dataset}-scores", "These scores", csv=rows)
+    return Markdown("\n\n".join(["\n".join(lines), download, *explain_floors(dataset)]))
+
+
+def _list(cell) -> dict[str, str]:
+    return {
+        "model": cell.row,
+        "column": cell.column,
+        "score": LABELS[cell.score],
+        "mean": print_number(cell.mean, 3),
+        "deviation": print_number(cell.deviation, 3),
+        **print_floor_numbers(cell.floor, 3),
+    }
 
 
 def _print(cell) -> str:

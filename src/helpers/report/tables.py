@@ -140,6 +140,12 @@ def show_reading(dataset: str) -> Markdown:
         " with the mark “◦ as calibrated” where the measured value is not distinguishable from"
         " that; last, the paper's value."
     ]
+    if dataset == "pathmnist":
+        lines.append(
+            "Test images count as independent. Those of PathMNIST were cut from the slides of few"
+            " patients, whom its file does not name ({doc}`/data`): for them the part of the"
+            " interval that test images give is a lower bound."
+        )
     if 1 in counts:
         lines.append(
             "With one seed the interval knows the chance in the choice of test images only: how"

@@ -1,10 +1,15 @@
 """What one number, a temperature fitted on clean validation images, does for calibration."""
 
+from itertools import starmap
+
 import numpy as np
 from IPython.display import Markdown
 
+from helpers.metrics import Estimate, Floor
+
 from .cells import EXPERIMENT_OF, RMS, estimate, find_floor, read_predictions
 from .contrasts import Contrast, compare, tabulate
+from .downloads import offer, print_floor_numbers, print_number, write_csv
 from .paper import SHIFTS
 from .pictures import Picture, plot_panel
 from .source import ARMS
@@ -17,26 +22,44 @@ ERROR = "rms_calibration_error"
 def show_temperatures(dataset: str) -> Markdown:
     """Return each arm's temperature, and its calibration error without and with it."""
     lines = [f"| Model | T | {' | '.join(SHIFTS)} |", "|:--|--:|" + "--:|" * len(SHIFTS)]
+    rows = []
     for row in ARMS[dataset].values():
         values = read_predictions(EXPERIMENT_OF[dataset, row]).temperatures
         spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
         cells = [print_spread(np.mean(values), spread, 2)]
-        cells += [_cell(dataset, row, column) for column in SHIFTS]
+        numbers = print_number(np.mean(values), 2), print_number(spread, 2)
+        known = {"model": row} | dict(zip(("T", "T_deviation"), numbers, strict=True))
+        for column in SHIFTS:
+            errors = _find_errors(dataset, row, column)
+            cells.append(" ".join(starmap(_print, errors)) or "not measured")
+            rows += [known | {"column": column} | _list(*error) for error in errors]
         lines.append(f"| {row} | {' | '.join(cells)} |")
-    return Markdown("\n\n".join(["\n".join(lines), *explain_floors(dataset)]))
+    table = "\n".join(lines)
+    shown = f"```{{table}}\n:class: sortable\n:align: left\n\n{table}\n```"
+    download = offer(f"{dataset}-temperatures", "This table", csv=write_csv(rows))
+    return Markdown("\n\n".join([shown, download, *explain_floors(dataset)]))
 
 
-def _cell(dataset: str, row: str, column: str) -> str:
-    """Return the calibration error as trained and at the temperature, each with its noise floor."""
-    parts = []
+def _find_errors(dataset: str, row: str, column: str) -> list[tuple[str, Estimate, Floor]]:
+    """Return the calibration error as trained and at the temperature, each with its noise floor;
+    nothing where it was not measured.
+    """
+    errors = []
     for tempered, name in [(False, "as trained"), (True, "at T")]:
-        found = estimate(dataset, ERROR, row, column, tempered)
-        if found is None:
-            return "not measured"
-        floor = find_floor(dataset, row, column, RMS, tempered)
-        text = f"{name} {print_spread(found.mean, found.deviation, 3)}"
-        parts += [f"[{text}]{{.line}}", print_floor(found.mean, floor, 3)]
-    return " ".join(parts)
+        if found := estimate(dataset, ERROR, row, column, tempered):
+            errors.append((name, found, find_floor(dataset, row, column, RMS, tempered)))
+    return errors
+
+
+def _print(name: str, found: Estimate, floor: Floor) -> str:
+    text = f"{name} {print_spread(found.mean, found.deviation, 3)}"
+    return f"[{text}]{{.line}} {print_floor(found.mean, floor, 3)}"
+
+
+def _list(name: str, found: Estimate, floor: Floor) -> dict[str, str]:
+    mean, deviation = (print_number(value, 3) for value in (found.mean, found.deviation))
+    error = {"logits": name, "mean": mean, "deviation": deviation}
+    return error | print_floor_numbers(floor, 3)
 
 
 def show_beyond_temperature(dataset: str) -> Markdown:
@@ -47,7 +70,8 @@ def show_beyond_temperature(dataset: str) -> Markdown:
     """
     first, *later = ARMS[dataset].values()
     contrasts = [Contrast(ERROR, row, first, own, True) for own in (False, True) for row in later]
-    return Markdown(tabulate(compare(dataset, contrasts)))
+    table = compare(dataset, contrasts)
+    return Markdown(tabulate(table, f"{dataset}-differences-to-temperature"))
 
 
 def plot_temperatures(dataset: str) -> Picture:
