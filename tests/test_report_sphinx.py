@@ -81,7 +81,7 @@ def test_fingerprint_follows_records_and_profile(source):
 
 
 def test_fingerprint_follows_what_pages_are_computed_by(source, monkeypatch, tmp_path):
-    for folder in ("src/helpers", "book/experiments"):
+    for folder in ("src/helpers", "book/experiments", "book/_static"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     monkeypatch.setattr(sphinx, "ROOT", tmp_path)
     monkeypatch.setattr(sphinx, "NOTEBOOKS", tmp_path / "book/experiments")
@@ -95,11 +95,12 @@ def test_fingerprint_follows_what_pages_are_computed_by(source, monkeypatch, tmp
         "src/helpers/report/reference/tables.csv",
         "src/helpers/runs/record.py",
         "book/experiments/pets_scratch.py",
+        "book/_static/explorer.js",
     ]:
         with (tmp_path / name).open("a") as file:
             file.write("\n")
         found.append(sphinx.fingerprint(source, shown))
-    assert len(set(found)) == 7
+    assert len(set(found)) == 8
 
 
 def test_fingerprint_follows_ablations_and_notebooks(source):
