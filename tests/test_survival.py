@@ -41,8 +41,8 @@ def test_a_dozen_kills_and_a_fault_at_every_write_are_survived(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
 def test_a_dozen_kills_of_real_batches_are_survived(tmp_path):
     rows = attack(tmp_path / "survival.csv", "batches")
-    # A batch may end before its moment: then nothing was tried.
-    assert 8 <= sum(int(row["tried"]) for row in rows) <= 12
+    # Of the last two a batch may end before its moment: then nothing was tried.
+    assert 10 <= sum(int(row["tried"]) for row in rows) <= 12
 
 
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO", "EACCES", "short"])

@@ -193,8 +193,11 @@ def measure(folder: Path, jobs: tuple[str, ...] = ("--jobs", "2")) -> tuple[Resu
 def survive(
     tally: Tally, reference: Results, seconds: float, folder: Path, plan: list[str], seed: int
 ) -> None:
-    """Kill batches as planned, in lives of up to four kills and an undisturbed end each."""
-    draw = random.Random(seed)
+    """Kill batches as planned, in lives of up to four kills and an undisturbed end each.
+
+    One that ends before its moment is tried again.
+    """
+    draw, plan, most = random.Random(seed), list(plan), 3 * len(plan)
     results, kills = Results(folder), 0
     for number, target in enumerate(plan):
         batch = Batch(folder, "--jobs", "2")
@@ -209,6 +212,8 @@ def survive(
         if struck:
             problems += check_end(target, code, output)
             kills += 1
+        elif len(plan) < most:
+            plan.append(target)
         last = number == len(plan) - 1
         if kills % 4 == 0 or last or len(results.finished) == SEEDS:
             killed = set(results.finished)
@@ -289,17 +294,19 @@ def survive_lost_worker(
         moment = wait_for_moment(batch, folder, seconds, draw)
         struck = batch.alive
         os.killpg(workers[0].pid, signal.SIGKILL)
+        problems = results.problems()
+        killed = set(results.finished)
         code, output = batch.end()
     finally:
         for process in started:
             kill(psutil.Process(process.pid))
             process.wait()
-    problems = orphans(mark) + orphans(batch.mark) + results.problems()
+    problems += orphans(mark) + orphans(batch.mark) + results.problems()
     if code:
         problems.append(f"the batch ended with {code}: {output[-1500:]}")
     elif results.bits() != reference.bits():
         problems.append("other bits than an undisturbed batch")
-    problems += end_problems(results)
+    problems += end_problems(results, killed)
     if struck:
         tally.count(LOST, problems, moment)
     shutil.rmtree(folder, ignore_errors=True)

@@ -43,9 +43,7 @@ def fetching(
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Where a file system has no locks it shall say so, see `helpers.runs.claims`.
-        lock = FileLock(target.with_name(f".{target.name}.lock"), fallback_to_soft=False)
-        with lock:
+        with FileLock(target.with_name(f".{target.name}.lock")):
             if is_whole(target):
                 yield None
                 return

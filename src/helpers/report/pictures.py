@@ -97,16 +97,16 @@ def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
     rows = [np.concatenate(pixels[i : i + wide], axis=1) for i in range(0, len(pixels), wide)]
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(buffer, format="png")
-    image = _image("image/png", buffer.getvalue(), alt, "width:100%;image-rendering:pixelated")
+    image = _image(buffer.getvalue(), alt, "width:100%;image-rendering:pixelated")
     text = "font-size:.85em;text-align:center;line-height:1.3;padding:.15rem 0"
     return f'<div style="width:{width}">{image}<div style="{text}">{escape(caption)}</div></div>'
 
 
-def _image(kind: str, content: bytes, alt: str, style: str) -> str:
+def _image(content: bytes, alt: str, style: str) -> str:
     data = base64.b64encode(content).decode()
     return (
         f'<img class="dark-light" alt="{escape(alt)}" style="max-width:100%;{style}"'
-        f' src="data:{kind};base64,{data}">'
+        f' src="data:image/png;base64,{data}">'
     )
 
 

@@ -176,7 +176,8 @@ def fingerprint(
     folders = [*(package / name for name in ("metrics", "report", "runs")), NOTEBOOKS]
     code = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     reference = sorted((package / "report" / "reference").iterdir())
-    reference += sorted((ROOT / "book" / "_static").iterdir())  # copied with a page, or not at all
+    # Sphinx copies these with a page, or not at all.
+    reference += sorted(p for p in (ROOT / "book" / "_static").rglob("[!.]*") if p.is_file())
     records = [record for group in runs.values() for record in group]
     there = [has_notebook(record) for record in records]  # else there is nothing to link to
     told = [str(error) for error in damaged]

@@ -162,6 +162,8 @@ def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
+    for name in ("distributed", "distributed.client"):  # what it logs comes as a line from here
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     cluster, threads = scheduler, None
     if scheduler is None:
         workers = workers or len(list_gpus()) or CPU_COUNT

@@ -37,6 +37,8 @@ def claim(folder: Path) -> Iterator[bool]:
         yield ours
     finally:
         if ours:
-            with contextlib.suppress(OSError):  # Windows removes no open file
-                path.unlink()  # who had opened it before finds that it is gone, and opens it anew
+            # Two could claim a file that is removed: it goes only when nothing is left to be made.
+            if (folder / "run.json").exists():
+                with contextlib.suppress(OSError):
+                    path.unlink()
             lock.release()

@@ -19,13 +19,14 @@ def list_leftovers() -> list[tuple[Path, int]]:
 
     These are builds of the book, and what lies beside records under a name that begins with a dot:
     states of trainings that are not over, half-written and damaged records. What belongs to a run
-    that is being made is left out.
+    that is being made is left out, and so are locks: an empty file that others may have open.
     """
     for profile in (ROOT / "results").glob("*"):
         recover_all(profile)
     built = [ROOT / name for name in BUILT if (ROOT / name).exists()]
     found = []
-    for path in sorted((ROOT / "results").glob("*/*/.*")):
+    dotted = (ROOT / "results").glob("*/*/.*")
+    for path in sorted(path for path in dotted if path.suffix != ".lock"):
         with _claim(path) as ours:
             if ours:
                 found.append(path)
