@@ -16,7 +16,7 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that a training step frees, for the next step to take.
 
     Given back and taken again, each page is cleared by the system anew: a tenth of a step. The
-    peak stays what it was. Where the C library is not glibc, nothing happens.
+    peak grows by about one percent. Where the C library is not glibc, nothing happens.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library
