@@ -87,7 +87,9 @@ def test_no_page_scrolls_sideways(visit, site, pages, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (375, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1440, "light"), (1440, "dark"), (375, "light"), (375, "dark")]
+)
 def test_axe_finds_nothing_serious(visit, site, pages, width, scheme):
     for name in pages:
         page, *_ = visit(f"{site}/{name}", width, scheme)
