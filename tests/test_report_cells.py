@@ -61,6 +61,13 @@ def test_every_verdict_can_appear(results, accuracies, word):
     assert ("With one seed" in report.show_reading("pathmnist").data) == (len(accuracies) == 1)
 
 
+def test_agreement_counts_columns(results):
+    cells = tables.summarise().query("dataset == 'pets'")
+    same = {(c.table, c.column) for c in cells.itertuples() if c.best and c.paper_best}
+    text = report.show_agreement().data
+    assert f"The best row is the paper's in {len(same)} of 14 columns." in text
+
+
 def test_a_verdict_says_by_how_much(results):
     set_basic(results, [0.94, 0.943, 0.947])
     assert "[✗ off (+12.0)]{.verdict}" in report.show_table(1).data
@@ -125,7 +132,7 @@ def test_verdicts_are_withheld_with_the_reason(results, change, reason):
     (why,) = why_withheld("pathmnist")
     assert why.startswith(reason)
     assert "withheld" in report.show_reading("pathmnist").data
-    assert "withheld" in report.show_agreement().data
+    assert f"on the paper's 42 cells: {why}." in report.show_agreement().data
     shown = tables.summarise().groupby("dataset").verdict.unique()
     assert list(shown["pathmnist"]) == ["withheld"]
     assert "withheld" not in shown["pets"]

@@ -37,7 +37,9 @@ def test_the_overview_holds_what_the_tables_hold(results):
 
 def test_the_agreement_counts_the_claims(results):
     (line,) = re.findall(
-        r"^- \*\*The paper's (\d+) statements.*$", report.show_agreement().data, re.M
+        r"^- {doc}`The paper's statements </claims>`, in (\d+) readings: .*$",
+        report.show_agreement().data,
+        re.M,
     )
     assert int(line) == len(judge_claims())
     text = report.show_agreement().data

@@ -100,13 +100,6 @@ def test_sentences_hold_the_tables_numbers(results):
     assert "In the paper: highest 87.6 % (MixUp + Aug + PT), lowest 82.3 % (Basic)." in text
 
 
-def test_agreement_counts_columns(results):
-    cells = tables.summarise().query("dataset == 'pets'")
-    same = {(c.table, c.column) for c in cells.itertuples() if c.best and c.paper_best}
-    text = report.show_agreement().data
-    assert f"The best row is the paper's in {len(same)} of 14 columns (which here says" in text
-
-
 def test_seeds_may_differ_between_arms(results):
     made_up.write_run(results, "made_up", "pets_scratch", 7)
     assert "4 seeds (0, 1, 2, 7) for No Pretraining, 3 seeds (0–2) for" in report.show_table(5).data

@@ -11,7 +11,8 @@ from .paper import SHIFTS
 from .source import Source, list_numbers, read_others, shown_records
 from .tables import print_spread
 
-COLUMNS = ["Experiment", "Corruption", "Strengths", "Seeds", "Accuracy (%)", "RMS error"]
+COLUMNS = ["Experiment", "Corruption", "Strengths", "Seeds", "Accuracy (%)"]
+COLUMNS += ["Calibration error (RMS)"]
 
 
 def show_beyond() -> Markdown:

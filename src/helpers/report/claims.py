@@ -26,7 +26,9 @@ def show_claims() -> Markdown:
         cells = [f"{claim.statement} [{note}]{{.reading}}"]
         cells += [_cell(finding, compared) for finding in findings]
         lines.append(f"| {' | '.join(cells)} |")
-    parts = [f"**{len(judge_claims())} statements.** {count_verdicts()}"]
+    statements = {claim.statement for claim, *_ in judge_claims()}
+    counts = f"{len(statements)} statements, in {len(judge_claims())} readings"
+    parts = [f"**{counts}.** {count_verdicts()}"]
     withheld = {title: why_withheld(dataset) for dataset, title in DATASETS.items()}
     if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
         text = "These runs stand in for the study; their verdicts say nothing about the paper:"
@@ -58,7 +60,7 @@ def _list(claim: Statement, compared: Statement, findings: list[Finding]) -> dic
 
 
 def count_verdicts() -> str:
-    """Return how many claims hold, fail or cannot be told, by the paper's numbers and the runs."""
+    """Return how many readings hold, fail or cannot be told, by the paper's numbers and the runs."""
     paper, runs = (_count(findings) for findings in list(zip(*judge_claims(), strict=True))[1:])
     return f"By the paper's own numbers: {paper}. By these runs: {runs}."
 

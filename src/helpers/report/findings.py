@@ -65,7 +65,7 @@ def _losses(cells: pd.DataFrame, shift: str) -> str:
 
 
 def show_agreement() -> Markdown:
-    """Return how many of the paper's cells the runs reproduce, or why that is not judged.
+    """Return how many of the paper's cells the runs reproduce, or that this is not judged.
 
     A last line counts the verdicts on the paper's statements.
     """
@@ -74,17 +74,17 @@ def show_agreement() -> Markdown:
     for dataset, name in DATASETS.items():
         own = cells[cells.dataset == dataset]
         if reasons := why_withheld(dataset):
-            text = f"the verdict on the paper's {len(own)} cells is withheld: {'; '.join(reasons)}."
+            text = f"{{doc}}`no verdict </results/{dataset}>` on the paper's {len(own)} cells:"
+            text += f" {reasons[0]}"
         else:
             counts = own.verdict.value_counts().reindex(list(SIGNS), fill_value=0)
             told = ", ".join(f"{SIGNS[word]} {number} {word}" for word, number in counts.items())
-            text = f"of the paper's {len(own)} cells, {told}."
-        columns = own.groupby(["table", "column"])
-        same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
-        order = f"The best row is the paper's in {same} of {len(columns)} columns"
-        meaningless = " (which here says nothing about the paper)" if reasons else ""
-        parts.append(f"- **{name}**: {text} {order}{meaningless}.")
-    count = f"- **The paper's {len(judge_claims())} statements** ({{doc}}`/claims`)"
+            columns = own.groupby(["table", "column"])
+            same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
+            text = f"of the paper's {len(own)} cells, {told}. The best row is the paper's in {same}"
+            text += f" of {len(columns)} columns"
+        parts.append(f"- **{name}**: {text}.")
+    count = f"- {{doc}}`The paper's statements </claims>`, in {len(judge_claims())} readings"
     parts.append(f"{count}: {count_verdicts()}")
     if any(map(why_withheld, DATASETS)):
         parts[-1] += " These runs stand in for the study: their count says nothing about the paper."

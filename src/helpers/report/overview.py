@@ -13,18 +13,17 @@ from .styles import legend_panel, style_arms
 from .tables import summarise
 
 HEADS = ("Clean accuracy (%)", "Lost to brightness (points)", "Lost to blur (points)")
-HEADS += ("RMS error, clean", "RMS error, brightness", "RMS error, blur")
+HEADS += tuple(f"Calibration error, {shift}" for shift in SHIFTS.values())
 
 #: Metric to its title, its unit, and by how much axes are widened beyond the values.
 PANELS = {
     "accuracy_percent": ("accuracy (%)", 3),
-    "rms_calibration_error": ("RMS error", 0.02),
+    "rms_calibration_error": ("calibration error", 0.02),
 }
 
 CELLS_CAPTION = (
-    "All 84 cells of the paper's tables, the paper's value to the right and that of these runs"
-    " upwards: the nearer to the dotted line, the better they agree. Bars are 95 % intervals over"
-    " other seeds and other test images."
+    "All 84 cells of the paper's tables: the nearer to the dotted line, the better they agree."
+    " Bars: 95 % intervals for other seeds and other test images."
 )
 
 
