@@ -104,7 +104,23 @@ def test_figures_are_numbered_as_in_the_paper(pages):
         "results/pets": ["4"],
         "calibration": [str(number) for number in range(5, 13)],
     }
-    assert 'href="results/pathmnist.html#table-1"' in pages["index"]
+
+
+def test_equations_are_numbered_and_the_first_is_the_paper_s(pages):
+    page = BeautifulSoup(pages["method"], "html.parser")
+    numbers = {math["id"]: math.select_one(".eqno").text for math in page.select("div.math[id]")}
+    assert numbers["equation-calibration-error"] == "(1)"
+    assert list(numbers.values()) == [f"({number})" for number in range(1, len(numbers) + 1)]
+    assert numbers.keys() >= {"equation-mixup", "equation-barlow-twins"}
+    assert len(page.select("div.math math")) == len(page.select("div.math")) == len(numbers)
+
+
+def test_every_page_that_executes_is_offered_as_a_notebook(pages, folder):
+    for name in PAGES:
+        link = f'href="{"../" * name.count("/")}_sources/{name}.ipynb"'
+        assert link in pages[name], name
+        notebook = json.loads((folder / f"book/_build/html/_sources/{name}.ipynb").read_text())
+        assert any(cell.get("outputs") for cell in notebook["cells"]), name
 
 
 def test_experiment_pages_show_the_executed_notebook(pages):
@@ -171,14 +187,14 @@ def test_text_of_records_is_read_and_never_obeyed(pages):
             assert not str(tag.get("href", "")).strip().lower().startswith("javascript"), name
             handlers = {value for key, value in tag.attrs.items() if key[:2] == "on"}
             assert handlers <= {"window.print()", "toggleFullScreen()"}, name  # the theme's
-    index, data = (BeautifulSoup(pages[name], "html.parser") for name in ("index", "data"))
+    runs, data = (BeautifulSoup(pages[name], "html.parser") for name in ("runs", "data"))
     for text in made_up.HOSTILE:
-        assert json.dumps(text)[1:-1] in index.text  # a changed parameter, as JSON
+        assert json.dumps(text)[1:-1] in runs.text  # a changed parameter, as JSON
     for text in made_up.HOSTILE[:4]:
         assert text in data.text  # a class under the gallery
         assert any(text in image["alt"] for image in data("img"))
-    assert "`<b>start</b>`" in index.text
-    assert made_up.HOSTILE[2] in BeautifulSoup(pages["runs"], "html.parser").text
+    assert "`<b>start</b>`" in runs.text
+    assert made_up.HOSTILE[2] in runs.text
 
 
 def test_no_file_of_the_book_says_where_it_was_made(pages, folder):

@@ -71,7 +71,7 @@ def test_the_whole_way_gives_finite_numbers(name, stripes):
         history = train(model, data).history
         found = evaluate(model, data, CORRUPTIONS)
         scores = found.scores()
-        report.plot_history(history)
+        report.plot_history(history, "pathmnist_basic")
         report.plot_corruptions(found.examples, data.classes)
     assert np.isfinite(history.to_numpy()).all()
     assert np.isfinite(found.logits).all()

@@ -50,11 +50,11 @@ def test_authors_curves_stand_beside_figure_3_in_the_study_itself(results, monke
 
 def test_history_of_one_run(results):
     (first, _) = read_records(results, "pets_scratch")
-    texts = alts(report.plot_history(first.history))
+    texts = alts(report.plot_history(first.history, first.experiment))
     assert [text.split(" by")[0] for text in texts] == ["loss", "accuracy"]
-    assert len(alts(report.plot_history(first.history.head(1)))) == 2
+    assert len(alts(report.plot_history(first.history.head(1), first.experiment))) == 2
     unlabelled = first.history[["epoch", "train_loss", "validation_loss"]]  # Barlow Twins
-    assert len(alts(report.plot_history(unlabelled))) == 1
+    assert len(alts(report.plot_history(unlabelled, "pretrain_barlow_twins"))) == 1
 
 
 def test_figures_are_the_same_bytes_each_time(results):

@@ -14,7 +14,7 @@
 # # PathMNIST: MixUp + Aug
 #
 # ResNet-18 from random weights on PathMNIST, with MixUp, flips and rotations: the second row of
-# Tables 1 to 4. What does augmentation alone do for robustness and calibration?
+# Tables 1 to 4. What do MixUp and augmentation alone do for robustness and calibration?
 #
 # ## Recipe
 # The values below are the study's; what this run changed follows under "Parameters".
@@ -72,7 +72,7 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 
 # %%
 training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
-report.plot_history(training.history)
+report.plot_history(training.history, run.experiment)
 
 # %% [markdown]
 # ## Test images, clean and corrupted

@@ -66,7 +66,7 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 
 # %%
 training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
-report.plot_history(training.history)
+report.plot_history(training.history, run.experiment)
 
 # %% [markdown]
 # ## Test images, clean and corrupted

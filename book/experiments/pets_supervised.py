@@ -32,7 +32,7 @@ image_size = 224  # pixels, shorter side resized, centre cropped; chosen: as in 
 network = "resnet50"
 initialisation = "imagenet"  # or random, barlow_twins, the path of a checkpoint
 stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
-batch_norm = "train"  # chosen: random weights need it; or frozen, affine_frozen
+batch_norm = "train"  # chosen: as No Pretraining needs it; or frozen, affine_frozen
 epochs = 25
 batch_size = 64  # chosen: 46 steps an epoch, where the 256 of PathMNIST would give 12
 backbone_lr = 5e-5  # of AdamW, without schedule; chosen: as on PathMNIST
@@ -66,7 +66,7 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 
 # %%
 training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
-report.plot_history(training.history)
+report.plot_history(training.history, run.experiment)
 
 # %% [markdown]
 # ## Test images, clean and corrupted

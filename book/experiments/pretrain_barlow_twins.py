@@ -37,7 +37,7 @@ lr = 1e-3  # of AdamW
 weight_decay = 1e-6  # of AdamW
 precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
 projector = [8192, 8192, 8192]  # widths of its layers
-off_diagonal_weight = 0.0051  # lambda of the loss
+off_diagonal_weight = 0.0051  # gamma of the loss; lambda in its paper
 
 # %%
 from helpers import experiment as ex, report, runs
@@ -55,7 +55,7 @@ steps = {"epochs": pretraining_epochs, "batch_size": twins_batch_size}
 rates = {"lr": lr, "weight_decay": weight_decay, "precision": precision}
 rest = {"seed": seed, "checkpoint": run.checkpoint}
 training = ex.fit_barlow_twins(model, data, **loss, **steps, **rates, **rest)
-report.plot_history(training.history)
+report.plot_history(training.history, run.experiment)
 
 # %%
 run.finish(data, model, training).history.tail(1)

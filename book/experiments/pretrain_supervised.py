@@ -53,7 +53,7 @@ model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, see
 # %%
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
 training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
-report.plot_history(training.history)
+report.plot_history(training.history, run.experiment)
 
 # %%
 run.finish(data, model, training).history.tail(1)

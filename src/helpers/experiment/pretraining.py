@@ -25,12 +25,12 @@ EPSILON = 1e-5
 def barlow_twins_loss(first: Tensor, second: Tensor, off_diagonal_weight: float) -> Tensor:
     r"""Return the distance of two views' cross-correlation from the identity.
 
-    .. math:: \sum_i (1 - C_{ii})^2 + \lambda \sum_i \sum_{j \ne i} C_{ij}^2
+    .. math:: \sum_i (1 - C_{ii})^2 + \gamma \sum_i \sum_{j \ne i} C_{ij}^2
 
     Parameters
     ----------
     first, second : float (N, D), the embeddings of two views of the same N images
-    off_diagonal_weight : lambda
+    off_diagonal_weight : gamma, the lambda of the source
 
     Source: equations 1 and 2 of Zbontar et al. (2021).
     """

@@ -8,39 +8,39 @@ from matplotlib.ticker import MaxNLocator
 from .paper import read_curves
 from .pictures import Picture, plot_panel
 from .source import ARMS, Source, shown_records
-from .styles import STYLES
+from .styles import STYLES, find_colour
 
-SINGLE = "#A06CB0"
 DASHES = {"train": (3, 1.5), "validation": ""}
 MARKERS = {"train": "s", "validation": "o"}  # where one epoch makes no line
 
 
-def plot_history(history: pd.DataFrame) -> Picture:
+def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
     """Return the loss and, where it was measured, the accuracy of one run, epoch by epoch.
 
     Parameters
     ----------
     history : epoch, train_loss, validation_loss and, but for a pretraining without labels,
         train_accuracy, validation_accuracy (fractions)
+    experiment : whose run it is; an arm has its colour
     """
-    panels = []
+    panels, colour = [], find_colour(experiment)
     for score, unit, scale in [("loss", "loss", 1), ("accuracy", "accuracy (%)", 100)]:
         if f"train_{score}" not in history:
             continue
         parts = {part: scale * history[f"{part}_{score}"] for part in DASHES}
         ends = [f"{part} ends at {values.iloc[-1]:.3g}" for part, values in parts.items()]
         alt = f"{score} by epoch: {', '.join(ends)}"
-        panels.append(plot_panel(_trace(history["epoch"], parts, unit), alt, 3.6))
+        panels.append(plot_panel(_trace(history["epoch"], parts, unit, colour), alt, 3.6))
     return Picture(panels)
 
 
-def _trace(epoch: pd.Series, parts: dict[str, pd.Series], unit: str):
+def _trace(epoch: pd.Series, parts: dict[str, pd.Series], unit: str, colour: str):
     """Draw one run without seaborn, whose import takes longer than the drawing of all runs."""
 
     def draw(axes):
         for part, values in parts.items():
             dashes, marker = DASHES[part] or (None, None), MARKERS[part] if len(epoch) == 1 else ""
-            axes.plot(epoch, values, dashes=dashes, marker=marker, color=SINGLE, label=part)
+            axes.plot(epoch, values, dashes=dashes, marker=marker, color=colour, label=part)
         _frame(axes, unit)
 
     return draw

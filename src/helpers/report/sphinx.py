@@ -49,6 +49,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", read_in_parallel)
     app.connect("env-get-outdated", list_outdated)
     app.connect("html-page-context", mend_for_all)
+    app.connect("html-page-context", offer_notebook)
     app.connect("env-before-read-docs", read_records)
     app.connect("build-finished", remember_records)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -223,6 +224,17 @@ def mend_for_all(app: Sphinx, page, template, context: dict, doctree) -> None:
     }
     for wrong, right in mends.items():
         context["body"] = context.get("body", "").replace(wrong, right)
+
+
+def offer_notebook(app: Sphinx, page, template, context: dict, doctree) -> None:
+    """Let the theme offer a page that executes as the notebook that it is, beside its source."""
+    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
+    if doctree is None or not executed.exists() or context.get("page_source_suffix") != ".md":
+        return
+    offered = Path(app.outdir) / "_sources" / f"{page}.ipynb"
+    offered.parent.mkdir(parents=True, exist_ok=True)
+    offered.write_text(hide_places(executed.read_text(encoding="utf-8")), encoding="utf-8")
+    context["ipynb_source"] = f"{page}.ipynb"
 
 
 def _stamp(app: Sphinx) -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers.metrics import Estimate
 
+from .pictures import INK
 from .source import ARMS
 
 
@@ -32,6 +33,12 @@ STYLES = (
 def style_arms(dataset: str) -> dict[str, Style]:
     """Return the style of each row of a data set's tables."""
     return dict(zip(ARMS[dataset].values(), STYLES, strict=True))
+
+
+def find_colour(experiment: str) -> str:
+    """Return the colour of an experiment that is an arm; of another one that of text."""
+    places = {name: place for arms in ARMS.values() for place, name in enumerate(arms)}
+    return STYLES[places[experiment]].colour if experiment in places else INK
 
 
 def legend_panel(dataset: str) -> str:
