@@ -1,5 +1,6 @@
 """The worked example of the page "Extend" and README's own questions, carried out in a copy."""
 
+import hashlib
 import os
 import re
 import shlex
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 import made_up
@@ -118,6 +121,28 @@ def test_the_new_initialisation_is_fetched_by_its_entry(copy):
     assert "put https://download.pytorch.org/models/resnet50-11ad3fa6.pth" in done.stderr
 
 
+def test_a_run_starts_from_the_new_initialisation(copy, tmp_path):
+    """As the page says, but for address and checksum: those of weights that lie here."""
+    weights = tmp_path / "weights.pth"
+    torch.save(torchvision.models.resnet50().state_dict(), weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    catalogue = copy / "src/helpers/catalogue.py"
+    before = catalogue.read_text(encoding="utf-8")
+    entry = before.replace(
+        "https://download.pytorch.org/models/resnet50-11ad3fa6.pth", weights.as_uri()
+    )
+    catalogue.write_text(entry.replace("11ad3fa6", digest[:8]), encoding="utf-8")
+    asked = "-p initialisation=imagenet_v2 -p network=resnet50 -p results=results/v2"
+    call(copy, f"python -m helpers run --only pets_supervised --seeds 0 {asked}")
+    catalogue.write_text(before, encoding="utf-8")
+    (record,) = read_records(copy / "results/v2")
+    assert record.run["weights"] == {
+        "initialisation": "imagenet_v2",
+        "official": True,
+        "sha256": digest,
+    }
+
+
 @pytest.fixture(scope="module")
 def own_data(copy) -> None:
     """Own data where README says that they lie: as a file and as a folder of images."""
@@ -157,3 +182,14 @@ def test_a_question_of_readme_is_answered(copy, command):
     if source:
         assert {record.run["data"]["name"] for record in made} == {"mine"}
         assert {record.run["data"]["train"] for record in made} == {24}
+
+
+def test_readme_s_papermill_leaves_a_record(copy):
+    (lines,) = re.findall(r"```bash\n(jupytext .*\n(?:.*\n)*?)```", README)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = os.environ | {"PYTHONPATH": str(copy / "src"), "PATH": path}
+    done = subprocess.run(["bash", "-ec", lines], cwd=copy, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (record,) = read_records(copy / "results/hand")
+    assert (record.experiment, record.seed) == ("pathmnist_basic", 3)
+    assert (copy / "executed.ipynb").is_file()
