@@ -10,8 +10,9 @@ import pandas as pd
 
 from helpers import metrics
 from helpers.runs.integrity import sum_up
+from helpers.runs.notebooks import seal
 from helpers.runs.parameters import read_defaults
-from helpers.runs.record import run_folder, write_record
+from helpers.runs.record import read_record, run_folder, write_record
 
 EXPERIMENTS = {
     "pathmnist_basic": 1.0,
@@ -38,7 +39,7 @@ def write_other(results, name):
     made = write_run(results / "elsewhere", "made_up", "pathmnist_basic", 0)
     contents = {file: (made.folder / file).read_bytes() for file in made.run["files"]}
     record = write_record(run_folder(results, name, 0), made.run | {"experiment": name}, contents)
-    record.notebook.write_text(json.dumps(_notebook(name, 0)))
+    record.notebook.write_bytes(_notebook(record))
     return record
 
 
@@ -143,7 +144,7 @@ def write_run(results, profile, experiment, seed, official=False, salt=0, right=
         "examples.npz": _pack(examples),
     }
     record = write_record(run_folder(results, experiment, seed), run, contents)
-    record.notebook.write_text(json.dumps(_notebook(experiment, seed)))
+    record.notebook.write_bytes(_notebook(record))
     return record
 
 
@@ -183,7 +184,7 @@ def make_hostile(results, home):
         for name in ("stderr", "stdout"):
             output = {"name": name, "output_type": "stream", "text": warning}
             notebook["cells"][-1]["outputs"].append(output)
-        path.write_text(json.dumps(notebook))
+        path.write_bytes(seal(json.dumps(notebook).encode(), read_record(path.with_suffix(""))))
 
 
 def _draw_logits(labels, classes, signal, generator):
@@ -212,10 +213,11 @@ def _pack(arrays):
     return buffer.getvalue()
 
 
-def _notebook(experiment, seed):
-    output = {"name": "stdout", "output_type": "stream", "text": f"stored output of seed {seed}\n"}
+def _notebook(record):
+    text = f"stored output of seed {record.seed}\n"
+    output = {"name": "stdout", "output_type": "stream", "text": text}
     cells = [
-        {"cell_type": "markdown", "metadata": {}, "source": f"# {experiment}"},
+        {"cell_type": "markdown", "metadata": {}, "source": f"# {record.experiment}"},
         {
             "cell_type": "code",
             "execution_count": 1,
@@ -225,9 +227,5 @@ def _notebook(experiment, seed):
         },
     ]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return {
-        "cells": cells,
-        "metadata": {"kernelspec": kernel},
-        "nbformat": 4,
-        "nbformat_minor": 4,
-    }
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}}
+    return seal(json.dumps(notebook | {"nbformat": 4, "nbformat_minor": 4}).encode(), record)

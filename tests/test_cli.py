@@ -66,6 +66,15 @@ def test_the_shell_completes_commands():
     assert done.stdout.split() == COMMANDS
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_under_the_output_is_told_in_a_line():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-u", "-m", "helpers", "status"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr == "error: [Errno 28] No space left on device\n"
+
+
 def test_ctrl_c_during_the_first_imports_ends_as_later():
     code = """
 import sys

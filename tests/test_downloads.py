@@ -14,6 +14,7 @@ import time
 import tracemalloc
 import zipfile
 import zlib
+from http.client import BadStatusLine, IncompleteRead
 
 import numpy as np
 import pytest
@@ -128,6 +129,16 @@ def test_a_server_that_falls_silent_gives_a_line(slow, tmp_path, monkeypatch):
         weights._get_published("imagenet", "resnet18", tmp_path)
     assert not list_downloads(tmp_path)
     assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.parametrize("error", [IncompleteRead(b"half"), BadStatusLine("no HTTP")])
+def test_an_answer_that_breaks_off_is_told_with_the_advice(tmp_path, error):
+    def break_off():
+        with fetching(tmp_path / "file", "put it there"):
+            raise error
+
+    with pytest.raises(InputError, match=r"cannot get .*file \(.+\); put it there"):
+        break_off()
 
 
 def test_a_target_appears_only_when_it_is_whole(tmp_path):

@@ -45,6 +45,8 @@ def test_code_stays_code(text):
         (f"{Path.home()}/x", "~/x"),
         ("at /home/me/.venv/lib, line 3", "at ~/.venv/lib, line 3"),
         ("file:///Users/me/x", "file://~/x"),
+        ("at /cluster/home/me/x and /nfs/users/me", "at ~/x and ~"),
+        ('{"path": "/mnt/data/home/me"}', '{"path": "~"}'),
         (r"C:\Users\me\x", r"~\x"),
         (r'{"path": "C:\\Users\\me\\x"}', r'{"path": "~\\x"}'),
         ("https://example.org/home/page", "https://example.org/home/page"),

@@ -103,6 +103,20 @@ def test_ctrl_c_stops_at_once_and_tells_what_is_done(tmp_path, undisturbed):
     check(tmp_path, undisturbed, 0, 1)
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2, 2.5, 3, 4])
+def test_ctrl_c_while_workers_start_ends_in_two_lines(tmp_path, seconds):
+    batch = start(tmp_path, "--seeds", "0-1", "--jobs", "2")
+    time.sleep(seconds)
+    family = psutil.Process(batch.pid).children(recursive=True)
+    os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, err = finish(batch, 130)
+    *counted, last = err.splitlines()
+    assert last == "stopped; the same command goes on with what is missing"
+    assert counted in ([], ["0 of 2 runs are done"])
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
+
+
 def test_two_batches_share_the_work(tmp_path, undisturbed):
     batches = [start(tmp_path, "--seeds", "0-1") for _ in range(2)]
     seen = {}

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import medmnist
@@ -25,6 +27,7 @@ from helpers.runs.parameters import (
     read_profile,
     resolve,
 )
+from helpers.runs.record import read_record
 
 #: Name, value, and what the error says; the value as the command line writes it, by its repr.
 WRONG = [
@@ -95,6 +98,43 @@ def test_a_notebook_does_not_replace_a_run_by_another_recipe(tmp_path):
     assert runs.begin("pathmnist_basic", space | {"seed": 1})
     (record.folder / "run.json").write_bytes(b"damaged")
     assert runs.begin("pathmnist_basic", space)
+
+
+def test_a_run_by_hand_does_not_take_the_place_of_a_record_that_came_meanwhile(tmp_path):
+    values = read_defaults("pathmnist_basic") | {"results": str(tmp_path)}
+    run = runs.begin("pathmnist_basic", values)
+    other = made_up.write_run(tmp_path, "made_up", "pathmnist_basic", 0)
+    model = SimpleNamespace(machine={}, peak_gpu_memory_bytes=None)
+    with pytest.raises(InputError, match="holds a run by another recipe"):
+        run._write(model, {}, {})
+    assert read_record(other.folder).run == other.run
+
+
+def test_a_name_mistyped_in_the_notebook_is_refused():
+    values = read_defaults("pathmnist_basic")
+    cell = "seed = 0\nepoch = 3  # of training"
+    with pytest.raises(InputError, match="no parameter 'epoch'; did you mean epochs"):
+        runs.begin("pathmnist_basic", values | {"In": ["", "import os", cell]})
+
+
+@pytest.mark.parametrize("text", ["epochs = 1", "# %% tags=['parameters']\nepochs = 6 * 10"])
+def test_a_notebook_without_a_plain_cell_of_parameters_is_named(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(InputError, match="mine.py needs a cell tagged parameters"):
+        read_defaults("mine")
+
+
+def test_a_notebook_s_name_is_plain(tmp_path, monkeypatch):
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
+    (tmp_path / "a <b>.py").touch()
+    with pytest.raises(InputError, match="letters, digits, _ and - is needed"):
+        parameters.list_experiments()
+
+
+def test_results_may_lie_at_home():
+    values = read_defaults("pathmnist_basic") | {"results": "~/mine"}
+    assert make_recipe("pathmnist_basic", values).results == str(Path.home() / "mine")
 
 
 def test_papermill_by_hand_stops_at_an_unknown_name(tmp_path):

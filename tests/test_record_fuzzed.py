@@ -19,7 +19,6 @@ from helpers.experiment.resuming import Session
 from helpers.experiment.weights import load_weights, pack_checkpoint
 from helpers.runs.checkpoint import Checkpoint
 from helpers.runs.integrity import DamagedRecord
-from helpers.runs.recipe import hash_parameters
 from helpers.runs.record import read_record, read_records, run_folder, write_record
 from survival.faults import Faults
 
@@ -136,20 +135,6 @@ def test_any_description_is_believed_or_named(tmp_path_factory, written, changed
     assert len(records) + len(damaged) == 1
     if records:  # then what was put in is what was there, but perhaps for the checksum's kind
         assert all(records[0].run[name] == before[name] for name in [*ABOUT, "files"])
-
-
-@few
-@given(JSON, JSON, JSON)
-def test_an_old_description_without_a_checksum_of_its_own_is_believed_or_named(
-    tmp_path_factory, parameters, data, files
-):
-    root = tmp_path_factory.mktemp("results")
-    run = ABOUT | {"parameters": parameters, "data": data, "files": files}
-    with contextlib.suppress(AttributeError, TypeError, ValueError):
-        run["recipe_hash"] = hash_parameters(parameters)
-    lay_out(root, 3, CONTENTS | {"run.json": json.dumps(run).encode()})
-    damaged = []
-    assert len(read_records(root, damaged=damaged)) + len(damaged) == 1
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"9" * 10_000, b'{"seed": 1e999}', b"nan"])

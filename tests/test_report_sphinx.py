@@ -15,6 +15,7 @@ from helpers.report import sphinx
 from helpers.report.provenance import list_runs
 from helpers.report.source import Source, read_shown
 from helpers.runs.batch import BatchError
+from helpers.runs.notebooks import seal
 from helpers.runs.record import run_folder, write_record
 
 
@@ -31,9 +32,13 @@ def test_notebooks_are_copied_only_when_they_differ(source, tmp_path):
     before = page.stat().st_mtime_ns
     sphinx.copy_notebooks(shown, pages)
     assert page.stat().st_mtime_ns == before
-    shown["pets_scratch"][0].notebook.write_text('{"cells": []}')
+    record = shown["pets_scratch"][0]
+    record.notebook.write_bytes(seal(b'{"cells": ["other"], "metadata": {}}', record))
     sphinx.copy_notebooks(shown, pages)
-    assert page.read_text() == '{"cells": []}'
+    assert '"other"' in page.read_text()
+    record.notebook.write_text("edited")
+    sphinx.copy_notebooks(shown, pages)
+    assert "output of seed 1" in page.read_text()
 
 
 def test_first_seed_with_a_notebook_is_shown(source, tmp_path):
@@ -43,7 +48,7 @@ def test_first_seed_with_a_notebook_is_shown(source, tmp_path):
         record.notebook.unlink()
     sphinx.copy_notebooks(shown, tmp_path / "runs")
     assert "output of seed 1" in (tmp_path / "runs/pets_scratch.ipynb").read_text()
-    assert "No executed notebook" in (tmp_path / "runs/pets_supervised.ipynb").read_text()
+    assert "No notebook lies" in (tmp_path / "runs/pets_supervised.ipynb").read_text()
 
 
 def test_all_other_notebooks_are_there_to_download(source, tmp_path):

@@ -207,6 +207,9 @@ def main() -> int:
     except BatchError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:  # where the output goes: a full disk, or `| head`
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except typer.Abort:
         code = 130
     if code == 130:  # newer versions of typer return it

@@ -11,6 +11,7 @@ import builtins
 import errno
 import io
 import os
+import shutil
 import signal
 import uuid
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 FAULTS = {
     "kill": "process killed between two file operations",
     "power": "power cut: what was not flushed is lost",
-    "names": "power cut: renames not flushed are undone too",
+    "names": "power cut: names not flushed are undone too",
     "short": "disk full in the middle of a write",
     "ENOSPC": "disk full (ENOSPC)",
     "EIO": "input/output error (EIO)",
@@ -62,6 +63,7 @@ class Faults:
         self.descriptors: dict[int, str] = {}
         self.unflushed: set[str] = set()
         self.renamed: list[tuple[str, str, str | None]] = []
+        self.made: list[str] = []
         self.full = False
 
     def __enter__(self) -> "Faults":
@@ -114,8 +116,11 @@ class Faults:
             for old, new, replaced in reversed(self.renamed):
                 self.real["rename"](new, old)
                 self.unflushed = {p.replace(new, old, 1) for p in self.unflushed}
+                self.made = [p.replace(new, old, 1) for p in self.made]
                 if replaced:
                     self.real["rename"](replaced, new)
+            for path in filter(os.path.isdir, self.made):
+                shutil.rmtree(path)
         if self.fault in ("power", "names"):
             for path in filter(os.path.isfile, self.unflushed):
                 self.real["truncate"](path, os.stat(path).st_size // 2)
@@ -128,7 +133,9 @@ class Faults:
             self.count(name, where)
             if name in ("rename", "replace") and where.startswith(self.root):
                 return self._rename(name, path, where, *arguments, **options)
-            return self.real[name](path, *arguments, **options)
+            done = self.real[name](path, *arguments, **options)
+            self.made += [where] * (name == "mkdir" and where.startswith(self.root))
+            return done
 
         return call
 
@@ -140,6 +147,7 @@ class Faults:
         self.real[name](path, target, **options)
         self.renamed.append((where, new, replaced))
         self.unflushed = {p.replace(where, new, 1) for p in self.unflushed}
+        self.made = [p.replace(where, new, 1) for p in self.made]
 
     def _by_descriptor(self, name: str):
         def call(descriptor, *arguments):
@@ -153,6 +161,7 @@ class Faults:
                 self.unflushed.discard(path)
                 # A folder that is flushed keeps the names that were changed in it.
                 self.renamed = [r for r in self.renamed if os.path.dirname(r[1]) != path]
+                self.made = [p for p in self.made if os.path.dirname(p) != path]
                 if path.startswith(self.root):
                     return None  # the disk is a pretended one
             return self.real[name](descriptor, *arguments)

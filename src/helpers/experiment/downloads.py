@@ -7,6 +7,7 @@ import shutil
 import socket
 import tarfile
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -43,7 +44,8 @@ def fetching(
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
+        lock = target.with_name(f".{target.name}.lock")
+        with FileLock(lock, fallback_to_soft=False):
             if is_whole(target):
                 yield None
                 return
@@ -62,8 +64,8 @@ def fetching(
                 socket.setdefaulttimeout(before)
                 shutil.rmtree(folder, ignore_errors=True)
     # URLError is an OSError, a wrong checksum a RuntimeError, a bad archive a TarError.
-    except (OSError, RuntimeError, tarfile.TarError) as error:
-        reason = " ".join(str(error).split())
+    except (OSError, RuntimeError, HTTPException, tarfile.TarError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot get {target} ({reason}); {advice}") from None
 
 

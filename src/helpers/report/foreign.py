@@ -7,8 +7,11 @@ from pathlib import Path
 
 from helpers import ROOT
 
-#: Homes of other users and machines; in JSON a backslash is written twice.
-HOMES = re.compile(r"(?<![\w.-])(/(home|Users|users)/|[A-Z]:\\{1,2}Users\\{1,2})[^/\\\s\"'<>|]+")
+#: Homes of other users and machines, also below another folder, as on clusters; in JSON a
+#: backslash is written twice. No part of an address.
+HOMES = re.compile(
+    r"((?<=file://)|(?<![\w.:/-]))((/[\w.-]+)*?/(home|Users|users)/|[A-Z]:\\{1,2}Users\\{1,2})[^/\\\s\"'<>|]+"
+)
 
 
 def hide_places(text: str) -> str:

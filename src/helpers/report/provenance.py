@@ -1,9 +1,8 @@
 """All runs behind the book: where each came from, with links to its executed notebook."""
 
-import json
-
 from IPython.display import Markdown
 
+from helpers.runs.notebooks import has_notebook
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record, read_records
 
@@ -56,14 +55,6 @@ def find_page(records: list[Record]) -> Record | None:
     if records[0].experiment in MODELS:
         return None
     return next(filter(has_notebook, records), None)
-
-
-def has_notebook(record: Record) -> bool:
-    """Return whether an executed notebook lies beside a record, and is whole."""
-    try:
-        return isinstance(json.loads(record.notebook.read_bytes())["cells"], list)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def name_notebook(record: Record) -> str:

@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
 from helpers.runs.kernels import preload, wait_until_loaded
+from helpers.runs.notebooks import has_notebook
 from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
@@ -26,7 +27,7 @@ from helpers.runs.record import Record
 from . import mathml
 from .damage import advise, describe_damage, list_damaged
 from .foreign import hide_places
-from .provenance import find_page, has_notebook, list_runs, name_notebook
+from .provenance import find_page, list_runs, name_notebook
 from .source import ARMS, DATASETS, STAND_INS, Source, read_shown
 
 BANNER = (
@@ -140,7 +141,7 @@ def _read_notebook(record: Record) -> bytes:
 
 
 def _explain_absence(name: str) -> bytes:
-    text = f"# {name}\n\nNo executed notebook lies beside the records of this experiment."
+    text = f"# {name}\n\nNo notebook lies beside the records of this experiment as it made them."
     cell = {"cell_type": "markdown", "metadata": {}, "source": text}
     page = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     return json.dumps(page).encode()
@@ -189,12 +190,16 @@ def fingerprint(
 
 
 def list_outdated(app: Sphinx, env, added, changed, removed) -> list[str]:
-    """Return the pages that execute, if the records are not those of the last whole build."""
+    """Return the pages made from records, if these are not those of the last whole build.
+
+    Sphinx would tell a notebook that has changed by its time, which a clock may have set back.
+    """
     stamp = _stamp(app)
     if stamp.exists() and stamp.read_text() == app.report_fingerprint:
         return []
     stamp.unlink(missing_ok=True)
-    return [page for page in env.found_docs if NbMetadataCollector.get_exec_data(env, page)]
+    executes = NbMetadataCollector.get_exec_data
+    return [page for page in env.found_docs if page.startswith("runs/") or executes(env, page)]
 
 
 def read_records(app: Sphinx, env, names: list[str]) -> None:

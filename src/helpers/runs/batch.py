@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,7 +15,7 @@ from tqdm import tqdm
 from helpers import InputError
 
 from .claims import claim
-from .files import clear_leftovers, list_beside
+from .files import clear_leftovers, list_beside, make_folder, writing
 from .gpus import list_gpus
 from .integrity import DamagedRecord
 from .plan import Job
@@ -171,12 +173,13 @@ def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator
         threads = max(1, CPU_COUNT // workers)
         tqdm.write(f"{count} runs to make, {at_once} at a time")
         try:
-            cluster = LocalCluster(
-                n_workers=at_once,
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
+            with _interrupts_later():
+                cluster = LocalCluster(
+                    n_workers=at_once,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                )
         except RuntimeError as error:  # a worker died before it had started
             raise BatchError(f"no workers: {error} The same command tries again.") from None
     try:
@@ -201,6 +204,23 @@ def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator
             cluster.close()
 
 
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the body, and never come to the processes started there.
+
+    A terminal sends it to all of them. Who ends the workers is this process.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    ensure_running()  # where it starts this tracker, multiprocessing lets interrupts in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _kill_workers(cluster) -> None:
     """Kill workers and kernels of a local cluster, which asked to leave would end their runs."""
     import psutil
@@ -214,12 +234,7 @@ def _kill_workers(cluster) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; mend its permissions, or give another"
-            " folder: -p results=FOLDER"
-        ) from None

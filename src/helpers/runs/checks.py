@@ -20,13 +20,13 @@ def make_recipe(experiment: str, values: Mapping) -> Recipe:
     """Return the checked recipe of an experiment.
 
     Values that are no parameter are left aside, as a notebook's ``globals()`` hold many; but a
-    name that papermill injected must be one.
+    name in a cell of parameters must be one.
 
     Raises
     ------
     InputError : naming the parameter, its value, and what it must be
     """
-    check_names(_list_injected(values))
+    check_names(_list_given(values))
     model = MODELS.get(experiment, ExperimentRecipe)
     try:
         recipe = model(**{name: values[name] for name in model.model_fields if name in values})
@@ -60,14 +60,15 @@ def _check_together(experiment: str, recipe: TrainingRecipe) -> None:
         )
 
 
-def _list_injected(values: Mapping) -> Iterator[str]:
-    """Yield the names that papermill injected into a notebook, but for the seed.
+def _list_given(values: Mapping) -> Iterator[str]:
+    """Yield the names that a notebook's cells of parameters hold, but for the seed.
 
-    papermill only warns of a name that the notebook does not have. IPython keeps the source of
-    each cell in ``In``, and papermill begins its own with this comment.
+    papermill only warns of a name that the notebook does not have, and nobody of one that was
+    mistyped in the notebook itself. IPython keeps the source of each cell in ``In``; papermill
+    begins its own with this comment, and the notebook's own holds the seed.
     """
     for source in values.get("In", ()):
-        if source.startswith("# Parameters\n"):
+        if source.startswith("# Parameters\n") or source.startswith("seed = "):
             assigned = (node for node in ast.parse(source).body if isinstance(node, ast.Assign))
             yield from {node.targets[0].id for node in assigned} - {"seed"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .files import writing
+from .files import make_folder, writing
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def claim(folder: Path) -> Iterator[bool]:
     # a host that died never ends.
     lock = FileLock(path, fallback_to_soft=False)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             lock.acquire(timeout=0)
             ours = True

@@ -24,22 +24,33 @@ from typing import BinaryIO
 from helpers import InputError
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into a line that names the file and the mend.
+def writing(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn an error of the file system in the body into an InputError with file and mend."""
+    return _telling(f"cannot write {path}", "free space there or mend its permissions")
 
-    Raises
-    ------
-    InputError : in place of any OSError
-    """
+
+def reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn an error of the file system in the body into an InputError with place and mend."""
+    return _telling(f"cannot read {path}", "mend its permissions")
+
+
+@contextlib.contextmanager
+def _telling(what: str, mend: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(
-            f"cannot write {path}: {reason}; free space there or mend its permissions, or give"
-            " another folder: -p results=FOLDER"
+            f"{what}: {reason}; {mend}, or give another folder: -p results=FOLDER"
         ) from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, and flush the names of all that were not there."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in absent:
+        _flush(path.parent)
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -52,7 +63,7 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     beside = _name_beside(path, "new")
     with writing(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             _write(beside, fill)
             beside.replace(path)
             _flush(path.parent)
@@ -73,7 +84,7 @@ def replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     beside, old = _name_beside(folder, "new"), _name_beside(folder, "old")
     with writing(folder):
         try:
-            beside.mkdir(parents=True)
+            make_folder(beside)
             for name, content in contents.items():
                 _write(beside / name, methodcaller("write", content))
             _flush(beside)

@@ -1,31 +1,10 @@
 """How damage to a record is noticed: checksums, and the place where it lies."""
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from helpers import InputError
-
-from .recipe import hash_parameters
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into a line that names the place and the mend.
-
-    Raises
-    ------
-    InputError : in place of any OSError
-    """
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror}; mend its permissions, or give another folder:"
-            " -p results=FOLDER"
-        ) from None
 
 
 class DamagedRecord(InputError):  # noqa: N818
@@ -69,7 +48,7 @@ def sum_up(run: dict) -> str:
 
 def check_description(folder: Path, run: object) -> None:
     """Raise DamagedRecord unless this is what run.json said when it was written, in this folder."""
-    needed = {"experiment", "seed", "parameters", "recipe_hash", "data", "files"}
+    needed = {"experiment", "seed", "parameters", "recipe_hash", "data", "files", "checksum"}
     if (
         not isinstance(run, dict)
         or not needed <= run.keys()
@@ -77,11 +56,7 @@ def check_description(folder: Path, run: object) -> None:
         or not isinstance(run["files"], dict)
     ):
         raise DamagedRecord(folder, "run.json is not the description of a run")
-    if "checksum" in run:
-        differs = run["checksum"] != sum_up(run)
-    else:  # written by an earlier version: there only the parameters have a checksum
-        differs = run["recipe_hash"] != hash_parameters(run["parameters"])
-    if differs:
+    if run["checksum"] != sum_up(run):
         raise DamagedRecord(folder, "run.json differs from its checksum")
     place = folder.absolute()
     if (run["experiment"], f"seed-{run['seed']}") != (place.parent.name, place.name):

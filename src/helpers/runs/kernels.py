@@ -34,7 +34,8 @@ class Server:
         self.environment, self.loaded = dict(os.environ), set()
         self.link, theirs = socket.socketpair()
         self.replies = self.link.makefile()
-        self.lock = multiprocessing.Lock()  # whoever forks from this process may ask as well
+        # Whoever forks from this process may ask as well.
+        self.lock = multiprocessing.get_context("fork").Lock()
         command = [sys.executable, "-m", __name__, str(theirs.fileno())]
         with theirs:
             # A session of its own: Ctrl-C is for the process that started the server.

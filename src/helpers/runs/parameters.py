@@ -16,6 +16,7 @@ from helpers import ROOT, InputError
 
 from .checks import check_names, make_recipe, unknown
 from .recipe import Recipe
+from .record import EXPERIMENT
 
 NOTEBOOKS = ROOT / "book" / "experiments"
 PROFILES = ROOT / "profiles"
@@ -44,6 +45,11 @@ class _Loader(yaml.SafeLoader):
 def list_experiments() -> list[str]:
     """Return the notebooks' names: pretraining first, then the experiments, then ablations."""
     names = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
+    for name in names:
+        if not EXPERIMENT.fullmatch(name):
+            raise InputError(
+                f"book/experiments/{name}.py: a name of letters, digits, _ and - is needed"
+            )
     return sorted(names, key=lambda name: (name[:8] != "pretrain", name[:8] == "ablation"))
 
 
@@ -52,12 +58,18 @@ def read_defaults(experiment: str) -> dict:
 
     Raises
     ------
-    InputError : for an experiment that does not exist
+    InputError : for an experiment that does not exist, or whose notebook has no such cell
     """
     path = NOTEBOOKS / f"{experiment}.py"
     if not path.exists():
         raise unknown("experiment", experiment, list_experiments())
-    return dict(_parse_notebook(path.read_text(encoding="utf-8")))
+    try:
+        return dict(_parse_notebook(path.read_text(encoding="utf-8")))
+    except (StopIteration, AttributeError, ValueError, SyntaxError):
+        raise InputError(
+            f"book/experiments/{path.name} needs a cell tagged parameters, whose lines are"
+            " 'name = value' with plain values"
+        ) from None
 
 
 @functools.cache  # a plan of a hundred seeds asks for each notebook hundreds of times

@@ -13,7 +13,7 @@ from .ablation import list_arms, list_variants
 from .integrity import DamagedRecord
 from .parameters import list_experiments, read_defaults, read_profile, resolve, unknown
 from .recipe import MODELS, SHARED, AblationRecipe, ExperimentRecipe, Recipe
-from .record import Record, read_record, run_folder
+from .record import Record, read_record, read_whole, run_folder
 
 #: Of a traceback's places, how many of the innermost are told: file, line and code.
 LINES = 4
@@ -60,13 +60,12 @@ class Job:
         InputError : where it was made with another recipe, or from other runs than now lie where
             it looks for them
         """
-        record = read_record(self.folder)
+        record = read_whole(self.folder)
         if record is None:
             return False
-        record.check()
         ours, theirs = self.recipe.computed, record.run["parameters"]
         other = [name for name in ours if ours[name] != theirs.get(name)]
-        for needed in filter(None, map(_read_whole, self.needs)):
+        for needed in filter(None, map(_read_needed, self.needs)):
             if isinstance(self.recipe, AblationRecipe):
                 if needed.origin != record.run["arms"].get(needed.experiment):
                     other.append(f"{needed.experiment} to compare with")
@@ -94,7 +93,7 @@ class Job:
         return [what, *where[-LINES:]]
 
 
-def _read_whole(folder: Path) -> Record | None:
+def _read_needed(folder: Path) -> Record | None:
     try:
         return read_record(folder)
     except DamagedRecord:  # told of the run whose record it is

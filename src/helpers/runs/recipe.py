@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -50,7 +51,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     seed: int = Field(ge=0, lt=2**32)
-    results: str = Field(min_length=1)
+    results: Annotated[str, AfterValidator(os.path.expanduser)] = Field(min_length=1)
     data_dir: str = Field(min_length=1)
 
     @property

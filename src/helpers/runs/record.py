@@ -24,14 +24,18 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .files import recover, recover_all, replace_folder
-from .integrity import DamagedRecord, check_description, read_content, reading, sum_up
+from .files import reading, recover, recover_all, replace_folder
+from .integrity import DamagedRecord, check_description, read_content, sum_up
+
+#: Names of experiments; they stand in pages and on command lines.
+EXPERIMENT = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,31 @@ def read_record(folder: Path) -> Record | None:
     return Record(folder, run)
 
 
+def read_whole(folder: Path) -> Record | None:
+    """Return the checked record in a folder, or None; read again if it is replaced meanwhile.
+
+    Raises
+    ------
+    DamagedRecord, InputError : as `read_record` and `Record.check`
+    """
+    while True:
+        before = _identify(folder)
+        try:
+            record = read_record(folder)
+            return record and record.check()
+        except DamagedRecord:
+            if _identify(folder) == before:
+                raise
+
+
+def _identify(folder: Path) -> int | None:
+    """Return what differs between a record and the one that takes its place."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
 def read_records(
     results: Path, experiment: str = "*", damaged: list[DamagedRecord] | None = None
 ) -> list[Record]:
@@ -169,10 +198,10 @@ def read_records(
     """
     recover_all(results, experiment)
     found = []
-    for folder in sorted(filter(_is_run, Path(results).glob(f"{experiment}/seed-*"))):
+    for folder in _list_runs(Path(results), experiment):
         try:
-            if (record := read_record(folder)) is not None:
-                found.append(record.check())
+            if (record := read_whole(folder)) is not None:
+                found.append(record)
         except DamagedRecord as error:
             if damaged is None:
                 raise
@@ -180,5 +209,15 @@ def read_records(
     return sorted(found, key=lambda record: (record.experiment, record.seed))
 
 
+def _list_runs(results: Path, experiment: str) -> list[Path]:
+    """Return the folders of runs in order; another name than an experiment's is none."""
+    found = []
+    with reading(results):
+        for place in results.iterdir() if results.is_dir() else []:
+            if EXPERIMENT.fullmatch(place.name) and fnmatch(place.name, experiment):
+                found += filter(_is_run, place.iterdir() if place.is_dir() else [])
+    return sorted(found)
+
+
 def _is_run(folder: Path) -> bool:
-    return folder.is_dir() and re.fullmatch(r"seed-\d+", folder.name) is not None
+    return re.fullmatch(r"seed-\d+", folder.name) is not None and folder.is_dir()

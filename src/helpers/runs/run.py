@@ -105,6 +105,7 @@ class Run:
             "peak_memory_bytes": _peak_memory_bytes(),
             "peak_gpu_memory_bytes": model.peak_gpu_memory_bytes,
         }
+        self._check_place()  # another process may have been faster
         record = write_record(self.folder, run | about, contents)
         remove_checkpoints(self.folder)
         return record

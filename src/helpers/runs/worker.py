@@ -17,10 +17,11 @@ from .claims import claim
 from .files import clear_leftovers, remove, set_aside, write_whole, writing
 from .gpus import take_gpu
 from .kernels import preload
+from .notebooks import seal
 from .parameters import NOTEBOOKS
 from .plan import Job
 from .progress import Listener, tell_batch
-from .record import DamagedRecord
+from .record import DamagedRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
             kind, message = type(error).__name__, str(error)
             _note_error(executed, kind, message)
         if executed.exists():
-            write_whole(job.notebook, methodcaller("write", executed.read_bytes()))
+            content = executed.read_bytes()
+            if record := read_record(job.folder):
+                content = seal(content, record)
+            write_whole(job.notebook, methodcaller("write", content))
     return kind, message
 
 
