@@ -183,6 +183,23 @@ def die(sequence: Sequence, root: Path, at: int, fault: str) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+def outlast(sequence: Sequence) -> list[str]:
+    """Cut the power right after an act that ended well; return what is wrong."""
+    root = Path(tempfile.mkdtemp()).resolve()
+    folder = run_folder(root, "pathmnist_basic", 0)
+    try:
+        sequence.prepare(folder)
+        if (child := os.fork()) == 0:
+            with Faults(root, 0, "names") as faults:
+                sequence.act(folder)
+                faults.die()
+        os.waitpid(child, 0)
+        seen = sequence.look(folder)
+        return [] if seen == "new" else [f"a reader sees {seen}"]
+    finally:
+        _clear(root)
+
+
 def break_at(sequence: Sequence, at: int, fault: str) -> list[str] | None:
     """Meet one fault and try again; return what is wrong, or None if there is no such operation."""
     root = Path(tempfile.mkdtemp()).resolve()
@@ -218,10 +235,14 @@ def break_at(sequence: Sequence, at: int, fault: str) -> list[str] | None:
     except Exception as error:
         problems.append(f"{type(error).__name__}: {error}")
     finally:
-        shutil.rmtree(root, ignore_errors=True)
-        for spool in root.parent.glob(f"{root.name}.replaced-*"):
-            spool.unlink()
+        _clear(root)
     return problems
+
+
+def _clear(root: Path) -> None:
+    shutil.rmtree(root, ignore_errors=True)
+    for spool in root.parent.glob(f"{root.name}.replaced-*"):
+        spool.unlink()
 
 
 def survive(tally: Tally) -> None:
@@ -232,3 +253,4 @@ def survive(tally: Tally) -> None:
                 if (problems := break_at(sequence, at, fault)) is None:
                     break
                 tally.count(f"{sequence.name}: {name}", problems, f"operation {at}")
+        tally.count(f"{sequence.name}: power cut right after it", outlast(sequence), "the end")
