@@ -165,7 +165,7 @@ ONE = ["--only", "pathmnist_basic", "--seeds", "98"]
         (["run", "--only", "cats"], "no experiment 'cats'"),
         (["run", "--seeds", "3-1"], "'3-1' is no seed or range"),
         (["run", "-p", "epochs=0"], "epochs: "),
-        (["run", "-p", "results=/dev/null/x"], "cannot write to /dev/null/x"),
+        (["run", "-p", "results=/dev/null/x"], "cannot write /dev/null/x"),
         (["status", "-p", "epoch=1"], "no parameter 'epoch'; did you mean epochs?"),
         (["run", *ONE, "--scheduler", "tcp://127.0.0.1:9"], "cannot reach the scheduler"),
         (["run", *ONE, "--scheduler", "foo://x:1"], "cannot reach the scheduler foo://x:1"),

@@ -115,6 +115,12 @@ def test_judge_runs(given, means, word, shown):
     assert finding.shown.difference == pytest.approx(shown)
 
 
+def test_what_speaks_most_against_a_claim_is_shown_and_not_what_is_least_known(given):
+    finding = judge_runs(given(sample(UNSURE, spread=30), sample(-SLIGHT), *[sample(CLEAR)] * 4))
+    assert finding.word == "cannot tell"
+    assert finding.shown.difference == pytest.approx(-SLIGHT)
+
+
 def test_the_other_direction(given):
     claim = given(sample(-CLEAR))
     less = parse("measure: accuracy, compare: [Supervised < No Pretraining], columns: [Clean]")

@@ -203,6 +203,11 @@ def test_only_asks_for_a_part_and_for_what_it_needs():
         "pets_barlow_twins seed 3",
     ]
     assert len(plan("smoke", [0], "pretrain_*")) == 2
+    own = plan("smoke", [0], "pathmnist_p*", {"data_source": "data/mine.npz", "image_size": 32})
+    sources = {job.experiment: job.recipe.data_source for job in own}
+    # Else a network would start from weights that it learned on the images of its own test.
+    assert sources == {"pretrain_supervised": "synthetic", "pathmnist_pretrained": "data/mine.npz"}
+    assert {job.recipe.image_size for job in own} == {32}
     assert len(plan("paper", [1])) == 6  # published weights: nothing to pretrain
     with pytest.raises(InputError, match="no experiment 'dogs'"):
         plan("smoke", [0], "dogs")

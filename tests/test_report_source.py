@@ -40,7 +40,7 @@ def test_list_numbers(numbers, text):
 def test_missing_experiment_names_the_command(tmp_path):
     made_up.write_run(tmp_path, "paper", "pets_scratch", 0)
     with pytest.raises(
-        InputError, match="python -m helpers run --profile paper -p results=.* --seeds 0-4"
+        InputError, match="python -m helpers run --profile paper -p results=.*, and the parameters and seeds"
     ):
         read_shown(Source("paper", tmp_path, "0-2"))
 
@@ -134,3 +134,9 @@ def test_of_an_experiment_with_damaged_records_alone_no_book_is_made(source):
         (folder / "metrics.csv").write_text("")
     with pytest.raises(InputError, match="no runs of pets_scratch in"):
         read_shown(source)
+
+
+def test_a_mistyped_profile_is_told_with_the_nearest(monkeypatch):
+    monkeypatch.setenv("REPORT_PROFILE", "smok")
+    with pytest.raises(InputError, match="no profile or folder of runs 'smok'; did you mean smoke"):
+        read_shown(Source.from_environment())

@@ -74,6 +74,8 @@ def status(
 ) -> None:
     """Tell which runs are done, missing, failed or damaged.
 
+    Exit code 0 only if all are done.
+
     \b
     Examples:
       python -m helpers status
@@ -92,6 +94,8 @@ def status(
         why = "\n    ".join(lines)
         print(f"{job.name:<32} {state:<8} {why}".rstrip())
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if counts["done"] < sum(counts.values()):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -170,7 +174,7 @@ def tables(
 
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Remove what killed runs and builds left.
+    """Remove builds of the book, and what killed runs left.
 
     Never a record, never data. Tells what and how many bytes, and asks.
 
@@ -202,7 +206,8 @@ def main() -> int:
         print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
         return 2
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
         return 2
     except BatchError as error:
         print(error, file=sys.stderr)

@@ -61,6 +61,12 @@ class Effect:
         """The end of the interval that speaks most against the claim, in the claimed direction."""
         return min(self.pair.sign * end for end in self.interval or [self.difference])
 
+    @property
+    def clarity(self) -> float:
+        """The gain, of the runs in half widths of its interval: above 1 clearly as claimed."""
+        low, high = self.interval or (0, 0)
+        return self.gain / ((high - low) / 2 or 1)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -71,7 +77,7 @@ class Finding:
     word : ``holds``, ``fails`` or ``cannot tell``
     effects : of the comparisons that are known
     shown : the effect that decides: the worst of those on the other side, else the one with the
-        least margin; the largest where the claim states a figure; None if none is known
+        least clarity; the largest where the claim states a figure; None if none is known
     why : a reason that lies not in the effects
     """
 
@@ -142,7 +148,7 @@ def _conclude(claim: Claim, effects: list[Effect], source: str) -> Finding:
         return Finding("fails", effects, min(against, key=lambda effect: effect.gain), why)
     sure = not missing and all(effect.stand > 0 for effect in effects)
     if claim.figure is None:
-        shown = min(effects, key=lambda effect: effect.margin, default=None)
+        shown = min(effects, key=lambda effect: effect.clarity, default=None)
     else:
         shown = max(effects, key=lambda effect: effect.gain, default=None)
     return Finding("holds" if sure else "cannot tell", effects, shown, why)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 from helpers.catalogue import DATASETS as CATALOGUE
+from helpers.runs.checks import unknown
 from helpers.runs.parameters import PROFILES
 from helpers.runs.recipe import LOCATIONS, MODELS, ExperimentRecipe
 from helpers.runs.record import Record, read_records
@@ -70,9 +71,14 @@ def read_shown(source: Source) -> dict[str, list[Record]]:
     """
     shown = {name: read_records(source.results, name, []) for name in EXPERIMENTS}
     if missing := [name for name, records in shown.items() if not records]:
-        command = f"python -m helpers run {name_profile(source)} --seeds 0-4"
+        profiles = {path.stem for path in PROFILES.glob("*.yaml")}
+        if not source.results.exists() and source.profile not in profiles:
+            folders = {path.name for path in (ROOT / "results").glob("*/")}
+            raise unknown("profile or folder of runs", source.profile, sorted(profiles | folders))
+        command = f"python -m helpers run {name_profile(source)}"
         raise InputError(
-            f"no runs of {', '.join(missing)} in {source.results}; make them with: {command}"
+            f"no runs of {', '.join(missing)} in {source.results}; make them with: {command}, and"
+            " the parameters and seeds that the runs there have"
         )
     for name, records in shown.items():
         _refuse_mixture(source.results / name, records)

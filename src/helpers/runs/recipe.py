@@ -146,8 +146,8 @@ class AblationRecipe(Recipe):
 
 
 #: What a run that others start from takes over from a command line meant for them, besides the
-#: parameters that pretraining alone has.
-SHARED = {"results", "data_dir", "data_source", "image_size", "network"}
+#: parameters that pretraining alone has. Its data are not those of the runs that start from it.
+SHARED = {"results", "data_dir", "image_size", "network"}
 
 MODELS = {
     "pretrain_supervised": SupervisedPretrainingRecipe,
