@@ -40,7 +40,8 @@ def test_list_numbers(numbers, text):
 def test_missing_experiment_names_the_command(tmp_path):
     made_up.write_run(tmp_path, "paper", "pets_scratch", 0)
     with pytest.raises(
-        InputError, match="python -m helpers run --profile paper -p results=.*, and the parameters and seeds"
+        InputError,
+        match="python -m helpers run --profile paper -p results=.*, and the parameters and seeds",
     ):
         read_shown(Source("paper", tmp_path, "0-2"))
 

@@ -18,7 +18,8 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
     """Return reliability diagrams: accuracy by confidence, a row an arm, a column a shift.
 
     All seeds and all strengths of a shift are pooled. The area of a dot is proportional to the
-    number of images in its bin; bins of less than one image in a thousand are left out.
+    number of images in its bin; bins of less than one image in a thousand are left out. A bar
+    spans the accuracies that single seeds have in a bin.
     """
     panels = []
     for row, style in style_arms(dataset).items():
@@ -27,8 +28,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
             places = predictions.find(dataset, column)
             if places is None:
                 continue
-            confidence = predictions.confidence[:, places].ravel()
-            correct = predictions.correct[:, places].ravel()
+            confidence, correct = predictions.confidence[:, places], predictions.correct[:, places]
             draw, gap = _reliability(confidence, correct, bins, style.colour, f"{row}, {shift}")
             tendency = "over-confident" if gap > 0 else "under-confident"
             alt = f"{row}, {shift}: {abs(gap):.3f} {tendency} on average"
@@ -37,19 +37,25 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
 
 
 def _reliability(confidence, correct, bins, colour, title):
-    index = assign_equal_width(confidence, bins)
-    count = np.bincount(index, minlength=bins)
-    shown = count >= len(confidence) / 1000
-    mean, accuracy = (
-        np.bincount(index, weights=values, minlength=bins)[shown] / count[shown]
-        for values in (confidence, correct)
+    """Return what draws a diagram, and the mean gap; the first axis of the arrays is the seed."""
+    seeds = len(confidence)
+    index = assign_equal_width(confidence, bins).reshape(seeds, -1)
+    place = (index + bins * np.arange(seeds)[:, None]).ravel()  # a bin of one seed
+    count, surety, hits = (
+        np.bincount(place, weights, seeds * bins).reshape(seeds, bins)
+        for weights in (None, confidence.ravel(), correct.ravel())
     )
+    share = count.sum(axis=0) / count.sum()
+    shown = share >= 0.001
+    mean, accuracy = ((sums.sum(axis=0) / count.sum(axis=0))[shown] for sums in (surety, hits))
+    single = np.ma.masked_invalid(hits / count)[:, shown]
 
     def draw(axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         axes.vlines(mean, mean, accuracy, color=colour, linewidth=1)
-        area = 240 * count[shown] / count.sum()
-        axes.scatter(mean, accuracy, s=area, color=colour, clip_on=False)  # half a dot would lie
+        axes.vlines(mean, single.min(axis=0), single.max(axis=0), color=colour, lw=3, alpha=0.35)
+        # Not clipped: half a dot would lie.
+        axes.scatter(mean, accuracy, s=240 * share[shown], color=colour, clip_on=False)
         axes.set(title=title, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.grid(visible=True)
@@ -60,8 +66,8 @@ def _reliability(confidence, correct, bins, colour, title):
 def show_strengths(dataset: str) -> Picture:
     """Return accuracy and calibration error against the strength, a line an arm.
 
-    Bars are 95 % intervals over seeds and test images. The clean test set stands where the
-    corruption does nothing: brightness 1, σ 0.
+    Bars are 95 % intervals over seeds and test images, moved apart a little. The clean test set
+    stands where the corruption does nothing: brightness 1, σ 0.
     """
     panels = [legend_panel(dataset)]
     for metric, unit in LABELS.items():
@@ -87,8 +93,11 @@ def _trace(dataset, metric, row, corruption) -> dict[float, metrics.Estimate]:
 
 def _strengths(dataset, lines, axis, unit):
     def draw(axes):
-        for row, line in lines.items():
-            draw_estimates(axes, line.keys(), line.values(), style_arms(dataset)[row])
+        for number, (row, line) in enumerate(lines.items()):
+            aside = 0.01 * (number - 1) * np.ptp(list(line))  # so that bars do not hide each other
+            draw_estimates(
+                axes, aside + np.array(list(line)), line.values(), style_arms(dataset)[row]
+            )
         axes.set(xlabel=axis, ylabel=unit)
         axes.grid(axis="y")
 
@@ -98,7 +107,8 @@ def _strengths(dataset, lines, axis, unit):
 def show_risk_coverage(dataset: str) -> Picture:
     """Return the risk of the images kept when the least confident go to an expert, a panel a shift.
 
-    Lines are means over the seeds; a shift pools its strengths.
+    Lines are means over the seeds, bands reach from the lowest to the highest; a shift pools its
+    strengths.
     """
     panels = [legend_panel(dataset)]
     coverage = np.linspace(0.02, 1, 99)
@@ -108,7 +118,7 @@ def show_risk_coverage(dataset: str) -> Picture:
         told = [
             f"{row} {100 * np.interp(0.5, coverage, risk):.1f} % at half, {100 * risk[-1]:.1f} %"
             " at full coverage"
-            for row, risk in risks.items()
+            for row, risk in ((row, curves.mean(axis=0)) for row, curves in risks.items())
         ]
         alt = f"risk against coverage, {shift}: {'; '.join(told)}"
         panels.append(plot_panel(_risks(dataset, coverage, risks, shift), alt, 2.6, 2.3))
@@ -116,21 +126,24 @@ def show_risk_coverage(dataset: str) -> Picture:
 
 
 def _find_risk(dataset, row, column, coverage) -> np.ndarray | None:
-    """Return the mean over the seeds of the risk at each coverage; None if not measured."""
+    """Return the risk of each seed at each coverage; None if not measured."""
     predictions = read_predictions(EXPERIMENT_OF[dataset, row])
     places = predictions.find(dataset, column)
     if places is None:
         return None
     seeds = zip(predictions.confidence[:, places], predictions.correct[:, places], strict=True)
     curves = [metrics.risk_coverage(pair[0].ravel(), pair[1].ravel()) for pair in seeds]
-    return np.mean([np.interp(coverage, *curve) for curve in curves], axis=0)
+    return np.array([np.interp(coverage, *curve) for curve in curves])
 
 
 def _risks(dataset, coverage, risks, title):
     def draw(axes):
-        for row, risk in risks.items():
-            style = style_arms(dataset)[row]
-            axes.plot(100 * coverage, 100 * risk, style.line, color=style.colour)
+        for row, curves in risks.items():
+            style, risk = style_arms(dataset)[row], 100 * curves
+            look = {"color": style.colour, "marker": style.marker, "markevery": 24, "ms": 4}
+            axes.plot(100 * coverage, risk.mean(axis=0), style.line, **look)
+            band = {"color": style.colour, "alpha": 0.2, "linewidth": 0}
+            axes.fill_between(100 * coverage, risk.min(axis=0), risk.max(axis=0), **band)
         axes.set(title=title, xlabel="coverage (%)", ylabel="risk (%)", xlim=(0, 100))
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
