@@ -9,14 +9,15 @@ from pathlib import Path
 from helpers import ROOT
 
 
-def build(folder, profile="made_up"):
+def build(folder, *words, profile="made_up"):
     """Build with warnings as errors; return the process and which pages executed."""
     environment = os.environ | {
         "REPORT_PROFILE": profile,
         "REPORT_RESULTS": str(folder / "results"),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
     }
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", folder / "book"]
+    build = [Path(sys.executable).with_name("jupyter-book"), "build", "-W"]
+    command = [*build, *words, folder / "book"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     executed = re.findall(r"book/(\S+)\.(?:md|ipynb): Executed", done.stdout + done.stderr)
     return done, set(executed)

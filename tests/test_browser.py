@@ -10,6 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from building import build
+
 WIDTHS = (375, 1440)
 
 
@@ -188,6 +190,19 @@ def test_a_column_of_text_and_numbers_sorts_by_either(visit, site):
         found = table.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
         assert len(found) >= 18
         assert [key(text) for text in found] == sorted(map(key, found))
+
+
+def test_the_whole_book_prints_as_one_page(first_build, visit, tmp_path):
+    """What `nox -s pdf` does: one page, and nothing of it wider than the paper."""
+    shutil.copytree(first_build[0], tmp_path / "one")
+    done, _ = build(tmp_path / "one", "--builder", "singlehtml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page, errors, _ = visit((tmp_path / "one/book/_build/singlehtml/index.html").as_uri())
+    assert not errors
+    assert page.locator("table[id^=table-] caption").count() == 8
+    printed = page.pdf(prefer_css_page_size=True)
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", printed)) > 30
 
 
 def test_from_files_it_reads_the_same(visit, site, built_html):

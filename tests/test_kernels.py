@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -144,6 +145,17 @@ def test_nothing_outlives_a_kill(victim):
         starter.kill()
         assert not alive
         assert not psutil.wait_procs([server], timeout=20)[1]
+
+
+@forks
+def test_a_server_whose_asker_died_ends_in_silence():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-m", "helpers.runs.kernels", str(theirs.fileno())]
+        server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+        ours.sendall(b'{"poll": null}\n')
+    assert server.communicate(timeout=60)[1] == b""
+    assert server.returncode == 0
 
 
 def test_elsewhere_kernels_are_plain(monkeypatch):

@@ -72,7 +72,9 @@ def test_pre_commit_formats_with_the_ruff_that_is_tested():
 
 def test_the_container_installs_what_is_tested():
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
-    assert "-r requirements.txt" in container["postCreateCommand"]
+    assert container["postCreateCommand"].endswith("pip install nox && nox -s lint")
+    settings = container["customizations"]["vscode"]["settings"]
+    assert settings["python.defaultInterpreterPath"] == ".venv/bin/python"
     version = container["image"].rpartition(":")[2]
     assert version in SpecifierSet(PROJECT["requires-python"])
 

@@ -108,7 +108,8 @@ def status_problems(words: list[str], expected: int) -> list[str]:
     """What is wrong with the answer of ``status``, which knows all runs in any state."""
     answer = helpers("status", *words)
     lines = answer.stdout.splitlines()
-    if answer.returncode or len(lines) < expected + 1 or "Traceback" in answer.stderr:
+    code = 0 if f"{expected} done" in answer.stdout else 1
+    if answer.returncode != code or len(lines) < expected + 1 or "Traceback" in answer.stderr:
         return [f"status ended with {answer.returncode}: {(answer.stdout + answer.stderr)[-300:]}"]
     return []
 

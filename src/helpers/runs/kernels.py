@@ -222,7 +222,9 @@ def main(descriptor: str) -> None:
         del sys.path[0]
     load("ipykernel.kernelapp")
     parent = os.getpid()
-    request = serve(socket.socket(fileno=int(descriptor)))
+    request = None
+    with contextlib.suppress(OSError):  # whoever asked died before the answer
+        request = serve(socket.socket(fileno=int(descriptor)))
     if request is None:
         os._exit(0)  # at once: whoever asked may be waiting
     become_kernel(**request, parent=parent)
