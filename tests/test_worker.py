@@ -244,6 +244,18 @@ def test_gpus_are_those_that_the_driver_lists(monkeypatch, tmp_path, given, list
     assert gpus.list_gpus() == found
 
 
+def test_a_run_sees_the_gpu_of_its_worker_alone(job, monkeypatch):
+    seen = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    monkeypatch.setattr(worker, "take_gpu", lambda: "GPU-b")
+    monkeypatch.setattr(worker, "preload", lambda *_: None)
+    monkeypatch.setattr(
+        "papermill.execute_notebook", lambda *_, **__: seen.append(dict(os.environ))
+    )
+    assert worker._execute(job, None) == (None, "")
+    assert seen[0]["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+
+
 def test_a_failed_need_is_told_without_a_try(job, executed):
     outcome = make_run(job, 1, [Outcome(job, 9.0, "InputError", "no such file")])
     assert (outcome.kind, outcome.message, outcome.seconds) == ("InputError", "no such file", 0)
