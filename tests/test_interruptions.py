@@ -207,6 +207,17 @@ def test_a_scheduler_that_is_lost_ends_the_batch_in_a_line(tmp_path, monkeypatch
     assert "Traceback" not in err
 
 
+def test_ctrl_c_tells_that_workers_elsewhere_finish_what_they_have_begun(tmp_path):
+    with cluster(tmp_path, 1) as (_, tcp, _):
+        batch = start(tmp_path / "results", "--seeds", "0", "--scheduler", tcp)
+        wait_for(lambda: in_training(tmp_path / "results"))
+        batch.send_signal(signal.SIGINT)
+        _, err = finish(batch, 130)
+        told = "0 of 1 runs are done; the scheduler's workers finish what they have begun"
+        assert err.splitlines()[-2:-1] == [told]
+        wait_for(lambda: place(tmp_path / "results").exists())
+
+
 def read_address(path):
     try:
         return json.loads(path.read_text())["address"]

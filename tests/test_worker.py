@@ -246,6 +246,7 @@ def test_gpus_are_those_that_the_driver_lists(monkeypatch, tmp_path, given, list
 
 def test_a_run_sees_the_gpu_of_its_worker_alone(job, monkeypatch):
     seen = []
+    job.folder.parent.mkdir(parents=True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     monkeypatch.setattr(worker, "take_gpu", lambda: "GPU-b")
     monkeypatch.setattr(worker, "preload", lambda *_: None)

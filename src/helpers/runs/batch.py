@@ -59,7 +59,8 @@ def run_batch(
             ended[outcome.job.folder] = outcome
     except KeyboardInterrupt:
         done = sum(not outcome.kind for outcome in ended.values())
-        print(f"{done} of {len(missing)} runs are done", file=sys.stderr)
+        begun = "; the scheduler's workers finish what they have begun" if scheduler else ""
+        print(f"{done} of {len(missing)} runs are done{begun}", file=sys.stderr)
         raise
     failed = [outcome for outcome in ended.values() if outcome.kind]
     if not failed:
