@@ -55,7 +55,7 @@ def test_tables_hold_the_paper_and_the_runs(pages, folder):
             assert "over 3 seeds (0–2)" in table.caption.text
             heads = [head.text.strip() for head in table.thead.find_all("th")]
             for line in table.tbody.find_all("tr"):
-                row, *cells = line.find_all("td")
+                row, *cells = line.find_all(["th", "td"])
                 for head, cell in zip(heads[1:], cells, strict=True):
                     column = head.replace(" = ", "=").replace("σ", "sigma")
                     found[number, row.text.strip(), column] = cell
@@ -70,6 +70,19 @@ def test_tables_hold_the_paper_and_the_runs(pages, folder):
         assert re.fullmatch(r"\d+\.\d+ to \d+\.\d+", shown.select_one(".interval").text)
         assert bool(shown.select_one(".floor")) == (cell.metric == "rms_calibration_error")
         assert not shown.select_one(".verdict")  # withheld: the data are stand-ins
+
+
+def test_heads_of_tables_name_their_column_or_their_row(pages):
+    tables = 0
+    for name, page in pages.items():
+        for table in BeautifulSoup(page, "html.parser").select(".bd-article table.table"):
+            (heads, *rows), tables = table.select("tr"), tables + 1
+            assert {cell.get("scope") for cell in heads.find_all(["th", "td"])} == {"col"}, name
+            for row in rows:
+                first, *others = row.find_all(["th", "td"])
+                assert (first.name, first["scope"]) == ("th", "row"), name
+                assert {cell.name for cell in others} == {"td"}, name
+    assert tables > 20
 
 
 def test_tables_can_be_taken_away(pages):
@@ -132,7 +145,7 @@ def test_an_experiment_besides_the_six_has_a_page_and_a_row(pages):
     assert "stored output of seed 0" in pages["runs/fog_basic"]
     assert 'href="runs/fog_basic.html"' in pages["index"]  # in the sidebar, after the six
     rows = BeautifulSoup(pages["extend"], "html.parser").select("article table tbody tr")
-    names = [[cell.text.strip() for cell in row.find_all("td")][:2] for row in rows]
+    names = [[cell.text.strip() for cell in row.find_all(["th", "td"])][:2] for row in rows]
     assert [row[1] for row in names] == ["clean", "brightness", "blur"]
     assert 'href="runs/fog_basic.html"' in str(rows[0])
 

@@ -24,7 +24,7 @@ from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
 
-from . import mathml
+from . import mathml, mends
 from .damage import advise, describe_damage, list_damaged
 from .foreign import hide_places
 from .provenance import find_page, list_runs, name_notebook
@@ -49,11 +49,13 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", prepare, priority=100)
     app.connect("config-inited", read_in_parallel)
     app.connect("env-get-outdated", list_outdated)
-    app.connect("html-page-context", mend_for_all)
+    app.connect("doctree-read", mends.name_rows)
+    app.connect("html-page-context", mends.mend_page)
     app.connect("html-page-context", offer_notebook)
     app.connect("env-before-read-docs", read_records)
     app.connect("build-finished", remember_records)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    # Another number reads pages again that do not execute.
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def prepare(app: Sphinx, config) -> None:
@@ -213,22 +215,6 @@ def remember_records(app: Sphinx, exception) -> None:
     """Note the records of a build that succeeded; one that failed is read again."""
     if exception is None and app.statuscode == 0:
         _stamp(app).write_text(app.report_fingerprint)
-
-
-def mend_for_all(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Mend what a screen reader and a keyboard would stumble over.
-
-    ARIA allows no such entries in a list as docutils makes of the bibliography, and what scrolls
-    by itself must be reached by the keyboard.
-    """
-    scrolling = ' id="figure-2"'
-    mends = {
-        ' role="list"': "",
-        ' role="doc-biblioentry"': "",
-        scrolling: f'{scrolling} tabindex="0"',
-    }
-    for wrong, right in mends.items():
-        context["body"] = context.get("body", "").replace(wrong, right)
 
 
 def offer_notebook(app: Sphinx, page, template, context: dict, doctree) -> None:
