@@ -14,15 +14,15 @@ from .paper import DIGITS, read_reference
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .verdicts import MEANINGS, SIGNS, judge, why_withheld
 
-#: What each table holds, for its caption.
+#: What each table holds, and which way is better, for its caption.
 CAPTIONS = {
-    1: "Accuracy (%) of {network} on {data}: clean, and as the mean over the brightness factors"
-    " and over the blur standard deviations",
-    2: "RMS calibration error of {network} on {data}: clean, and as the mean over the brightness"
-    " factors and over the blur standard deviations",
-    3: "Accuracy (%) of {network} on {data} at each brightness factor f",
-    4: "Accuracy (%) of {network} on {data} at each standard deviation σ of the Gaussian blur, in"
-    " pixels",
+    1: "Accuracy (%, higher is better) of {network} on {data}: clean, and as the mean over the"
+    " brightness factors and over the blur standard deviations",
+    2: "RMS calibration error (lower is better) of {network} on {data}: clean, and as the mean over"
+    " the brightness factors and over the blur standard deviations",
+    3: "Accuracy (%, higher is better) of {network} on {data} at each brightness factor f",
+    4: "Accuracy (%, higher is better) of {network} on {data} at each standard deviation σ of the"
+    " Gaussian blur, in pixels",
 }
 CAPTIONS |= {number + 4: caption for number, caption in CAPTIONS.items()}
 
@@ -85,7 +85,7 @@ def write_table(number: int) -> str:
 
 
 def write_title(number: int) -> str:
-    """Return what one of the paper's tables holds, of which network and data."""
+    """Return what one of the paper's tables holds, of which network and data, as Markdown."""
     dataset = summarise().query("table == @number").dataset.iloc[0]
     return CAPTIONS[number].format(network=_network(dataset), data=describe_data(dataset))
 
@@ -134,11 +134,10 @@ def show_reading(dataset: str) -> Markdown:
     counts = {len(shown_records()[name]) for name in ARMS[dataset]}
     lines = [
         "**How to read a cell.** Mean ± standard deviation over the seeds; the 95 % interval of"
-        " the expected score, for other seeds *and* other test images ({doc}`/method`); for a"
-        " calibration error its noise floor, what a perfectly calibrated network with these"
-        " confidences would score on as many images, in the mean (and up to, in 95 % of the cases),"
-        " with the mark “◦ as calibrated” where the measured value is not distinguishable from"
-        " that; last, the paper's value."
+        " the expected score, for other seeds *and* other test images; for a calibration error the"
+        " noise floor, what chance alone gives a calibrated network in the mean (to: in 95 % of the"
+        " cases; {doc}`/method`), with “◦ as calibrated” where the error is not distinguishable"
+        " from that; last, the paper's value."
     ]
     if dataset == "pathmnist":
         lines.append(
