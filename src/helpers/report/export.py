@@ -1,27 +1,15 @@
 """Tables 1-8 to take away: as Markdown, CSV and LaTeX, with the numbers that the pages print."""
 
-from collections.abc import Iterator
-from itertools import zip_longest
+import html
 
 from IPython.display import Markdown
 
 from helpers import InputError
 
 from .downloads import offer, print_floor_numbers, print_number, write_csv
+from .latex import write_latex
 from .source import describe_seeds
 from .tables import CAPTIONS, print_head, print_spread, summarise, write_table, write_title
-
-#: What LaTeX reads otherwise, and signs that not every font of it has.
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "±": r"$\pm$",
-    "−": r"$-$",
-    "σ": r"$\sigma$",
-    "–": "--",
-}
 
 
 def show_table(number: int) -> Markdown:
@@ -66,71 +54,38 @@ def _write_csv(number: int) -> str:
 
 
 def _write_markdown(number: int) -> str:
-    rows = _lay_out(number, bold="**{}**".format, paper=" ({})".format)
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, f"|:--|{'--:|' * (len(rows[0]) - 1)}")
+    lines = [f"| {' | '.join(row)} |" for row in _lay_out(number, " ({})")]
     return "\n".join([f"Table {number}: {_write_caption(number)}", "", *lines, ""])
 
 
 def _write_latex(number: int) -> str:
-    small = "\n{{\\footnotesize({})}}".format
-    rows = _lay_out(number, bold=r"\textbf{{{}}}".format, paper=small, text=_escape)
-    head, *body = [line for row in rows for line in _break(row)]
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table}",
-            r"  \centering\small",
-            f"  \\caption{{{_escape(_write_caption(number))}}}",
-            f"  \\label{{tab:{number}}}",
-            f"  \\begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}",
-            r"    \toprule",
-            head,
-            r"    \midrule",
-            *body,
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    return write_latex(f"{number}", _write_caption(number), _lay_out(number, " [({})]{{.paper}}"))
 
 
-def _break(row: list[str]) -> Iterator[str]:
-    """Give the lines of a row: below the measured values the paper's, so that a page is wide
-    enough.
-    """
-    for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue=""):
-        yield f"    {' & '.join(line)} \\\\"
-
-
-def _lay_out(number: int, bold, paper, text=str) -> list[list[str]]:
-    """Return the head and the rows of a table: mean ± deviation, and the paper's value.
+def _lay_out(number: int, paper: str) -> list[list[str]]:
+    """Return the rows of a table in Markdown: mean ± deviation, and the paper's value.
 
     Parameters
     ----------
-    bold, paper : mark up text that is escaped already
-    text : escapes
+    paper : how the latter stands behind the former
     """
     cells = summarise().query("table == @number")
-    rows = [[text(head) for head in ("Model", *map(print_head, cells.column.unique()))]]
+    heads = ["Model", *map(print_head, cells.column.unique())]
+    rows = [heads, [":--", *["--:"] * (len(heads) - 1)]]
     for row, group in cells.groupby("row", sort=False):
-        rows.append([text(row)])
+        rows.append([row])
         for cell in group.itertuples():
             printed = print_spread(cell.mean, cell.deviation, cell.digits)
             value = print_number(cell.value, cell.digits)
-            measured = bold(text(printed)) if cell.best else text(printed)
-            rows[-1].append(measured + paper(bold(value) if cell.bold else value))
+            measured = f"**{printed}**" if cell.best else printed
+            rows[-1].append(measured + paper.format(f"**{value}**" if cell.bold else value))
     return rows
 
 
 def _write_caption(number: int) -> str:
+    """Return what a table holds, without the numbers that stand for signs on a page."""
     dataset = summarise().query("table == @number").dataset.iloc[0]
-    return (
+    return html.unescape(
         f"{write_title(number)}. Mean ± standard deviation over {describe_seeds(dataset)};"
         " in brackets the paper's value; best in bold."
     )
-
-
-def _escape(text: str) -> str:
-    return text.translate(str.maketrans(LATEX))
