@@ -1,18 +1,21 @@
 """Ablations: planned, made on a tiny data set by their own notebook, and shown."""
 
+import io
 import re
 import shutil
+from urllib.parse import unquote
 
 import jupytext
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import made_up
 from helpers import InputError, experiment, metrics
 from helpers.experiment.data import Data, Split
-from helpers.report.ablation import show_ablation
 from helpers.report.source import ARMS, DATASETS
+from helpers.report.switches import SIGNS, show_ablation
 from helpers.runs.parameters import NOTEBOOKS, read_defaults
 from helpers.runs.plan import plan
 from helpers.runs.record import read_record, run_folder, write_record
@@ -217,7 +220,7 @@ def write_ablation(results, *seeds):
 
 def read_table(text):
     """Return the cells under "Accuracy" and under the calibration error, by switch."""
-    lines = [line.strip("| ").split(" | ") for line in text.split("\n\n")[0].splitlines()[2:]]
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:1] == "|"][2:]
     (end,) = (place for place, line in enumerate(lines) if "RMS" in line[0] and place)
     accuracy, error = lines[1:end], lines[end + 1 :]
     return [{line[0].split(": ")[1]: line[1:] for line in part} for part in (accuracy, error)]
@@ -243,6 +246,25 @@ def test_a_conclusion_stays_moves_or_is_undecided(results):
     assert "| MixUp + Aug + PT: `epochs` 5 → 1 |" in text
     assert "for other seeds and other test images, from the seeds 0–2" in text
     assert "alone" not in text
+
+
+def test_its_numbers_can_be_taken_away(results):
+    write_ablation(results, 0, 1, 2)
+    text = show_ablation("pathmnist").data
+    (link,) = re.findall(r'\.csv" href="data:text/csv[^,]+,([^"]+)"', text)
+    table = pd.read_csv(io.StringIO(unquote(link)), dtype=str, keep_default_na=False)
+    page = text.split("```{raw}")[0].replace("−", "-").replace("+", "")
+    assert set(table.switch) == {"epochs 5 → 6", "head_lr 0.0005 → 0.5", "epochs 5 → 1"}
+    assert len(table) == 2 * 3 * 3 * (1 + 2 * 2)  # metrics, switches, columns, differences
+    for row in table[table.subtrahend == "as it was"].itertuples():
+        cell = f"{row.mean} [{row.low} to {row.high}]".replace("-0.0 ", "0.0 ")
+        assert cell in page
+    for (_, other), pair in table[table.subtrahend != "as it was"].groupby(
+        ["switch", "subtrahend"], sort=False
+    ):
+        before, after = pair.iloc[:2].itertuples()
+        assert f"[minus {other}:]" in page
+        assert f"{before.mean} → {after.mean} {SIGNS[after.conclusion]} {after.conclusion}" in page
 
 
 def test_one_seed_decides_nothing_and_shows_what_it_measured(results):

@@ -86,16 +86,22 @@ def test_heads_of_tables_name_their_column_or_their_row(pages):
 
 
 def test_tables_can_be_taken_away(pages):
-    for name, numbers in {"results/pathmnist": range(1, 5), "results/pets": range(5, 9)}.items():
-        links = BeautifulSoup(pages[name], "html.parser").select(".downloads a")
-        assert [link["download"] for link in links] == [
-            *(f"table-{number}.{ending}" for number in numbers for ending in ("csv", "tex")),
-            f"{name.split('/')[1]}-differences.csv",
-        ]
-        assert all(link["href"].startswith("data:") for link in links)
-    other = {"calibration": 6, "claims": 1, "runs": 1}
-    for name, count in other.items():
-        assert len(BeautifulSoup(pages[name], "html.parser").select(".downloads a")) == count
+    found = set()
+    for page in pages.values():
+        soup = BeautifulSoup(page, "html.parser")
+        for table in soup.select("table[id^=table-], table.sortable"):
+            links = table.find_next(class_="downloads")("a")
+            assert all(link["href"].startswith("data:") for link in links)
+            name = links[0]["download"].removesuffix(".csv")
+            assert [link["download"] for link in links] == [f"{name}.csv", f"{name}.tex"]
+            assert name not in found
+            found.add(name)
+    kinds = ("scores", "differences", "temperatures", "differences-to-temperature")
+    assert found == {
+        *(f"table-{number}" for number in range(1, 9)),
+        *(f"{dataset}-{kind}" for dataset in ("pathmnist", "pets") for kind in kinds),
+        *("beyond", "claims", "data", "runs", "survival"),
+    }
 
 
 def test_the_explorer_carries_its_data_and_is_light(pages, folder):

@@ -205,6 +205,38 @@ def test_the_whole_book_prints_as_one_page(first_build, visit, tmp_path):
     assert len(re.findall(rb"/Type /Page\b", printed)) > 30
 
 
+def test_groups_of_rows_sort_by_themselves(visit, site):
+    """A group's head, a row with nothing else, stays where it is."""
+
+    def read(table):
+        groups = []
+        for row in table.locator("tbody tr").all():
+            first, *cells = (text.strip() for text in row.locator("th, td").all_inner_texts())
+            if any(cells):
+                groups[-1][1].append(float(cells[0].split()[0].replace("−", "-")))
+            else:
+                groups.append((first, []))
+        return groups
+
+    for name in ("calibration", "results/pets"):
+        page, *_ = visit(f"{site}/{name}.html")
+        table = page.locator("table.sortable").first
+        before = read(table)
+        assert len(before) > 1
+        table.locator("th button").nth(1).click()
+        assert read(table) == [(head, sorted(values)) for head, values in before]
+        table.locator("th button").nth(1).click()
+        assert read(table) == [(head, sorted(values)[::-1]) for head, values in before]
+        table.locator("th button").nth(1).click()
+        assert read(table) == before
+
+
+def test_the_overview_keeps_its_order(visit, site):
+    page, *_ = visit(f"{site}/index.html")
+    assert page.locator("table.overview").count() == 1
+    assert not page.locator("table button.sort").count()
+
+
 def test_from_files_it_reads_the_same(visit, site, built_html):
     served, *_ = visit(f"{site}/results/pathmnist.html")
     page, errors, asked = visit((built_html / "results/pathmnist.html").as_uri())

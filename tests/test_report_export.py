@@ -1,6 +1,7 @@
 """The tables as files: the numbers of the pages, in three formats."""
 
 import io
+import json
 import re
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ import made_up
 from helpers import InputError, report
 from helpers.report import downloads, tables
 from helpers.report.export import export_table
+from helpers.runs.integrity import sum_up
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def find_markdown(number):
 def find_latex(number):
     text = export_table(number, "latex")  # below a line of measured values one of the paper's
     measured = re.findall(r"& (\\textbf\{)?([\d.]+) \$\\pm\$ ([\d.]+)\}?(?= &| \\\\)", text)
-    paper = re.findall(r"& \{\\footnotesize\((\\textbf\{)?([\d.]+)\}?\)\}(?= &| \\\\)", text)
+    paper = re.findall(r"& \{\\footnotesize \((\\textbf\{)?([\d.]+)\}?\)\}(?= &| \\\\)", text)
     return [
         (mean, spread, bool(best), value, bool(bold))
         for (best, mean, spread), (bold, value) in zip(measured, paper, strict=True)
@@ -68,6 +70,16 @@ def test_all_formats_hold_the_numbers_of_the_page(results):
         assert find_csv(number) == page
         assert find_markdown(number) == page
         assert find_latex(number) == page
+
+
+def test_captions_say_which_way_is_better(results):
+    for number in range(1, 9):
+        better = "lower is better" if number in (2, 6) else "higher is better"
+        for text in (
+            tables.write_table(number),
+            *(export_table(number, f) for f in ("md", "latex")),
+        ):
+            assert better in text.splitlines()[0] or better in text.split("caption{")[1]
 
 
 def test_csv_holds_intervals_and_floors(results):
@@ -93,8 +105,31 @@ def test_one_seed_and_what_was_not_measured(tmp_path, monkeypatch):
         assert "nan" not in text
 
 
-def test_latex_escapes_what_comes_from_outside(results, monkeypatch):
-    monkeypatch.setattr(tables, "describe_data", lambda dataset: r"50 % of a_b & {c}\d~^#$")
+def rename_data(results, name):
+    """Let the runs of PathMNIST be of a data set with this name."""
+    for path in results.glob("pathmnist_*/seed-*/run.json"):
+        run = json.loads(path.read_text())
+        run["data"]["name"] = name
+        path.write_text(json.dumps(run | {"checksum": sum_up(run)}))
+
+
+def test_files_name_own_data_as_they_are_named(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up")
+    rename_data(tmp_path, "Anna's set #2 &lt;")
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    for number in range(1, 5):
+        assert "on Anna's set #2 &lt; (in place of" in export_table(number, "md")
+        assert r"on Anna's set \#2 \&lt; (in place of" in export_table(number, "latex")
+    for shown in (report.show_scores("pathmnist"), report.show_data()):
+        *_, offered = re.findall(r'href="data:[^,]+,([^"]+)"', shown.data)
+        assert r"Anna's set \#2 \&lt;" in unquote(offered)
+    assert "Anna's set #2 &lt;" in read_offered(report.show_data())[0].data[0]
+
+
+def test_latex_escapes_what_comes_from_outside(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up")
+    rename_data(tmp_path, r"50 % of a_b & {c}\d~^#$")
+    made_up.show(monkeypatch, tmp_path, "made_up")
     text = export_table(1, "latex")
     escaped = r"50 \% of a\_b \& \{c\}\textbackslash{}d\textasciitilde{}\textasciicircum{}\#\$"
     assert escaped in text
@@ -168,6 +203,27 @@ def test_runs_can_be_taken_away(results):
     assert len(table) == page.count("\n| ") - 2
     assert list(table.seed[:3]) == ["0", "1", "2"]
     assert set(table.experiment) == set(made_up.EXPERIMENTS)
+
+
+def test_what_else_was_measured_can_be_taken_away(results, tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up")
+    made_up.write_other(tmp_path, "fog_basic")
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    table, page = read_offered(report.show_beyond())
+    assert set(table.experiment) == {"fog_basic"}
+    for row in table.itertuples():
+        scores = f"| {row.accuracy_percent} | {row.rms_calibration_error} |"  # of one seed
+        assert f"| {row.corruption} | {row.strengths} | {row.seeds} {scores}" in page
+
+
+def test_data_and_faults_can_be_taken_away(results):
+    table, page = read_offered(report.show_data())
+    for row in table.itertuples():
+        assert f"| {row.experiments} | {row.data} | {row.classes} | {int(row.train):,} |" in page
+    table, page = read_offered(report.show_survival())
+    assert len(table) == page.count("\n| ") - 2
+    for row in table.itertuples():
+        assert f"| {row.fault} | {row.tried} | {row.survived} | `{row.commit}` |" in page
 
 
 def test_no_spreadsheet_obeys_a_text():

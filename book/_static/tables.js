@@ -1,5 +1,5 @@
-// Tables 1-8 and others without groups of rows sort by a column when its head is pressed:
-// upwards, downwards, in the order of the page.
+// Tables sort by a column when its head is pressed: upwards, downwards, in the order of the page.
+// Where a row with nothing but its first cell heads a group of rows, each group sorts by itself.
 
 const SORTED = ["ascending", "descending", "none"];
 
@@ -20,9 +20,20 @@ function sortRows(rows, column, order) {
   });
 }
 
+/** Return rows in groups that sort by themselves; the head of a group is a group, so it stays. */
+function groupRows(rows) {
+  const groups = [[]];
+  for (const row of rows) {
+    const heads = [...row.cells].slice(1).every((cell) => !cell.textContent.trim());
+    if (heads) groups.push([row], []);
+    else groups.at(-1).push(row);
+  }
+  return groups;
+}
+
 function makeSortable(table) {
   const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const groups = groupRows(body.rows);
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -35,7 +46,7 @@ function makeSortable(table) {
       const order = SORTED[(SORTED.indexOf(head.getAttribute("aria-sort")) + 1) % SORTED.length];
       heads.forEach((other) => other.setAttribute("aria-sort", "none"));
       head.setAttribute("aria-sort", order);
-      body.append(...sortRows(rows, column, order));
+      body.append(...groups.flatMap((rows) => sortRows(rows, column, order)));
     });
   });
 }

@@ -4,7 +4,6 @@ from importlib import import_module
 
 #: Module to what it offers here. Imported when first asked for: the Sphinx extension draws nothing.
 _OFFERS = {
-    "ablation": "show_ablation",
     "beyond": "show_beyond",
     "claims": "show_claims",
     "contrasts": "show_contrasts",
@@ -20,6 +19,7 @@ _OFFERS = {
     "provenance": "show_runs",
     "scores": "show_scores",
     "survival": "show_survival",
+    "switches": "show_ablation",
     "tables": "show_reading",
     "temperature": "plot_temperatures show_beyond_temperature show_temperatures",
 }

@@ -7,7 +7,7 @@ from itertools import starmap
 from IPython.display import Markdown
 
 from .assessment import Effect, Finding, judge_claims
-from .downloads import offer, write_csv
+from .downloads import write_listing
 from .evidence import MEASURES
 from .paper import SHIFTS
 from .source import DATASETS
@@ -20,12 +20,12 @@ SIGNS = {"holds": "✓", "fails": "✗", "cannot tell": "?"}
 
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts, and of what the verdicts do not speak."""
-    lines = ["| The paper states | Its own numbers | These runs |", "|:--|:--|:--|"]
+    rows = [["The paper states", "Its own numbers", "These runs"], [":--"] * 3]
     for claim, compared, findings in _read_judged():
         note = f"{claim.section}. {claim.reading}".rstrip()
         cells = [f"{claim.statement} [{note}]{{.reading}}"]
         cells += [_cell(finding, compared) for finding in findings]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     statements = {claim.statement for claim, *_ in judge_claims()}
     counts = f"{len(statements)} statements, in {len(judge_claims())} readings"
     parts = [f"**{counts}.** {count_verdicts()}"]
@@ -33,9 +33,9 @@ def show_claims() -> Markdown:
     if reasons := [f"- {title}: {'; '.join(why)}." for title, why in withheld.items() if why]:
         text = "These runs stand in for the study; their verdicts say nothing about the paper:"
         parts += [f"**{text}**", "\n".join(reasons)]
-    table = "\n".join(lines)
-    parts.append(f"```{{table}}\n:class: claims sortable\n:align: left\n\n{table}\n```")
-    parts.append(offer("claims", "This table", csv=write_csv(starmap(_list, _read_judged()))))
+    caption = "The paper's statements, judged by its own numbers and by these runs"
+    facts = starmap(_list, _read_judged())
+    parts.append(write_listing("claims", caption, rows, facts, kind="claims"))
     return Markdown("\n\n".join(parts))
 
 

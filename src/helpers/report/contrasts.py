@@ -11,9 +11,9 @@ from IPython.display import Markdown
 from helpers import metrics
 
 from .cells import sample
-from .downloads import offer, print_number, write_csv
+from .downloads import print_number, write_listing
 from .paper import DIGITS, SHIFTS
-from .source import ARMS
+from .source import ARMS, describe_data
 
 UNITS = {"accuracy_percent": "Accuracy (points)", "rms_calibration_error": "RMS calibration error"}
 
@@ -75,28 +75,31 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
 def show_contrasts(dataset: str) -> Markdown:
     """Return the differences of all arms of a data set as a table."""
     table = compare(dataset, list_contrasts(dataset))
-    return Markdown(tabulate(table, f"{dataset}-differences"))
+    title = f"Differences between the arms on {describe_data(dataset)}"
+    return Markdown(tabulate(table, f"{dataset}-differences", title))
 
 
-def tabulate(table: pd.DataFrame, name: str) -> str:
+def tabulate(table: pd.DataFrame, name: str, title: str) -> str:
     """Return contrasts as a Markdown table; what chance does not explain is bold and starred.
 
     Parameters
     ----------
     table : as of `compare`
-    name : of the file that holds it, to be offered below
+    name : of the files that hold it, to be offered below
+    title : what differs, for their caption
     """
-    lines = ["| Difference | " + " | ".join(SHIFTS) + " |", "|:--|" + "--:|" * len(SHIFTS)]
+    rows = [["Difference", *SHIFTS], [":--", *["--:"] * len(SHIFTS)]]
     heading = None
     for contrast in table["contrast"].unique():
         group = table[[other == contrast for other in table["contrast"]]]
         if contrast.metric != heading:
             heading = contrast.metric
-            lines.append(f"| *{UNITS[heading]}* |" + " |" * len(SHIFTS))
+            rows.append([f"*{UNITS[heading]}*", *[""] * len(SHIFTS)])
         cells = [_cell(row, DIGITS[heading]) for row in group.itertuples()]
-        lines.append(f"| {contrast.label} | {' | '.join(cells)} |")
-    download = offer(name, "These differences", csv=write_csv(map(_list, table.itertuples())))
-    return "\n".join([*lines, "", download])
+        rows.append([contrast.label, *cells])
+    caption = f"{title}, with 95 % interval and p-value by Holm's method; bold and *: p < 0.05"
+    facts = map(_list, table.itertuples())
+    return write_listing(name, caption, rows, facts, "These differences")
 
 
 def _list(row) -> dict[str, str]:

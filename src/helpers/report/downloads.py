@@ -1,11 +1,14 @@
 """Tables to take away: links under a table that hold it as files."""
 
 import csv
+import html
 import io
 import math
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
+
+from .latex import write_latex
 
 #: File ending to media type and name.
 FORMATS = {"csv": ("text/csv", "CSV"), "tex": ("application/x-tex", "LaTeX")}
@@ -26,6 +29,32 @@ def offer(name: str, title: str, **files: str) -> str:
         address = f"data:{kind};charset=utf-8,{quote(text)}"
         links.append(f'<a download="{name}.{ending}" href="{address}">{title} as {form}</a>')
     return f'```{{raw}} html\n<p class="downloads">{" · ".join(links)}</p>\n```'
+
+
+def write_listing(
+    name: str,
+    caption: str,
+    rows: Iterable[Iterable[str]],
+    facts: Iterable[dict],
+    title: str = "This table",
+    kind: str = "",
+) -> str:
+    """Return a MyST table that sorts, and under it links that hold it as CSV and LaTeX.
+
+    Parameters
+    ----------
+    name : of the files, without an ending
+    caption : what the table holds, for LaTeX; signs may be numbers, as of `foreign.quote`
+    rows : of cells: the heads, their alignments (``:--`` or ``--:``), then the others
+    facts : the same as rows of CSV
+    title : what a link calls the table
+    kind : a class for its style
+    """
+    rows = [list(row) for row in rows]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    shown = f"```{{table}}\n:class: {f'{kind} sortable'.strip()}\n:align: left\n\n{table}\n```"
+    files = {"csv": write_csv(facts), "tex": write_latex(name, html.unescape(caption), rows)}
+    return f"{shown}\n\n{offer(name, title, **files)}"
 
 
 def write_csv(rows: Iterable[dict]) -> str:

@@ -1,5 +1,6 @@
 """What the book was made from: profile, data, weights, seeds, commit, machine, dates."""
 
+import html
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from helpers.runs.recipe import LOCATIONS
 from helpers.runs.record import Record
 
 from .damage import list_damaged
+from .downloads import write_listing
 from .foreign import quote, quote_code
 from .source import ARMS, DATASETS, Source, describe_data, describe_seeds, shown_records
 
@@ -51,17 +53,22 @@ def show_build() -> Markdown:
 
 def show_data() -> Markdown:
     """Return a table of the data that the runs used."""
-    lines = [
-        "| Experiments | Data | Classes | Training | Validation | Test | Side (pixels) |",
-        "|:--|:--|--:|--:|--:|--:|--:|",
+    rows = [
+        ["Experiments", "Data", "Classes", "Training", "Validation", "Test", "Side (pixels)"],
+        [":--", ":--", *["--:"] * 5],
     ]
+    facts = []
     for dataset, title in DATASETS.items():
         record = shown_records()[next(iter(ARMS[dataset]))][0]
         data, side = record.run["data"], record.examples["images"].shape[-1]
-        counts = " | ".join(f"{data[split]:,}" for split in ("train", "validation", "test"))
         name = title if data["official"] else describe_data(dataset)
-        lines.append(f"| {title} | {name} | {len(data['classes'])} | {counts} | {side} |")
-    return Markdown("\n".join(lines))
+        numbers = {"classes": len(data["classes"])}
+        numbers |= {split: data[split] for split in ("train", "validation", "test")}
+        numbers["side_pixels"] = side
+        rows.append([title, name, *(f"{number:,}" for number in numbers.values())])
+        facts.append({"experiments": title, "data": html.unescape(name)} | numbers)
+    caption = "The data that the runs used: classes, images and the side of an image"
+    return Markdown(write_listing("data", caption, rows, facts))
 
 
 def _describe_weights() -> str:

@@ -7,7 +7,7 @@ from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record, read_records
 
 from .damage import describe_damage, list_damaged
-from .downloads import offer, write_csv
+from .downloads import write_listing
 from .foreign import hide_places, quote, quote_code
 from .source import DATASETS, STAND_INS, Source, read_others, shown_records
 
@@ -72,10 +72,10 @@ def show_runs() -> Markdown:
         page = find_page(records)
         rows += [_describe(record, record is page) for record in records]
         facts += map(_list_facts, records)
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [COLUMNS, COLUMNS.values(), *rows])
-    shown = f"```{{table}}\n:class: runs sortable\n:align: left\n\n{table}\n```"
-    download = offer("runs", "This table", csv=write_csv(facts))
-    return Markdown("\n\n".join(filter(None, [warn_of_damage(), shown, download])))
+    caption = "All runs: what each was made from, and what it took"
+    table = [COLUMNS, COLUMNS.values(), *rows]
+    shown = write_listing("runs", caption, table, facts, kind="runs")
+    return Markdown("\n\n".join(filter(None, [warn_of_damage(), shown])))
 
 
 def warn_of_damage() -> str:

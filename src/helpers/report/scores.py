@@ -9,9 +9,9 @@ from IPython.display import Markdown
 from helpers import metrics
 
 from .cells import Predictions, find_floor, read_predictions, spread
-from .downloads import offer, print_floor_numbers, print_number, write_csv
+from .downloads import print_floor_numbers, print_number, write_listing
 from .paper import SHIFTS
-from .source import ARMS
+from .source import ARMS, describe_data, describe_seeds
 from .tables import explain_floors, print_floor, print_spread
 
 #: Score to what a table calls it.
@@ -74,16 +74,20 @@ def _average(predictions: Predictions, seed: int, places: list[int]) -> dict[str
 def show_scores(dataset: str) -> Markdown:
     """Return every score as a table: a row a score, grouped by shift, a column an arm."""
     arms = ARMS[dataset].values()
-    lines = ["| Score | " + " | ".join(arms) + " |", "|:--|" + "--:|" * len(arms)]
+    rows = [["Score", *arms], [":--", *["--:"] * len(arms)]]
     for column, group in summarise_scores(dataset).groupby("column", sort=False):
-        lines.append(f"| *{column}* |" + " |" * len(arms))
+        rows.append([f"*{column}*", *[""] * len(arms)])
         cells = {(cell.score, cell.row): _print(cell) for cell in group.itertuples()}
         for score, label in LABELS.items():
             texts = [cells.get((score, row), "not measured") for row in arms]
-            lines.append(f"| {label} | {' | '.join(texts)} |")
-    rows = write_csv(map(_list, summarise_scores(dataset).itertuples()))
-    download = offer(f"{dataset}-scores", "These scores", csv=rows)
-    return Markdown("\n\n".join(["\n".join(lines), download, *explain_floors(dataset)]))
+            rows.append([label, *texts])
+    caption = (
+        f"Scores on {describe_data(dataset)}: mean ± standard deviation over"
+        f" {describe_seeds(dataset)}, and the noise floor of a calibration error"
+    )
+    facts = map(_list, summarise_scores(dataset).itertuples())
+    table = write_listing(f"{dataset}-scores", caption, rows, facts, "These scores")
+    return Markdown("\n\n".join([table, *explain_floors(dataset)]))
 
 
 def _list(cell) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from .downloads import write_listing
 from .paper import REFERENCE
 
 
@@ -13,8 +14,11 @@ def read_survival() -> pd.DataFrame:
 
 def show_survival() -> Markdown:
     """Return a table of the faults, how often each was tried, and how often survived."""
-    lines = ["| Fault | Tried | Survived | Commit | Date |", "|:--|--:|--:|:--|:--|"]
-    for row in read_survival().itertuples():
-        survived = row.survived if row.survived == row.tried else f"**{row.survived}**"
-        lines.append(f"| {row.fault} | {row.tried} | {survived} | `{row.commit}` | {row.date} |")
-    return Markdown("\n".join(lines))
+    table = read_survival()
+    rows = [["Fault", "Tried", "Survived", "Commit", "Date"], [":--", "--:", "--:", ":--", ":--"]]
+    for row in table.itertuples():
+        survived = f"{row.survived}" if row.survived == row.tried else f"**{row.survived}**"
+        rows.append([row.fault, f"{row.tried}", survived, f"`{row.commit}`", row.date])
+    caption = "Faults, how often each was tried, and how often the runs survived it"
+    facts = table.to_dict("records")
+    return Markdown(write_listing("survival", caption, rows, facts, kind="survival"))

@@ -9,10 +9,10 @@ from helpers.metrics import Estimate, Floor
 
 from .cells import EXPERIMENT_OF, RMS, estimate, find_floor, read_predictions
 from .contrasts import Contrast, compare, tabulate
-from .downloads import offer, print_floor_numbers, print_number, write_csv
+from .downloads import print_floor_numbers, print_number, write_listing
 from .paper import SHIFTS
 from .pictures import Picture, plot_panel
-from .source import ARMS
+from .source import ARMS, describe_data, describe_seeds
 from .styles import draw_estimates, legend_panel, style_arms
 from .tables import explain_floors, print_floor, print_spread
 
@@ -21,8 +21,7 @@ ERROR = "rms_calibration_error"
 
 def show_temperatures(dataset: str) -> Markdown:
     """Return each arm's temperature, and its calibration error without and with it."""
-    lines = [f"| Model | T | {' | '.join(SHIFTS)} |", "|:--|--:|" + "--:|" * len(SHIFTS)]
-    rows = []
+    rows, facts = [["Model", "T", *SHIFTS], [":--", "--:", *["--:"] * len(SHIFTS)]], []
     for row in ARMS[dataset].values():
         values = read_predictions(EXPERIMENT_OF[dataset, row]).temperatures
         spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
@@ -32,12 +31,14 @@ def show_temperatures(dataset: str) -> Markdown:
         for column in SHIFTS:
             errors = _find_errors(dataset, row, column)
             cells.append(" ".join(starmap(_print, errors)) or "not measured")
-            rows += [known | {"column": column} | _list(*error) for error in errors]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    table = "\n".join(lines)
-    shown = f"```{{table}}\n:class: sortable\n:align: left\n\n{table}\n```"
-    download = offer(f"{dataset}-temperatures", "This table", csv=write_csv(rows))
-    return Markdown("\n\n".join([shown, download, *explain_floors(dataset)]))
+            facts += [known | {"column": column} | _list(*error) for error in errors]
+        rows.append([row, *cells])
+    caption = (
+        f"Temperature T of the arms on {describe_data(dataset)}, and their RMS calibration error as"
+        f" trained and at T: mean ± standard deviation over {describe_seeds(dataset)}, noise floor"
+    )
+    table = write_listing(f"{dataset}-temperatures", caption, rows, facts)
+    return Markdown("\n\n".join([table, *explain_floors(dataset)]))
 
 
 def _find_errors(dataset: str, row: str, column: str) -> list[tuple[str, Estimate, Floor]]:
@@ -71,7 +72,8 @@ def show_beyond_temperature(dataset: str) -> Markdown:
     first, *later = ARMS[dataset].values()
     contrasts = [Contrast(ERROR, row, first, own, True) for own in (False, True) for row in later]
     table = compare(dataset, contrasts)
-    return Markdown(tabulate(table, f"{dataset}-differences-to-temperature"))
+    title = f"Differences to {first} at its temperature on {describe_data(dataset)}"
+    return Markdown(tabulate(table, f"{dataset}-differences-to-temperature", title))
 
 
 def plot_temperatures(dataset: str) -> Picture:
