@@ -45,17 +45,18 @@ def _reliability(confidence, correct, bins, colour, title):
         np.bincount(place, weights, seeds * bins).reshape(seeds, bins)
         for weights in (None, confidence.ravel(), correct.ravel())
     )
-    share = count.sum(axis=0) / count.sum()
-    shown = share >= 0.001
-    mean, accuracy = ((sums.sum(axis=0) / count.sum(axis=0))[shown] for sums in (surety, hits))
-    single = np.ma.masked_invalid(hits / count)[:, shown]
+    shown = count.sum(axis=0) >= count.sum() / 1000
+    count, surety, hits = (sums[:, shown] for sums in (count, surety, hits))
+    images = count.sum(axis=0)
+    mean, accuracy = (sums.sum(axis=0) / images for sums in (surety, hits))
+    single = hits / np.ma.masked_equal(count, 0)
 
     def draw(axes):
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         axes.vlines(mean, mean, accuracy, color=colour, linewidth=1)
         axes.vlines(mean, single.min(axis=0), single.max(axis=0), color=colour, lw=3, alpha=0.35)
         # Not clipped: half a dot would lie.
-        axes.scatter(mean, accuracy, s=240 * share[shown], color=colour, clip_on=False)
+        axes.scatter(mean, accuracy, s=240 * images / len(place), color=colour, clip_on=False)
         axes.set(title=title, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.grid(visible=True)

@@ -13,12 +13,17 @@ def read_survival() -> pd.DataFrame:
 
 
 def show_survival() -> Markdown:
-    """Return a table of the faults, how often each was tried, and how often survived."""
+    """Return a table of the faults, how often each was tried, and how often survived; below it,
+    when.
+    """
     table = read_survival()
-    rows = [["Fault", "Tried", "Survived", "Commit", "Date"], [":--", "--:", "--:", ":--", ":--"]]
+    rows = [["Fault", "Tried", "Survived"], [":--", "--:", "--:"]]
     for row in table.itertuples():
         survived = f"{row.survived}" if row.survived == row.tried else f"**{row.survived}**"
-        rows.append([row.fault, f"{row.tried}", survived, f"`{row.commit}`", row.date])
+        rows.append([row.fault, f"{row.tried}", survived])
     caption = "Faults, how often each was tried, and how often the runs survived it"
     facts = table.to_dict("records")
-    return Markdown(write_listing("survival", caption, rows, facts, kind="survival"))
+    shown = write_listing("survival", caption, rows, facts, kind="survival")
+    runs = table.groupby(["commit", "date"], sort=False).size().items()
+    told = [f"{count} at commit `{commit}` on {date}" for (commit, date), count in runs]
+    return Markdown(f"{shown}\n\nOf these faults the harness last tried {'; '.join(told)}.")
