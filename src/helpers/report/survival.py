@@ -23,7 +23,7 @@ def show_survival() -> Markdown:
         rows.append([row.fault, f"{row.tried}", survived])
     caption = "Faults, how often each was tried, and how often the runs survived it"
     facts = table.to_dict("records")
-    shown = write_listing("survival", caption, rows, facts, kind="survival")
+    shown = write_listing("survival", caption, rows, facts)
     runs = table.groupby(["commit", "date"], sort=False).size().items()
     told = [f"{count} at commit `{commit}` on {date}" for (commit, date), count in runs]
     return Markdown(f"{shown}\n\nOf these faults the harness last tried {'; '.join(told)}.")
