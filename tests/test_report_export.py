@@ -223,7 +223,8 @@ def test_data_and_faults_can_be_taken_away(results):
     table, page = read_offered(report.show_survival())
     assert len(table) == page.count("\n| ") - 2
     for row in table.itertuples():
-        assert f"| {row.fault} | {row.tried} | {row.survived} | `{row.commit}` |" in page
+        assert f"| {row.fault} | {row.tried} | {row.survived} |" in page
+        assert f"at commit `{row.commit}` on {row.date}" in report.show_survival().data
 
 
 def test_no_spreadsheet_obeys_a_text():

@@ -147,7 +147,10 @@ def read_record(folder: Path) -> Record | None:
     """
     with reading(folder):
         recover(folder)
-        if not folder.is_dir() or not any(folder.iterdir()):
+        try:
+            if not any(folder.iterdir()):
+                return None
+        except (FileNotFoundError, NotADirectoryError):
             return None
     try:
         run = json.loads(read_content(folder, "run.json"))
