@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -203,3 +204,17 @@ def test_the_banner_says_what_the_runs_were_made_from(tmp_path):
     assert "from a part of Oxford-IIIT Pets, not from Oxford" in sphinx.write_banner(shown)
     record.run["data"]["name"] = "creatures"
     assert "from generated stand-in images (creatures), not from" in sphinx.write_banner(shown)
+
+
+def test_with_other_records_pages_of_notebooks_are_read_again_whatever_the_clock_says(tmp_path):
+    """Sphinx compares times, and a clock that was set back makes the new file the older one."""
+    pages = {"index", "runs/pets_scratch", "reproduce"}
+    kept = {"index": {"mtime": 1}}
+    metadata = defaultdict(dict, index={"exec_data": kept})
+    env = SimpleNamespace(found_docs=pages, nb_metadata=metadata)
+    app = SimpleNamespace(doctreedir=tmp_path, report_fingerprint="new", env=env)
+    (tmp_path / "records.sha256").write_text("old")
+    outdated = sphinx.list_outdated(app, env, set(), set(), set())
+    assert sorted(outdated) == ["index", "runs/pets_scratch"]
+    (tmp_path / "records.sha256").write_text("new")
+    assert sphinx.list_outdated(app, env, set(), set(), set()) == []

@@ -8,12 +8,13 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 from helpers import InputError
 from helpers.runs.checkpoint import Checkpoint, remove_checkpoints
 from helpers.runs.claims import claim
-from helpers.runs.files import clear_leftovers, set_aside
+from helpers.runs.files import clear_leftovers, set_aside, write_whole
 from helpers.runs.record import read_record, run_folder, write_record
 
 from .checks import Tally
@@ -99,6 +100,23 @@ def look_at_checkpoint(folder: Path) -> str | None:
     return version
 
 
+def keep_notebook(folder: Path, version: str) -> None:
+    """Put an executed notebook beside the run's place, as a worker does."""
+    with claim(folder) as ours:
+        assert ours
+        clear_leftovers(folder, "new", "old")
+        write_whole(folder.with_suffix(".ipynb"), methodcaller("write", version.encode() * 5000))
+
+
+def look_at_notebook(folder: Path) -> str | None:
+    """The version of the notebook that a reader finds."""
+    path = folder.with_suffix(".ipynb")
+    content = path.read_bytes() if path.exists() else b""
+    version = content[:3].decode()
+    assert content == version.encode() * 5000
+    return version or None
+
+
 def damage(folder: Path) -> None:
     """Leave a record of which a file is cut short."""
     write(folder, "old")
@@ -156,6 +174,13 @@ SEQUENCES = [
         lambda folder: save(folder, "old"),
         lambda folder: save(folder, "new"),
         look_at_checkpoint,
+        ("old", "new"),
+    ),
+    Sequence(
+        "an executed notebook replaced",
+        lambda folder: keep_notebook(folder, "old"),
+        lambda folder: keep_notebook(folder, "new"),
+        look_at_notebook,
         ("old", "new"),
     ),
 ]
@@ -230,7 +255,7 @@ def break_at(sequence: Sequence, at: int, fault: str) -> list[str] | None:
         elif (seen := sequence.look(folder)) != "new":
             problems.append(f"after the next attempt a reader sees {seen}")
         left = [p.name for p in folder.parent.iterdir() if p != folder]
-        litter = [n for n in left if not n.endswith((".damaged", ".checkpoint", ".lock"))]
+        litter = [n for n in left if not n.endswith((".damaged", ".checkpoint", ".lock", ".ipynb"))]
         problems += [f"left behind: {name}" for name in litter]
     except Exception as error:
         problems.append(f"{type(error).__name__}: {error}")
