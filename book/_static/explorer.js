@@ -76,7 +76,7 @@ function makeLegend({ data, arm }) {
   return make("p", { class: "legend" }, ...entries);
 }
 
-/** Return accuracy by confidence: bars, their colour fuller the more images, and where each should end. */
+/** Return accuracy by confidence: bars, fuller the more images, and where each should end. */
 function plotReliability(condition, colour) {
   const told = condition.bins.map(([, share, confidence, accuracy]) =>
     `${PERCENT(share)} of the images at confidence ${confidence.toFixed(2)} have accuracy ` +

@@ -44,8 +44,9 @@ def fetching(
         return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = target.with_name(f".{target.name}.lock")
-        with FileLock(lock, fallback_to_soft=False):
+        # Where a file system has no locks it shall say so, see `helpers.runs.claims`.
+        lock = FileLock(target.with_name(f".{target.name}.lock"), fallback_to_soft=False)
+        with lock:
             if is_whole(target):
                 yield None
                 return

@@ -68,7 +68,7 @@ def _list_given(values: Mapping) -> Iterator[str]:
     begins its own with this comment, and the notebook's own holds the seed.
     """
     for source in values.get("In", ()):
-        if source.startswith("# Parameters\n") or source.startswith("seed = "):
+        if source.startswith(("# Parameters\n", "seed = ")):
             assigned = (node for node in ast.parse(source).body if isinstance(node, ast.Assign))
             yield from {node.targets[0].id for node in assigned} - {"seed"}
 
