@@ -431,6 +431,8 @@ def list_unsafe(source):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
+        if ast.unparse(node) == "exec('')":  # runs nothing; why it is there, it says itself
+            continue
         said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         if called in CALLS or any(said.get(name, safe) != safe for name, safe in MAY_SAY.items()):
             yield called
@@ -465,7 +467,8 @@ def test_the_search_finds_what_it_looks_for(source):
 
 
 @pytest.mark.parametrize(
-    "source", ["model.eval()", "torch.load(p, weights_only=True)", "np.load(path)", "ast.x(y)"]
+    "source",
+    ["model.eval()", "torch.load(p, weights_only=True)", "np.load(path)", "ast.x(y)", "exec('')"],
 )
 def test_the_search_takes_what_is_safe(source):
     assert not list(list_unsafe(source))

@@ -23,11 +23,12 @@ SMALL += ["-p", "batch_size=64", "-p", "corruptions={'blur': [0.5]}"]
 SMALL += ["--jobs", "1"]  # the bits depend on how many threads share a sum
 
 
-def start(results, *words):
+def start(results, *words, **environment):
     """Start a batch in a session of its own."""
     command = [sys.executable, "-m", "helpers", "run", *SMALL, "-p", f"results={results}", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+    how = {"cwd": ROOT, "env": os.environ | environment, "start_new_session": True}
+    return subprocess.Popen(command, **how, **pipes)
 
 
 def finish(process, code=0):
@@ -115,6 +116,13 @@ def test_ctrl_c_while_workers_start_ends_in_two_lines(tmp_path, seconds):
     assert counted in ([], ["0 of 2 runs are done"])
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
+
+
+def test_ctrl_c_within_executed_text_is_130_too(tmp_path):
+    (tmp_path / "typer.py").write_text('exec("raise KeyboardInterrupt")')  # as dataclasses do it
+    batch = start(tmp_path, PYTHONPATH=str(tmp_path))
+    _, err = finish(batch, 130)
+    assert err == "stopped; the same command goes on with what is missing\n"
 
 
 def test_two_batches_share_the_work(tmp_path, undisturbed):

@@ -11,6 +11,9 @@ def main() -> int:
         return main()
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        # A Ctrl-C that has passed through an exec of text, as imports do it for dataclasses, leaves
+        # a mark in CPython: under -m it dies of SIGINT at its end, caught or not. The next clears it.
+        exec("")
         return 130
 
 
