@@ -70,6 +70,21 @@ def test_long_text_is_broken_and_long_tables_too():
     assert r"\begin{tabular}{lr}" in write_latex("x", "what", [*rows[:2], ["short", "1"]])
 
 
+def test_a_table_wider_than_a_page_lies_on_its_side():
+    rows = ["head"] * 8, ["--:"] * 8, ["**1.000** \\* [0.900]{.line}"] * 8
+    text = write_latex("x", "what", rows)
+    needs, first, *_ = text.splitlines()
+    assert needs == r"% needs \usepackage{booktabs,longtable,pdflscape}"
+    assert first == r"\begin{landscape}"
+    check(text)
+    assert "landscape" not in write_latex("x", "what", [cells[:7] for cells in rows])
+
+
+def read_lines(text):
+    """Return the lines of the table's rows."""
+    return [line for line in text.splitlines() if line.endswith("\\\\") and "\\caption" not in line]
+
+
 def check(text):
     """Check that braces and environments close, and that all lines have as many cells."""
     bare = re.sub(r"\\[{}&]", "", text)
@@ -84,8 +99,7 @@ def check(text):
     )
     (columns,) = re.findall(r"\\begin\{(?:tabular|longtable)\}\{(.*)\}\n", bare)
     count = len(re.sub(r"p\{[^}]*\}", "l", columns))
-    rows = [line for line in bare.splitlines() if line.endswith("\\\\") and "\\caption" not in line]
-    assert {line.count("&") for line in rows} == {count - 1}
+    assert {line.count("&") for line in read_lines(bare)} == {count - 1}
     assert not re.search(r"(?<!\\)[%#_]", bare.split("\n", 1)[1])  # the first line is a comment
 
 
@@ -106,7 +120,7 @@ def test_every_table_can_be_taken_away_with_the_numbers_of_the_page(hostile, tmp
             (offered,) = re.findall(r'\.tex" href="data:[^,]+,([^"]+)"', shown)
             text, page = unquote(offered), shown.split("```{raw}")[0]
             check(text)
-            lines = [line for line in text.splitlines() if line.endswith("\\\\")]
+            lines = read_lines(text)
             if not hostile:
                 page = "\n".join(line for line in page.splitlines() if line.startswith("|"))
                 assert read_numbers("\n".join(lines)) == read_numbers(page)

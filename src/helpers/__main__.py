@@ -11,8 +11,8 @@ def main() -> int:
         return main()
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        # A Ctrl-C that has passed through an exec of text, as imports do it for dataclasses, leaves
-        # a mark in CPython: under -m it dies of SIGINT at its end, caught or not. The next clears it.
+        # A Ctrl-C that passed through an exec of text, such as dataclasses run when imported, leaves
+        # a mark, caught or not, by which a Python with -m dies of SIGINT. Another exec clears it.
         exec("")
         return 130
 

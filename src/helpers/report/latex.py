@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from string import Template
 
 from markdown_it import MarkdownIt
@@ -72,14 +72,23 @@ $body
 }}
 """)
 
+#: For one that is wider.
+WIDE = Template(
+    LONG.template.replace("longtable}", "longtable,pdflscape}\n\\begin{landscape}", 1)
+    + "\\end{landscape}\n"
+)
+
 #: Lines that fit a page though some are broken, and letters of a line that need not be.
 PAGE, LINE = 20, 40
+
+#: Small letters across a page of LaTeX's article, and those that a column's margins take.
+ACROSS, MARGINS = 75, 3
 
 PARSER = MarkdownIt("commonmark").use(attrs_plugin, spans=True).use(myst_role_plugin)
 
 
 def write_latex(name: str, caption: str, rows: Iterable[Iterable[str]]) -> str:
-    """Return a table as LaTeX: a float, or on more than one page where it is long.
+    """Return a table as LaTeX: a float; on more than one page if long, on its side if wide.
 
     Parameters
     ----------
@@ -89,10 +98,12 @@ def write_latex(name: str, caption: str, rows: Iterable[Iterable[str]]) -> str:
     """
     heads, alignments, *others = rows
     cells = [[_convert(cell) for cell in row] for row in (heads, *others)]
-    columns = map(_choose_column, alignments, zip(*cells, strict=True))
+    widths = [max(map(_count_letters, chain(*column))) for column in zip(*cells, strict=True)]
+    columns = map(_choose_column, alignments, widths)
     head, *lines = (line for row in cells for line in _break(row))
     parts = {"head": head, "body": "\n".join(lines), "columns": "".join(columns)}
-    form = LONG if len(lines) > PAGE else FLOAT
+    across = sum(min(width, LINE) + MARGINS for width in widths)
+    form = WIDE if across > ACROSS else LONG if len(lines) > PAGE else FLOAT
     return form.substitute(parts, name=name, caption=_escape(caption))
 
 
@@ -117,11 +128,15 @@ def _write(token: Token) -> str:
     return rf"\texttt{{{text}}}" if token.type == "code_inline" else MARKS.get(token.type, text)
 
 
-def _choose_column(alignment: str, cells: Iterable[list[str]]) -> str:
+def _count_letters(line: str) -> int:
+    """Return how many letters of a line are seen."""
+    return len(re.sub(r"\\[a-z]+ ?|[\\{}$]", "", line))
+
+
+def _choose_column(alignment: str, width: int) -> str:
     if alignment == "--:":
         return "r"
-    longest = max(len(line) for lines in cells for line in lines)
-    return r"p{0.3\linewidth}" if longest > LINE else "l"
+    return r"p{0.3\linewidth}" if width > LINE else "l"
 
 
 def _break(row: list[list[str]]) -> Iterator[str]:

@@ -19,9 +19,7 @@ COLUMNS = {
     "Data": ":--",
     "First weights": ":--",
     "Commit": ":--",
-    "Device and software": ":--",
     "Training (s)": "--:",
-    "Evaluation (s)": "--:",
     "Peak memory (MB)": "--:",
     "Epoch kept": "--:",
 }
@@ -96,9 +94,7 @@ def _describe(record: Record, is_page: bool) -> list[str]:
         _describe_data(run["data"]),
         _describe_weights(run),
         _describe_commit(run["environment"]),
-        quote("{device}, threads: {threads}, torch {torch}".format(**run["environment"])),
         _print(run["train_seconds"], 1),
-        _print(run["evaluate_seconds"], 1),
         _print(run["peak_memory_bytes"], 0, 1e-6),
         _list_epochs(run["best_epoch"]),
     ]
