@@ -11,7 +11,7 @@ def main() -> int:
         return main()
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        # A Ctrl-C that passed through an exec of text, such as dataclasses run when imported, leaves
+        # A Ctrl-C that passed through an exec of text, such as dataclasses do when imported, leaves
         # a mark, caught or not, by which a Python with -m dies of SIGINT. Another exec clears it.
         exec("")
         return 130
