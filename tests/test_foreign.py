@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 import made_up
 from helpers import ROOT
-from helpers.report import sphinx
+from helpers.report.banner import write_banner
 from helpers.report.foreign import hide_places, quote, quote_code
 from helpers.report.source import Source, read_shown
 
@@ -64,6 +64,6 @@ def test_places_are_relative_or_home(text, shown):
 def test_the_banner_is_text(tmp_path):
     made_up.write_records(tmp_path, "made_up", seeds=(1,))
     made_up.make_hostile(tmp_path, "/home/zaphod")
-    banner = sphinx.write_banner(read_shown(Source("made_up", tmp_path, "1")))
+    banner = write_banner(read_shown(Source("made_up", tmp_path, "1")))
     assert "&lt;script&gt;alert(1)" in banner
     assert "<" not in banner

@@ -72,7 +72,7 @@ def test_another_environment_takes_another_server(monkeypatch):
 
 @forks
 def test_what_cannot_be_loaded_is_left_to_the_notebook():
-    kernels.preload("no_such_module", "helpers.runs.kernels:no_such_function")
+    kernels.preload("no_such_module", "helpers.runs.kernel_server:no_such_function")
     assert execute("print(6 * 7)") == ["42\n"]
 
 
@@ -151,7 +151,7 @@ def test_nothing_outlives_a_kill(victim):
 def test_a_server_whose_asker_died_ends_in_silence():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        command = [sys.executable, "-m", "helpers.runs.kernels", str(theirs.fileno())]
+        command = [sys.executable, "-m", "helpers.runs.kernel_server", str(theirs.fileno())]
         server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
         ours.sendall(b'{"poll": null}\n')
     assert server.communicate(timeout=60)[1] == b""

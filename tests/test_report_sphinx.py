@@ -13,9 +13,10 @@ import pytest
 import made_up
 from helpers import ROOT
 from helpers.report import sphinx
+from helpers.report.banner import OTHER_WEIGHTS, write_banner
 from helpers.report.provenance import list_runs
 from helpers.report.source import Source, read_shown
-from helpers.runs.batch import BatchError
+from helpers.runs.cluster import BatchError
 from helpers.runs.notebooks import seal
 from helpers.runs.record import run_folder, write_record
 
@@ -68,11 +69,11 @@ def test_all_other_notebooks_are_there_to_download(source, tmp_path):
 
 
 def test_banner_names_what_stands_in(source):
-    assert "tissue and creatures" in sphinx.write_banner(read_shown(source))
+    assert "tissue and creatures" in write_banner(read_shown(source))
     made_up.write_records(source.results, "made_up", official=True)
-    assert sphinx.write_banner(read_shown(source)) == ""
+    assert write_banner(read_shown(source)) == ""
     made_up.write_run(source.results, "made_up", "pets_scratch", 0)
-    banner = sphinx.write_banner(read_shown(source))
+    banner = write_banner(read_shown(source))
     assert "creatures" in banner
     assert "PathMNIST" not in banner
 
@@ -196,14 +197,14 @@ def test_failed_runs_end_the_build_without_a_traceback(source, monkeypatch, tmp_
 def test_the_banner_says_what_the_runs_were_made_from(tmp_path):
     made_up.write_records(tmp_path, "made_up", seeds=(0,), official=True)
     shown = read_shown(Source("made_up", tmp_path, "0"))
-    assert sphinx.write_banner(shown) == ""
+    assert write_banner(shown) == ""
     (record,) = shown["pets_supervised"]
     record.run["weights"]["official"] = False
-    assert sphinx.write_banner(shown) == sphinx.OTHER_WEIGHTS
+    assert write_banner(shown) == OTHER_WEIGHTS
     record.run["data"]["official"] = False  # named pets still: some of the real images
-    assert "from a part of Oxford-IIIT Pets, not from Oxford" in sphinx.write_banner(shown)
+    assert "from a part of Oxford-IIIT Pets, not from Oxford" in write_banner(shown)
     record.run["data"]["name"] = "creatures"
-    assert "from generated stand-in images (creatures), not from" in sphinx.write_banner(shown)
+    assert "from generated stand-in images (creatures), not from" in write_banner(shown)
 
 
 def test_with_other_records_pages_of_notebooks_are_read_again_whatever_the_clock_says(tmp_path):

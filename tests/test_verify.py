@@ -207,6 +207,12 @@ def test_a_run_that_fails_is_told(record, monkeypatch, ask):
         assert ask(record.folder)[0] == code
 
 
+def test_a_folder_of_runs_is_no_damaged_record(record, ask):
+    code, (line,) = ask(record.folder.parent)
+    assert code == 2
+    assert "there is no record in" in line
+
+
 def change_parameter(record, **values):
     return edit(record, parameters=record.run["parameters"] | values)
 
@@ -221,6 +227,7 @@ def drop_parameter(record, name):
     [
         (lambda r: shutil.rmtree(r.folder), "there is no record in"),
         (lambda r: (r.folder / "metrics.csv").write_text(""), "metrics.csv differs from its check"),
+        (lambda r: (r.folder / "run.json").unlink(), "run.json cannot be read (No such file"),
         (lambda r: edit(r, experiment="pathmnist_basis"), "it is that of pathmnist_basis seed"),
         (lambda r: drop_parameter(r, "batch_norm"), "batch_norm: field required"),
         (lambda r: change_parameter(r, epochs=9), "its parameters are not those of recipe"),

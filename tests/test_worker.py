@@ -12,8 +12,9 @@ import pytest
 import made_up
 from helpers import InputError
 from helpers.runs import gpus, worker
-from helpers.runs.batch import BatchError, run_batch
+from helpers.runs.batch import run_batch
 from helpers.runs.claims import claim
+from helpers.runs.cluster import BatchError
 from helpers.runs.files import list_beside
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.parameters import resolve

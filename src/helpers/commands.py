@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from helpers import InputError
-from helpers.runs.batch import BatchError, run_batch
+from helpers.runs.batch import run_batch
+from helpers.runs.cluster import BatchError
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.leftovers import list_leftovers, remove
 from helpers.runs.parameters import parse_overrides, parse_seeds
@@ -65,7 +66,7 @@ def run(
     """
     asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
     run_batch(asked, jobs, scheduler)
-    print(f"all {len(asked)} runs are there")
+    print("the run is there" if len(asked) == 1 else f"all {len(asked)} runs are there")
 
 
 @app.command()

@@ -6,7 +6,6 @@ stand-in data, and marks the pages that execute as outdated when a record has ch
 """
 
 import hashlib
-import html
 import json
 import os
 import sys
@@ -25,21 +24,11 @@ from helpers.runs.recipe import MODELS
 from helpers.runs.record import Record
 
 from . import mathml, mends
+from .banner import write_banner
 from .damage import advise, describe_damage, list_damaged
 from .foreign import hide_places
 from .provenance import find_page, list_runs, name_notebook
-from .source import ARMS, DATASETS, STAND_INS, Source, read_shown
-
-BANNER = (
-    "Made from {made_from}, not from {titles} as published: the numbers of this book {meaning}."
-)
-SHOWS = "show that the software works and say nothing about the paper"
-OWN = "are of these data and say nothing about the paper's"
-
-OTHER_WEIGHTS = (
-    "Some runs started from other weights than the paper's; the overview names them, and their"
-    " numbers are not a repetition of the study."
-)
+from .source import Source, read_shown
 
 
 def setup(app: Sphinx) -> dict:
@@ -92,7 +81,8 @@ def make_runs(source: Source, damaged: Set[Path]) -> None:
 
     What is damaged stays as it is, and what needs it is not made.
     """
-    from helpers.runs.batch import BatchError, run_batch
+    from helpers.runs.batch import run_batch
+    from helpers.runs.cluster import BatchError
     from helpers.runs.parameters import parse_seeds
     from helpers.runs.plan import plan
 
@@ -147,28 +137,6 @@ def _explain_absence(name: str) -> bytes:
     cell = {"cell_type": "markdown", "metadata": {}, "source": text}
     page = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     return json.dumps(page).encode()
-
-
-def write_banner(shown: dict[str, list[Record]]) -> str:
-    """Return the text over all pages: empty if every run was made from the real data."""
-    used = {
-        dataset: record.run["data"]["name"]
-        for dataset, arms in ARMS.items()
-        for name in arms
-        for record in shown[name]
-        if not record.run["data"]["official"]
-    }
-    if not used:
-        starts = [record.run["weights"] for records in shown.values() for record in records]
-        return "" if all(weights["official"] for weights in starts) else OTHER_WEIGHTS
-    drawn = [name for name in used.values() if name in STAND_INS]
-    sources = [f"generated stand-in images ({' and '.join(drawn)})"] if drawn else []
-    sources += [f"a part of {DATASETS[name]}" for name in used.values() if name in DATASETS]
-    own = dict.fromkeys(n for n in used.values() if n not in STAND_INS and n not in DATASETS)
-    sources += [f"own data ({html.escape(name)})" for name in own]
-    titles = " or ".join(DATASETS[dataset] for dataset in used)
-    meaning = OWN if len(own) == len(sources) else SHOWS
-    return BANNER.format(made_from=" and ".join(sources), titles=titles, meaning=meaning)
 
 
 def fingerprint(

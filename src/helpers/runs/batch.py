@@ -1,13 +1,10 @@
 """Many runs at a time, by a Dask cluster."""
 
 import contextlib
-import logging
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 
 from tqdm import tqdm
@@ -15,8 +12,8 @@ from tqdm import tqdm
 from helpers import InputError
 
 from .claims import claim
+from .cluster import BatchError, open_cluster
 from .files import clear_leftovers, list_beside, make_folder, writing
-from .gpus import list_gpus
 from .integrity import DamagedRecord
 from .plan import Job
 from .progress import TOPIC, Lines
@@ -24,10 +21,6 @@ from .worker import Outcome, make_run
 
 #: Seconds between two looks at the runs that another batch is making.
 PAUSE = 2
-
-
-class BatchError(RuntimeError):
-    """Some of the runs failed; the message names them."""
 
 
 def run_batch(
@@ -111,7 +104,7 @@ def _tidy(folder: Path) -> None:
 
 def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) -> Iterator[Outcome]:
     """Yield outcomes as the runs end, with a bar and a line for each."""
-    with _cluster(len(missing), workers, scheduler) as (client, threads):
+    with open_cluster(len(missing), workers, scheduler) as (client, threads):
         bar = tqdm(total=len(missing), desc="runs", unit="run", disable=None)
         lines = Lines()
         client.subscribe_topic(TOPIC, lines.show)
@@ -131,7 +124,7 @@ def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) ->
             waiting = [job for job in waiting if job in elsewhere]
             if waiting:
                 if not told:
-                    tqdm.write(f"{len(waiting)} runs are being made by another batch: waiting")
+                    tqdm.write(f"another batch is making {len(waiting)} of them: waiting")
                 told = True
                 time.sleep(PAUSE)
         bar.close()
@@ -156,82 +149,6 @@ def _submit(client, jobs: list[Job], threads: int | None, ended: dict) -> Iterat
             yield future.result()
         else:  # a worker that was lost again and again
             yield Outcome(owners[future], 0, type(error).__name__, str(error))
-
-
-@contextlib.contextmanager
-def _cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator[tuple]:
-    """Give a client of a cluster, and how many threads a run may take there."""
-    # Here: a second to import, which a batch with nothing to do should not take.
-    from dask.system import CPU_COUNT
-    from distributed import Client, LocalCluster
-
-    for name in ("distributed", "distributed.client"):  # what it logs comes as a line from here
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    cluster, threads = scheduler, None
-    if scheduler is None:
-        workers = workers or len(list_gpus()) or CPU_COUNT
-        at_once = min(workers, count)
-        threads = max(1, CPU_COUNT // workers)
-        tqdm.write(f"{count} runs to make, {at_once} at a time")
-        try:
-            with _interrupts_later():
-                cluster = LocalCluster(
-                    n_workers=at_once,
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                )
-        except RuntimeError as error:  # a worker died before it had started
-            raise BatchError(f"no workers: {error} The same command tries again.") from None
-    try:
-        client = Client(cluster, timeout="20s")
-    except (OSError, ValueError):
-        if scheduler is None:
-            cluster.close()
-            raise BatchError("the workers do not answer; the same command tries again") from None
-        raise InputError(
-            f"cannot reach the scheduler {scheduler}; start one with `dask scheduler`, or leave"
-            " out --scheduler"
-        ) from None
-    try:
-        with client:
-            yield client, threads
-    except BaseException:
-        if scheduler is None:
-            _kill_workers(cluster)
-        raise
-    finally:
-        if scheduler is None:
-            cluster.close()
-
-
-@contextlib.contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the body, and never come to the processes started there.
-
-    A terminal sends it to all of them. Who ends the workers is this process.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    ensure_running()  # where it starts this tracker, multiprocessing lets interrupts in again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _kill_workers(cluster) -> None:
-    """Kill workers and kernels of a local cluster, which asked to leave would end their runs."""
-    import psutil
-
-    for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        with contextlib.suppress(psutil.Error):
-            worker = psutil.Process(nanny.pid)
-            for process in [*worker.children(recursive=True), worker]:
-                process.kill()
 
 
 def _check_writable(folder: Path) -> None:

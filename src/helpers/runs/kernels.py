@@ -1,19 +1,16 @@
 """Kernels that have imported already: forked, one a notebook, from a process that did it once.
 
-The server is a process of its own, without threads, since only such a process can be forked
-safely. Nothing outlives anybody: the server ends when the socket to the process that started it
-closes, however that process ended, and the system kills the kernels of a server that is gone.
-Where a fork is not safe (macOS, Windows) or not asked for, kernels are started as ever.
+The server (`kernel_server`) is a process of its own, without threads, since only such a process
+can be forked safely. Nothing outlives anybody: the server ends when the socket to the process that
+started it closes, however that process ended, and the system kills the kernels of a server that is
+gone. Where a fork is not safe (macOS, Windows) or not asked for, kernels are started as ever.
 """
 
 import atexit
 import contextlib
-import ctypes
-import gc
 import json
 import multiprocessing
 import os
-import pkgutil
 import signal
 import socket
 import subprocess
@@ -22,9 +19,6 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-
-#: ``prctl(PR_SET_PDEATHSIG, ...)`` of Linux: the signal for the death of the parent.
-PARENT_DEATH_SIGNAL = 1
 
 
 class Server:
@@ -36,7 +30,7 @@ class Server:
         self.replies = self.link.makefile()
         # Whoever forks from this process may ask as well.
         self.lock = multiprocessing.get_context("fork").Lock()
-        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+        command = [sys.executable, "-m", f"{__package__}.kernel_server", str(theirs.fileno())]
         with theirs:
             # A session of its own: Ctrl-C is for the process that started the server.
             self.process = subprocess.Popen(
@@ -169,66 +163,3 @@ class ForkingProvisioner(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         self.process, self.pid, self.pgid, self.cwd = Kernel(_server, pid), pid, pid, cwd
         return self.connection_info
-
-
-def serve(link: socket.socket) -> dict | None:
-    """Answer until nobody is there to ask: None; or, in each kernel, the request for it."""
-    requests = link.makefile()
-    for line in requests:
-        request = json.loads(line)
-        if name := request.get("load"):
-            with contextlib.suppress(Exception):
-                load(name)
-            continue
-        if "poll" in request:
-            ended, status = os.waitpid(request["poll"], os.WNOHANG) if request["poll"] else (0, 0)
-            answer = os.waitstatus_to_exitcode(status) if ended else None
-        else:
-            answer = os.fork()
-            if not answer:
-                requests.close()
-                link.close()
-                return request
-        link.sendall(json.dumps(answer).encode() + b"\n")
-    return None
-
-
-def load(name: str) -> None:
-    """Import a module, or call a function that is named with its module."""
-    found = pkgutil.resolve_name(name)
-    if callable(found):
-        found()
-    gc.collect()
-    gc.freeze()  # no collection in a kernel writes to, and so copies, what it shares
-
-
-def become_kernel(arguments: list[str], cwd: str, env: dict[str, str], parent: int) -> None:
-    """Run the kernel in this process, as ``ipykernel_launcher`` does in a new one."""
-    from ipykernel.kernelapp import IPKernelApp
-
-    os.setsid()
-    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before it could be watched
-        return
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env | {"JPY_PARENT_PID": str(parent)})
-    IPKernelApp.launch_instance([*arguments, f"--IPKernelApp.parent_handle={parent}"])
-
-
-def main(descriptor: str) -> None:
-    """Serve on the socket of this number."""
-    if Path(sys.path[0]) == Path.cwd():  # as ipykernel_launcher does
-        del sys.path[0]
-    load("ipykernel.kernelapp")
-    parent = os.getpid()
-    request = None
-    with contextlib.suppress(OSError):  # whoever asked died before the answer
-        request = serve(socket.socket(fileno=int(descriptor)))
-    if request is None:
-        os._exit(0)  # at once: whoever asked may be waiting
-    become_kernel(**request, parent=parent)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

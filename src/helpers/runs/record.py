@@ -152,8 +152,9 @@ def read_record(folder: Path) -> Record | None:
                 return None
         except (FileNotFoundError, NotADirectoryError):
             return None
+    content = read_content(folder, "run.json")
     try:
-        run = json.loads(read_content(folder, "run.json"))
+        run = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DamagedRecord(folder, f"run.json cannot be read ({error})") from None
     check_description(folder, run)
@@ -218,9 +219,10 @@ def _list_runs(results: Path, experiment: str) -> list[Path]:
     with reading(results):
         for place in results.iterdir() if results.is_dir() else []:
             if EXPERIMENT.fullmatch(place.name) and fnmatch(place.name, experiment):
-                found += filter(_is_run, place.iterdir() if place.is_dir() else [])
+                found += filter(is_run, place.iterdir() if place.is_dir() else [])
     return sorted(found)
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is named as a record is, and there."""
     return re.fullmatch(r"seed-\d+", folder.name) is not None and folder.is_dir()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 
-from .batch import BatchError
 from .checks import make_recipe
+from .cluster import BatchError
 from .comparison import Comparison, compare
 from .gpus import list_gpus
 from .parameters import list_experiments, unknown
 from .plan import Job
-from .record import Record, read_record, run_folder
+from .record import Record, is_run, read_record, run_folder
 from .worker import make_run
 
 
@@ -34,7 +34,7 @@ def verify(folder: Path) -> Comparison:
         on a GPU and there is none
     BatchError : where the run fails otherwise
     """
-    record = read_record(folder)
+    record = read_record(folder) if is_run(folder.resolve()) else None
     if record is None:
         raise InputError(
             f"there is no record in {folder}; give the folder of a run, such as"
