@@ -17,22 +17,27 @@ from PIL import Image
 
 import made_up
 from helpers import ROOT
-from helpers.report import beyond, provenance, sphinx
-from helpers.report.source import Source, read_shown
+from helpers.report import beyond
 from helpers.runs.record import read_records
 
 PAGE = (ROOT / "book/extend.md").read_text(encoding="utf-8")
+SED, LINES = re.findall(r"```bash\n([^`]*)```", PAGE)
+COMMANDS = LINES.splitlines()
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def call(copy: Path, command: str, *more: str, code: int = 0) -> subprocess.CompletedProcess:
+def call(
+    copy: Path, command: str, *more: str, code: int = 0, **variables: str
+) -> subprocess.CompletedProcess:
     """Run a command line as it stands in the text, in the copy and with its code."""
-    python = {"python": sys.executable}
-    words = [python.get(word, word) for word in shlex.split(command, comments=True)]
-    env = os.environ | {"PYTHONPATH": str(copy / "src")}
+    python = Path(sys.executable)
+    places = {"python": str(python), "jupyter-book": str(python.with_name("jupyter-book"))}
+    words = [places.get(word, word) for word in shlex.split(command, comments=True)]
+    env = os.environ | {"PYTHONPATH": str(copy / "src")} | variables
     done = subprocess.run([*words, *more], cwd=copy, env=env, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
-    assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)  # quiet in a log
+    if "helpers" in words:
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)  # quiet in a log
     return done
 
 
@@ -41,7 +46,7 @@ def copy(tmp_path_factory) -> Path:
     """A copy of the project that the page's code blocks were put into."""
     copy = tmp_path_factory.mktemp("project")
     leave = shutil.ignore_patterns("_build", "runs", "__pycache__")
-    shutil.copytree(ROOT / "book/experiments", copy / "book/experiments", ignore=leave)
+    shutil.copytree(ROOT / "book", copy / "book", ignore=leave)
     shutil.copytree(ROOT / "profiles", copy / "profiles")
     leave = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "src", copy / "src", ignore=leave)
@@ -64,11 +69,9 @@ def copy(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def digits(copy):
     """What the page's commands leave: the run of the new experiment, and its status before."""
-    sed, commands = re.findall(r"```bash\n([^`]*)```", PAGE)
-    subprocess.run(["bash", "-c", sed], cwd=copy, check=True)
-    status, run, _ = commands.splitlines()
-    before = call(copy, status, code=1).stdout
-    call(copy, run, "--seeds", "0")
+    subprocess.run(["bash", "-c", SED], cwd=copy, check=True)
+    before = call(copy, COMMANDS[0], code=1).stdout
+    call(copy, COMMANDS[1], "--seeds", "0")
     (record,) = read_records(copy / "results/smoke")
     return before, record
 
@@ -85,24 +88,36 @@ def test_the_new_experiment_is_known_and_runs_on_the_new_data_and_corruption(dig
     assert accuracy.iloc[-1] != accuracy[0]
 
 
-def test_the_book_shows_it_beside_the_six(digits, tmp_path, monkeypatch):
+def test_the_book_shows_it_beside_the_six(digits, copy):
     _, record = digits
-    made_up.write_records(tmp_path / "results", "made_up")
-    place = tmp_path / "results/digits_fog/seed-0"
+    results = copy / "results/made_up"
+    made_up.write_records(results, "made_up")
+    place = results / "digits_fog/seed-0"
     shutil.copytree(record.folder, place)
     shutil.copy(record.notebook, place.with_suffix(".ipynb"))
-    made_up.show(monkeypatch, tmp_path / "results", "made_up")
-    source = Source.from_environment()
-    shown = read_shown(source)
-    assert "digits_fog" not in shown  # Tables 1-8 are the paper's
-    sphinx.copy_notebooks(provenance.list_runs(source, shown), tmp_path / "runs")
-    assert "Digits in fog" in (tmp_path / "runs/digits_fog.ipynb").read_text(encoding="utf-8")
-    assert "{doc}`0 </runs/digits_fog>`" in provenance.show_runs().data
-    lines = [line for line in beyond.show_beyond().data.splitlines() if line[:1] == "|"][2:]
-    names = [[cell.strip() for cell in line.strip("|").split("|")][1] for line in lines]
-    assert names == ["clean", "brightness", "fog"]
+    call(copy, COMMANDS[-1], REPORT_PROFILE="made_up")
+    html = copy / "book/_build/html"
+    assert "<h1>Digits in fog" in (html / "runs/digits_fog.html").read_text(encoding="utf-8")
+    assert 'href="runs/digits_fog.html"' in (html / "runs.html").read_text(encoding="utf-8")
+    assert "Digits" not in (html / "index.html").read_text(encoding="utf-8").partition("<main")[2]
+    rows = re.findall(r"<tr.*?</tr>", (html / "extend.html").read_text(encoding="utf-8"), re.DOTALL)
+    cells = [re.sub(r"<[^>]*>", " ", row).split() for row in rows]
+    rows = [row for row in cells if row[0] == "digits_fog"]
+    assert [row[1] for row in rows] == ["clean", "brightness", "fog"]
     fog = record.metrics.query("corruption == 'fog'")
-    assert f"| 0.2, 0.4, 0.6 | 0 | {100 * fog.accuracy.mean():.1f} |" in lines[-1]
+    assert f"{100 * fog.accuracy.mean():.1f}" in rows[-1]
+
+
+def test_the_text_s_own_command_runs_the_new_corruption(copy):
+    (command,) = re.findall(r"`(python -m helpers run [^`]*)`", PAGE)
+    call(copy, command, "--seeds", "0")
+    (record,) = read_records(copy / "results/fog")
+    assert record.metrics.corruption.tolist() == ["clean", "fog", "fog"]
+
+
+def test_what_was_added_has_the_style_of_the_project(digits, copy):
+    for tool in ("check", "format --check"):
+        call(copy, f"python -m ruff {tool} --config {ROOT / 'pyproject.toml'} src book/experiments")
 
 
 def test_without_more_experiments_the_page_says_so(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ WRONG = [
     ("rotation_degrees", 1e999, "rotation_degrees: .*less than or equal to 180, not inf"),
     ("image_size", 8, "image_size: .*greater than or equal to 16, not 8"),
     ("corruptions", {}, "corruptions: .*at least 1 item"),
-    ("corruptions", {"fog": [1.0]}, "corruptions.fog.*: .*'brightness' or 'blur', not 'fog'"),
+    ("corruptions", {"blr": [1.0]}, "corruptions.blr.*: .*'brightness' or 'blur', not 'blr'"),
     ("corruptions", {"blur": [0.5, 0.3, 0.5]}, r"corruptions.blur: each strength must be given"),
     ("corruptions", {"blur": [1e-50]}, "corruptions.blur.0: .*greater than or equal to 0.01"),
     ("corruptions", {"brightness": [1e9]}, "corruptions.brightness.0: .*less than or equal to 100"),

@@ -1,5 +1,6 @@
 import ast
 import hashlib
+from collections import Counter
 
 import jupytext
 import papermill
@@ -26,8 +27,8 @@ EXPERIMENTS = list_experiments()
 
 
 def test_there_are_two_pretrainings_six_experiments_and_two_ablations():
-    kinds = [name.split("_")[0] for name in EXPERIMENTS]
-    assert kinds == [*["pretrain"] * 2, *["pathmnist"] * 3, *["pets"] * 3, *["ablation"] * 2]
+    kinds = Counter(name.split("_")[0] for name in EXPERIMENTS)
+    assert kinds >= Counter(pretrain=2, pathmnist=3, pets=3, ablation=2)  # an own one may be there
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -184,7 +185,9 @@ def test_the_hash_is_of_what_is_computed_and_not_of_where_or_which_seed():
 def test_runs_come_after_what_they_start_from():
     jobs = plan("smoke", [0, 1])
     names = [job.name for job in jobs]
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names))
+    assert sum(name.startswith("pretrain") for name in names) == 2
+    assert sum(name.startswith("ablation") for name in names) == 2
     for first, then in [
         ("pretrain_supervised seed 0", "pathmnist_pretrained seed 0"),
         ("pretrain_supervised seed 0", "pets_supervised seed 0"),
@@ -208,7 +211,7 @@ def test_only_asks_for_a_part_and_for_what_it_needs():
     # Else a network would start from weights that it learned on the images of its own test.
     assert sources == {"pretrain_supervised": "synthetic", "pathmnist_pretrained": "data/mine.npz"}
     assert {job.recipe.image_size for job in own} == {32}
-    assert len(plan("paper", [1])) == 6  # published weights: nothing to pretrain
+    assert not any(j.name.startswith("pre") for j in plan("paper", [1]))  # weights are published
     with pytest.raises(InputError, match="no experiment 'dogs'"):
         plan("smoke", [0], "dogs")
 

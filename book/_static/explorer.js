@@ -131,8 +131,7 @@ function summarise({ data, arm, shift, stop, where }) {
   return (
     `${start}accuracy ${accuracy.toFixed(1)} % (95 % interval ${low.toFixed(1)} to ` +
     `${high.toFixed(1)}), RMS calibration error ${error.toFixed(3)} (${least.toFixed(3)} to ` +
-    `${most.toFixed(3)}); confidence ${points} points ${side} accuracy in the mean. Scores: ` +
-    `${data.images} test images, ${data.seeds}. Predictions below: seed ${arm.seed}.`
+    `${most.toFixed(3)}); confidence ${points} points ${side} accuracy in the mean.`
   );
 }
 
@@ -162,9 +161,11 @@ function startExplorer(page) {
     const where = stop[1] === data.clean ? "clean" : `${corruption.value} ${stop[0]}`;
     const choice = { data, arm: data.arms[arm.value], shift, stop, where };
     const condition = choice.arm.conditions[stop[1]];
-    form.querySelector("span").textContent = where === "clean" ? where : stop[0];
+    form.querySelector("span").textContent = `: ${where === "clean" ? where : stop[0]}`;
     strength.setAttribute("aria-valuetext", where);
     page.querySelector(".explorer-summary").textContent = summarise(choice);
+    page.querySelector(".explorer-basis").textContent =
+      `Scores: ${data.images} test images, ${data.seeds}. Predictions: seed ${choice.arm.seed}.`;
     const images = data.classes.map((_, k) => makeImage(choice, k));
     page.querySelector(".explorer-images").replaceChildren(...images);
     const plots = [
@@ -177,10 +178,11 @@ function startExplorer(page) {
   };
   offer(dataset, Object.entries(all).map(([name, { title }]) => [name, title]));
   offerAll();
-  dataset.addEventListener("change", offerAll);
-  corruption.addEventListener("change", offerStrengths);
-  form.addEventListener("input", draw);
-  form.addEventListener("change", draw);
+  form.addEventListener("input", ({ target }) => {
+    if (target === dataset) offerAll();
+    if (target === corruption) offerStrengths();
+    draw();
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   draw();
   page.querySelector(".explorer-absent").hidden = true;

@@ -6,10 +6,23 @@ reads names imports no torch.
 
 from typing import NamedTuple
 
-#: Corruption to its function of images uint8 (N, 3, H, W) and a strength, which returns the same.
+
+class Corruption(NamedTuple):
+    """What is done to test images.
+
+    Attributes
+    ----------
+    function : of images uint8 (N, 3, H, W) and a strength; returns the same
+    neutral : strength at which it does nothing; plots show the clean images there
+    """
+
+    function: str
+    neutral: float = 0.0
+
+
 CORRUPTIONS = {
-    "brightness": "helpers.experiment.corruptions:brightness",
-    "blur": "helpers.experiment.corruptions:blur",
+    "brightness": Corruption("helpers.experiment.corruptions:brightness", neutral=1.0),
+    "blur": Corruption("helpers.experiment.corruptions:blur"),
 }
 
 

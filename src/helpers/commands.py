@@ -155,7 +155,10 @@ def tables(
     number: Annotated[
         int | None, typer.Argument(min=1, max=8, help="Which table; by default all.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="Name of the folder below results/.")] = "smoke",
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Name of the folder below results/; by default as the book chooses it."),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
     """Print the paper's tables from the runs: md, csv, latex.
@@ -166,10 +169,16 @@ def tables(
       python -m helpers tables 5 --profile paper --format latex > table-5.tex
       python -m helpers tables --format csv
     """
-    os.environ["REPORT_PROFILE"] = profile
+    if profile:
+        os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
+    from helpers.report.damage import warn_of_damaged
     from helpers.report.export import export_table
+    from helpers.report.source import Source
 
+    warn_of_damaged(Source.from_environment())
     texts = [export_table(chosen, form) for chosen in ([number] if number else range(1, 9))]
+    if form == "csv":  # of all tables one, with one line of heads
+        texts = ["".join([texts[0], *(text.partition("\n")[2] for text in texts[1:])])]
     print("\n".join(texts).rstrip())
 
 
@@ -177,7 +186,8 @@ def tables(
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Remove builds of the book, and what killed runs left.
 
-    Never a record, never data. Tells what and how many bytes, and asks.
+    Never a record, never data. Tells what and how many bytes, and asks. The next `run` goes on
+    from the states of trainings that are not over; without them, it starts those anew.
 
     \b
     Examples:
@@ -186,12 +196,22 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
     """
     found = list_leftovers()
     for path, size in found:
-        print(f"{size:>14,} bytes  {path}")
+        state = " (the next run would go on from it)" if path.suffix == ".checkpoint" else ""
+        print(f"{size:>14,} bytes  {path}{state}")
     if not found:
         print("nothing to remove")
-    elif yes or typer.confirm(f"Remove these {sum(size for _, size in found):,} bytes?"):
+    elif yes or _agree(f"Remove these {sum(size for _, size in found):,} bytes?"):
         remove([path for path, _ in found])
         print("removed")
+
+
+def _agree(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            raise InputError("clean asks, and nobody answers; --yes does not ask") from None
+        raise
 
 
 def main() -> int:
@@ -202,7 +222,8 @@ def main() -> int:
     KeyboardInterrupt : for Ctrl-C
     """
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        # By its one name, since shells complete no `python -m helpers`.
+        code = app(sys.argv[1:] or ["--help"], prog_name="helpers", standalone_mode=False) or 0
     except UsageError as error:
         print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
         return 2

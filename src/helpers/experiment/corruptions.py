@@ -50,4 +50,4 @@ def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, floa
 
 def corrupt(images: Tensor, name: str, strength: float | None) -> Tensor:
     """Return uint8 (N, 3, H, W) images under one condition of `list_conditions`."""
-    return images if name == "clean" else resolve_name(CORRUPTIONS[name])(images, strength)
+    return images if name == "clean" else resolve_name(CORRUPTIONS[name].function)(images, strength)

@@ -1,5 +1,7 @@
 """Damaged records: named, and left out of the book."""
 
+import sys
+
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.record import read_records
 
@@ -10,6 +12,15 @@ def list_damaged(source: Source) -> list[DamagedRecord]:
     """Return what is wrong with the damaged records of a source, which the book leaves out."""
     damaged: list[DamagedRecord] = []
     read_records(source.results, damaged=damaged)
+    return damaged
+
+
+def warn_of_damaged(source: Source) -> list[DamagedRecord]:
+    """Return the same, and say in a line each, to standard error, what makes the run again."""
+    damaged = list_damaged(source)
+    for error in damaged:
+        line = f"{describe_damage(error)}; to make it again: {advise(source, error)}"
+        print(f"warning: {line}", file=sys.stderr)
     return damaged
 
 

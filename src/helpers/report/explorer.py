@@ -9,6 +9,7 @@ from html import unescape
 import numpy as np
 
 from helpers import metrics
+from helpers.catalogue import CORRUPTIONS
 from helpers.metrics.bins import assign_equal_width
 
 from .cells import Predictions, read_predictions, score
@@ -17,9 +18,6 @@ from .paper import LARGEST
 from .pictures import choose_rendering, encode_image
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .styles import style_arms
-
-#: Strength at which a corruption does nothing, where that is not 0: the clean images stand there.
-NEUTRAL = {"brightness": 1.0}
 
 #: How SVG writes the lines of the arms' styles.
 DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3"}
@@ -35,10 +33,11 @@ reliability diagrams under <a href="calibration.html">Calibration in depth</a>.<
 <label>Data set <select name="dataset" autocomplete="off"></select></label>
 <label>Arm <select name="arm" autocomplete="off"></select></label>
 <label>Corruption <select name="corruption" autocomplete="off"></select></label>
-<label>Strength: <span></span>
+<label>Strength<span aria-hidden="true"></span>
 <input name="strength" type="range" min="0" step="1" autocomplete="off"></label>
 </form>
 <p class="explorer-summary" aria-live="polite"></p>
+<p class="explorer-basis"></p>
 <div class="explorer-images"></div>
 <div class="explorer-plots"></div>
 <script type="application/json">{data}</script>
@@ -117,7 +116,8 @@ def _list_shifts(conditions: list[tuple[str, float | None]]) -> dict[str, dict]:
     shifts = {}
     for name in dict.fromkeys(name for name, _ in conditions if name != "clean"):
         stops = [(value, k) for k, (other, value) in enumerate(conditions) if other == name]
-        stops = sorted([*stops, (NEUTRAL.get(name, 0.0), clean)])
+        known = CORRUPTIONS.get(name)  # records may have one that the catalogue has no more
+        stops = sorted([*stops, (known.neutral if known else 0.0, clean)])
         shifts[name] = {"axis": AXES.get(name, name), "stops": stops}
     return shifts
 

@@ -44,7 +44,7 @@ def _write_csv(number: int) -> str:
     cells = summarise().query("table == @number")
     rows = []
     for cell in cells.itertuples():
-        row = {"model": cell.row, "column": cell.column}
+        row = {"table": number, "model": cell.row, "column": cell.column}
         for name in ("mean", "deviation", "low", "high"):
             row[name] = print_number(getattr(cell, name), cell.digits)
         row |= print_floor_numbers(cell.floor, cell.digits)

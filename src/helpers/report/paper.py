@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.catalogue import CORRUPTIONS
+
 REFERENCE = Path(__file__).parent / "reference"
 
 #: Decimals that the paper prints.
@@ -62,4 +64,4 @@ def list_strengths(dataset: str, corruption: str) -> list[tuple[float, str]]:
     every = read_reference().query("dataset == @dataset").column.unique()
     prefix = next(prefix for prefix, name in PREFIXES.items() if name == corruption)
     parts = [(float(name.split("=")[1]), name) for name in every if name.startswith(f"{prefix}=")]
-    return sorted([*parts, ({"f": 1.0, "sigma": 0.0}[prefix], "Clean")])
+    return sorted([*parts, (CORRUPTIONS[corruption].neutral, "Clean")])

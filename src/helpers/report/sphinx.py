@@ -25,7 +25,7 @@ from helpers.runs.record import Record
 
 from . import mathml, mends
 from .banner import write_banner
-from .damage import advise, describe_damage, list_damaged
+from .damage import warn_of_damaged
 from .foreign import hide_places
 from .provenance import find_page, list_runs, name_notebook
 from .source import Source, read_shown
@@ -51,11 +51,8 @@ def prepare(app: Sphinx, config) -> None:
     """Make what the pages need, or stop the build with one line that says what is missing."""
     source = Source.from_environment()
     try:
-        damaged = list_damaged(source)
-        for error in damaged:
-            # No warning of Sphinx: with -W, the rest of the book would count as failed.
-            line = f"{describe_damage(error)}; to make it again: {advise(source, error)}"
-            print(f"warning: {line}", file=sys.stderr)
+        # No warnings of Sphinx: with -W, the rest of the book would count as failed.
+        damaged = warn_of_damaged(source)
         if source.profile == "smoke":
             make_runs(source, {error.folder for error in damaged})
         shown = read_shown(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from helpers import InputError
-from helpers.catalogue import PUBLISHED
+from helpers.catalogue import DATASETS, PUBLISHED
 
 from .recipe import MODELS, STARTS, ExperimentRecipe, Recipe, TrainingRecipe
 
@@ -52,6 +52,11 @@ def _check_together(experiment: str, recipe: TrainingRecipe) -> None:
             f" {recipe.network}; take another network, or the path of a checkpoint"
         )
     dataset = getattr(recipe, "dataset", experiment.partition("_")[0])
+    if dataset not in DATASETS:
+        raise InputError(
+            f"{experiment}: the name of a notebook begins with that of its data set; there are"
+            f" {', '.join(DATASETS)}"
+        )
     known = dataset != "pathmnist" or recipe.image_size in PATHMNIST_SIZES
     if recipe.data_source == "official" and not known:
         sizes = ", ".join(map(str, PATHMNIST_SIZES))

@@ -1,4 +1,4 @@
-"""What killed runs and builds of the book left, and nobody needs again."""
+"""What killed runs and builds of the book left, and can be made again."""
 
 import contextlib
 import re
