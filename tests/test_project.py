@@ -1,8 +1,11 @@
 """What holds between the files that state versions, what the workflows may do, what is cited."""
 
+import ast
 import json
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 import yaml
@@ -33,6 +36,27 @@ def test_what_is_stated_is_what_was_tested(stated):
     requirement = Requirement(stated)
     assert PINS[requirement.name] in requirement.specifier
     assert any(part.operator == ">=" for part in requirement.specifier)
+
+
+def test_what_tests_and_benchmarks_import_is_pinned():
+    files = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    own = {"helpers", "survival", "tests", *(path.stem for path in files)}
+    known = packages_distributions()
+    for name in {name.partition(".")[0] for name in names} - own - sys.stdlib_module_names:
+        distributions = {found.lower().replace("_", "-") for found in known[name]}
+        assert distributions & PINS.keys(), name
+
+
+def test_extensions_of_the_book_are_pinned():
+    config = yaml.safe_load((BOOK / "_config.yml").read_text())
+    known = packages_distributions()
+    for name in config["sphinx"]["config"]["extensions"]:
+        distributions = {found.lower().replace("_", "-") for found in known[name.split(".")[0]]}
+        assert distributions & (PINS.keys() | {PROJECT["name"]}), name
 
 
 def test_the_pythons_of_the_workflow_are_those_stated():
@@ -72,7 +96,7 @@ def test_pre_commit_formats_with_the_ruff_that_is_tested():
 
 def test_the_container_installs_what_is_tested():
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
-    assert container["postCreateCommand"].endswith("pip install nox && nox -s lint")
+    assert container["postCreateCommand"].endswith("pip install nox && nox -s book")
     settings = container["customizations"]["vscode"]["settings"]
     assert settings["python.defaultInterpreterPath"] == ".venv/bin/python"
     version = container["image"].rpartition(":")[2]

@@ -194,6 +194,12 @@ def test_failed_runs_end_the_build_without_a_traceback(source, monkeypatch, tmp_
     assert capsys.readouterr().err == "pets_scratch seed 0: died\n"
 
 
+def test_a_doi_is_asked_of_its_registry():
+    asked = sphinx.ask_for(None, "https://doi.org/10.1000/182")
+    assert asked == "https://doi.org/api/handles/10.1000/182"
+    assert sphinx.ask_for(None, "https://example.org/doi") == "https://example.org/doi"
+
+
 def test_the_banner_says_what_the_runs_were_made_from(tmp_path):
     made_up.write_records(tmp_path, "made_up", seeds=(0,), official=True)
     shown = read_shown(Source("made_up", tmp_path, "0"))

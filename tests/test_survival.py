@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import dask.distributed
+import dask_jobqueue
 import pytest
 
 from helpers import ROOT, report
@@ -112,15 +113,14 @@ def test_the_ten_lines_make_runs_with_a_local_cluster_in_slurms_place(slurm, tmp
 
 
 def test_dask_jobqueue_takes_the_arguments_of_the_ten_lines(slurm):
-    jobqueue = pytest.importorskip("dask_jobqueue")
     names = {"gpu": ["--gres=gpu:1"]}
     for node in ast.walk(ast.parse(slurm)):
         if isinstance(node, ast.Assign) and node.targets[0].id == "job":
             names["job"] = ast.literal_eval(node.value)
-    assert isinstance(jobqueue.SLURMCluster, type)
-    assert issubclass(jobqueue.SLURMCluster, dask.distributed.SpecCluster)
+    assert isinstance(dask_jobqueue.SLURMCluster, type)
+    assert issubclass(dask_jobqueue.SLURMCluster, dask.distributed.SpecCluster)
     extra = {"queue": "gpu", "job_extra_directives": names["gpu"]}
-    with jobqueue.SLURMCluster(**names["job"], **extra) as cluster:
+    with dask_jobqueue.SLURMCluster(**names["job"], **extra) as cluster:
         script = cluster.job_script()
     assert "#SBATCH --gres=gpu:1" in script
     assert "#SBATCH -p gpu" in script

@@ -87,7 +87,7 @@ def _compare_packages() -> tuple[str, str, bool]:
     other = []
     for name, pinned in pins:
         try:
-            if (version := metadata.version(name)) != pinned:
+            if (version := metadata.version(name)).partition("+")[0] != pinned:  # without +cpu
                 other.append(f"{name} {version} (tested: {pinned})")
         except metadata.PackageNotFoundError:
             other.append(f"{name} missing: pip install -r requirements.txt")

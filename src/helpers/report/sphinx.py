@@ -39,7 +39,9 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", read_in_parallel)
     app.connect("env-get-outdated", list_outdated)
     app.connect("doctree-read", mends.name_rows)
+    app.connect("doctree-resolved", mends.drop_downloads)
     app.connect("html-page-context", mends.mend_page)
+    app.connect("linkcheck-process-uri", ask_for)
     app.connect("html-page-context", offer_notebook)
     app.connect("env-before-read-docs", read_records)
     app.connect("build-finished", remember_records)
@@ -191,6 +193,13 @@ def offer_notebook(app: Sphinx, page, template, context: dict, doctree) -> None:
     offered.parent.mkdir(parents=True, exist_ok=True)
     offered.write_text(hide_places(executed.read_text(encoding="utf-8")), encoding="utf-8")
     context["ipynb_source"] = f"{page}.ipynb"
+
+
+def ask_for(app: Sphinx, address: str) -> str:
+    """Return what to ask whether an address is there: of a DOI its registry, since publishers turn
+    programs away.
+    """
+    return address.replace("https://doi.org/", "https://doi.org/api/handles/")
 
 
 def _stamp(app: Sphinx) -> Path:
