@@ -65,6 +65,7 @@ def test_agreement_counts_columns(results):
     cells = tables.summarise().query("dataset == 'pets'")
     same = {(c.table, c.column) for c in cells.itertuples() if c.best and c.paper_best}
     text = report.show_agreement().data
+    assert text.count("\n") == 2  # more lines would not fit into the overview's one screen
     assert f"The best row is the paper's in {len(same)} of 14 columns." in text
 
 

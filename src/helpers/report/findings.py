@@ -9,7 +9,7 @@ from .claims import count_verdicts
 from .paper import SHIFTS
 from .source import DATASETS
 from .tables import summarise
-from .verdicts import MEANINGS, SIGNS, why_withheld
+from .verdicts import SIGNS, why_withheld
 
 #: Table of the accuracy by corruption; the one after it holds the calibration error.
 ACCURACY = {"pathmnist": 1, "pets": 5}
@@ -89,6 +89,5 @@ def show_agreement() -> Markdown:
     if any(map(why_withheld, DATASETS)):
         parts[-1] += " These runs stand in for the study: their count says nothing about the paper."
     if not all(map(why_withheld, DATASETS)):
-        parts.append("")
-        parts += [f"{SIGNS[word]} *{word}*: {text}.  " for word, text in MEANINGS.items()]
+        parts[-1] += " {ref}`What the words mean <reproduced>`."
     return Markdown("\n".join(parts))
