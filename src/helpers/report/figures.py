@@ -40,8 +40,9 @@ def _trace(epoch: pd.Series, parts: dict[str, pd.Series], unit: str, colour: str
     def draw(axes):
         for part, values in parts.items():
             dashes, marker = DASHES[part] or (None, None), MARKERS[part] if len(epoch) == 1 else ""
-            axes.plot(epoch, values, dashes=dashes, marker=marker, color=colour, label=part)
+            axes.plot(epoch, values, dashes=dashes, marker=marker, color=colour)
         _frame(axes, unit)
+        _name_curves(axes, {part: values.iloc[-1] for part, values in parts.items()})
 
     return draw
 
@@ -99,15 +100,26 @@ def _lines(long: pd.DataFrame, score: str, unit: str, colour: str, title="", lim
             errorbar=("pi", 100),
             err_kws={"alpha": 0.2, "linewidth": 0},
             markers=MARKERS if long.epoch.min() == long.epoch.max() else False,
+            legend=False,
             ax=axes,
         )
         _frame(axes, unit, title, limits)
+        last = long[long.epoch == long.epoch.max()].groupby("part")[score].mean()
+        _name_curves(axes, last.to_dict())
 
     return draw
 
 
 def _frame(axes, unit: str, title: str = "", limits: tuple[float, float] | None = None) -> None:
-    axes.set(title=title, xlabel="epoch", ylabel=unit, ylim=limits)
+    axes.set_title(title, pad=12)  # the name of a curve that ends high stays below
+    axes.set(xlabel="epoch", ylabel=unit, ylim=limits)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.grid(axis="y")
-    axes.legend(title=None, loc="best")
+
+
+def _name_curves(axes, ends: dict[str, float]) -> None:
+    """Write right of the ends of two curves which they are, apart even where they end together."""
+    lower, higher = sorted(ends, key=ends.get)
+    for part, side in [(lower, "top"), (higher, "bottom")]:
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": side}
+        axes.annotate(part, (1, ends[part]), (3, 0), **place)
