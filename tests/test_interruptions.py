@@ -1,6 +1,7 @@
 """Real batches that are killed, stopped or doubled: what they leave, and that no bit differs."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -28,7 +29,9 @@ def start(results, *words, **environment):
     command = [sys.executable, "-m", "helpers", "run", *SMALL, "-p", f"results={results}", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     how = {"cwd": ROOT, "env": os.environ | environment, "start_new_session": True}
-    return subprocess.Popen(command, **how, **pipes)
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    # Tests that a shell started in the background hand on that Ctrl-C is ignored.
+    return subprocess.Popen(command, **how, **pipes, preexec_fn=listen)
 
 
 def finish(process, code=0):
