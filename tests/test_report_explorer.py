@@ -158,3 +158,8 @@ def test_small_images_keep_their_bits_and_large_ones_are_light(side, shown):
     if side == shown:
         np.testing.assert_array_equal(read.transpose(2, 0, 1), image)
     assert len(content) < 8000
+
+
+def test_the_busiest_photograph_is_light():
+    noise = np.random.default_rng(0).integers(256, size=(3, 224, 224), dtype=np.uint8)
+    assert len(pictures.encode_image(noise)) < 4 / 3 * pictures.HEAVIEST + 40

@@ -22,7 +22,6 @@ STYLE = {
     "font.size": 9,
     "grid.alpha": 0.35,
     "grid.color": INK,
-    "legend.frameon": False,
     "lines.linewidth": 1.6,
     "svg.fonttype": "none",
     "text.color": INK,
@@ -113,6 +112,9 @@ def _image(content: bytes, alt: str, style: str) -> str:
 #: Side in pixels up to which an image is shown to the bit, each pixel a square.
 SMALL = 64
 
+#: Bytes of a larger one, so that the 72 of Pets on the explorer's page stay below 1 MB.
+HEAVIEST = 7500
+
 
 def choose_rendering(side: int) -> str:
     """Return the CSS image-rendering for images of a side in pixels."""
@@ -129,6 +131,10 @@ def encode_image(image: np.ndarray, largest: int = 224) -> str:
     """
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))
-    buffer = io.BytesIO()
-    picture.save(buffer, "webp", lossless=max(picture.size) <= SMALL, quality=80)
+    small = max(picture.size) <= SMALL
+    for quality in (80, 60, 40, 20, 0):
+        buffer = io.BytesIO()
+        picture.save(buffer, "webp", lossless=small, quality=quality)
+        if small or buffer.tell() <= HEAVIEST:
+            break
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
