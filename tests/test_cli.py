@@ -1,7 +1,10 @@
 """The command line explains itself, and looks before it removes."""
 
+import csv
+import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +67,12 @@ def test_the_shell_completes_commands():
         [sys.executable, "-c", code], env=os.environ | words, capture_output=True, text=True
     )
     assert done.stdout.split() == COMMANDS
+
+
+def test_it_completes_its_own_name_and_not_python_s():
+    script = call("--show-completion", "bash").stdout
+    assert re.search(r"^complete .* helpers$", script, re.MULTILINE)
+    assert "_HELPERS_COMPLETE=complete_bash" in script
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
@@ -247,6 +256,19 @@ def test_clean_asks_and_takes_no_for_an_answer(tmp_path):
     assert "Remove these 0 bytes?" in done.stdout
 
 
+def test_clean_without_an_answer_removes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(leftovers, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    state = tmp_path / "results/smoke/pets_scratch/.seed-2.checkpoint"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"state")
+    assert call_here(monkeypatch, "clean") == 2
+    told = capsys.readouterr()
+    assert f"{state} (the next run would go on from it)" in told.out
+    assert told.err.endswith("error: clean asks, and nobody answers; --yes does not ask\n")
+    assert state.exists()
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory) -> Path:
     results = tmp_path_factory.mktemp("results")
@@ -265,6 +287,26 @@ def test_tables_come_as_all_formats(shown):
     refused = call("tables", "5", "--format", "xls", REPORT_RESULTS=str(shown))
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert call("tables", "9").returncode == 2
+
+
+def test_all_tables_are_one_csv_without_a_damaged_record_of_which_it_tells(shown, tmp_path):
+    results = shutil.copytree(shown, tmp_path / "results")
+    with (results / "pets_scratch/seed-1/metrics.csv").open("a") as file:
+        file.write("\n")
+    done = call("tables", "--format", "csv", REPORT_RESULTS=str(results))
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["table"] for row in rows} == set("12345678")
+    assert len(rows) == len(read_reference())
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: pets_scratch seed 1 is left out: metrics.csv differs")
+    assert line.endswith("--only pets_scratch --seeds 1")
+
+
+def test_the_profile_that_is_named_wins(shown, monkeypatch, capsys):
+    monkeypatch.setenv("REPORT_RESULTS", str(shown))
+    monkeypatch.setenv("REPORT_PROFILE", "smoke")
+    assert call_here(monkeypatch, "tables", "1", "--profile", "no_such") == 2
+    assert "no profile or folder of runs 'no_such'" in capsys.readouterr().err
 
 
 def test_without_a_terminal_nothing_but_text_is_printed(shown):

@@ -162,6 +162,13 @@ def test_no_number_is_nan_or_infinite(name, value):
         make_recipe("pathmnist_basic", read_defaults("pathmnist_basic") | corruptions)
 
 
+def test_the_name_of_a_notebook_begins_with_that_of_its_data_set():
+    values = read_defaults("pathmnist_basic")
+    assert make_recipe("pathmnist_again", values)
+    with pytest.raises(InputError, match="fog_basic: the name of a notebook begins with that of"):
+        make_recipe("fog_basic", values)
+
+
 def test_values_that_do_not_go_together_are_refused():
     with pytest.raises(InputError, match="image_size: PathMNIST has 28, 64, 128, 224 pixels, not"):
         resolve("pathmnist_basic", "paper", 0, {"image_size": 32})
