@@ -6,9 +6,10 @@ import sys
 def main() -> int:
     """Return the exit code of the command line; 130 for Ctrl-C, from the first import on."""
     try:
-        from helpers.commands import main
+        from helpers.commands import app
+        from helpers.exits import call
 
-        return main()
+        return call(app)
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
         # A Ctrl-C that passed through an exec of text, such as dataclasses do when imported, leaves

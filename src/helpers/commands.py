@@ -1,25 +1,19 @@
 """The commands: ``python -m helpers --help`` tells what there is."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from helpers import InputError
+from helpers.exits import EXIT_CODES
 from helpers.runs.batch import run_batch
-from helpers.runs.cluster import BatchError
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.leftovers import list_leftovers, remove
 from helpers.runs.parameters import parse_overrides, parse_seeds
 from helpers.runs.plan import plan
 from helpers.runs.verify import verify as verify_record
-
-EXIT_CODES = (
-    "Exit codes: 0 all is well; 1 runs failed or differ, or something is missing; 2 bad input, and"
-    " a line that names the mend; 130 stopped by Ctrl-C."
-)
 
 app = typer.Typer(
     help="Make the runs of the report, see which are there, and take their numbers along.",
@@ -28,9 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text, whose examples keep their lines
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-#: Words that the command line does not take; the class is typer's or click's, by its version.
-UsageError = typer.BadParameter.__base__
 
 Profile = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
 Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
@@ -212,33 +203,3 @@ def _agree(question: str) -> bool:
         if isinstance(error.__context__, EOFError):
             raise InputError("clean asks, and nobody answers; --yes does not ask") from None
         raise
-
-
-def main() -> int:
-    """Return the exit code: 1 for runs that failed or differ, 2 for bad input.
-
-    Raises
-    ------
-    KeyboardInterrupt : for Ctrl-C
-    """
-    try:
-        # By its one name, since shells complete no `python -m helpers`.
-        code = app(sys.argv[1:] or ["--help"], prog_name="helpers", standalone_mode=False) or 0
-    except UsageError as error:
-        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
-        return 2
-    except InputError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return 2
-    except BatchError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:  # where the output goes: a full disk, or `| head`
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except typer.Abort:
-        code = 130
-    if code == 130:  # newer versions of typer return it
-        raise KeyboardInterrupt
-    return code
