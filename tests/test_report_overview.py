@@ -20,7 +20,11 @@ def results(tmp_path, monkeypatch):
 def test_the_overview_holds_what_the_tables_hold(results):
     cells = tables.summarise().set_index(["table", "row", "column"])
     rows = re.findall(r"^\| (\w.*?) \|(.*)\|$", report.show_overview().data, re.M)
-    found = {row: re.findall(r"(\S+) \[(\S+)\]", text) for row, text in rows if ".paper" in text}
+    found = {
+        row: re.findall(r"(\S+) \[(\S+)\]", text.replace("**", ""))
+        for row, text in rows
+        if ".paper" in text
+    }
     assert len(found) == 6
     for row, values in found.items():
         table = 1 if "Aug" in row or row == "Basic" else 5
@@ -33,6 +37,17 @@ def test_the_overview_holds_what_the_tables_hold(results):
         assert values[2] == tuple(lost)
         errors = [cells.loc[(table + 1, row, c)] for c in ("Clean", "Brightness", "Gaussian Blur")]
         assert values[3:] == [(f"{error['mean']:.3f}", f"{error['value']:.3f}") for error in errors]
+
+
+def test_the_best_of_the_overview_are_those_of_the_tables(results):
+    cells = tables.summarise().set_index(["table", "row", "column"]).best
+    lines = report.show_overview().data.splitlines()
+    for line in [line for line in lines if ".paper" in line]:
+        row, clean, _, _, *errors = line.strip("| ").split(" | ")
+        table = 1 if "Aug" in row or row == "Basic" else 5
+        assert clean.startswith("**") == cells.loc[table, row, "Clean"]
+        for shown, column in zip(errors, ("Clean", "Brightness", "Gaussian Blur"), strict=True):
+            assert shown.startswith("**") == cells.loc[table + 1, row, column]
 
 
 def test_the_agreement_counts_the_claims(results):

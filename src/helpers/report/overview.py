@@ -12,8 +12,13 @@ from .source import DATASETS, Source, describe_data, describe_seeds, shown_recor
 from .styles import legend_panel, style_arms
 from .tables import summarise
 
-HEADS = ("Clean accuracy (%)", "Lost to brightness (points)", "Lost to blur (points)")
-HEADS += tuple(f"Calibration error, {shift}" for shift in SHIFTS.values())
+#: Head of a column to the digits of its values; of the first more is better, of the others less.
+HEADS = {
+    "Clean accuracy (%)": 1,
+    "Lost to brightness (points)": 1,
+    "Lost to blur (points)": 1,
+    **{f"Calibration error, {shift}": 3 for shift in SHIFTS.values()},
+}
 
 #: Metric to its title, its unit, and by how much axes are widened beyond the values.
 PANELS = {
@@ -28,28 +33,37 @@ CELLS_CAPTION = (
 
 
 def show_overview() -> Markdown:
-    """Return a table of the findings: a row an arm, each value beside the paper's."""
-    cells = summarise().set_index(["dataset", "table", "row", "column"]).sort_index()
+    """Return a table of the findings: a row an arm, each value beside the paper's, best in bold."""
     lines = [f"| Network | {' | '.join(HEADS)} |", "|:--|" + "--:|" * len(HEADS)]
     for dataset, title in DATASETS.items():
         lines.append(f"| **{title}** |" + " |" * len(HEADS))
-        for row in style_arms(dataset):
-            accuracy = cells.loc[dataset, ACCURACY[dataset], row]
-            error = cells.loc[dataset, ACCURACY[dataset] + 1, row]
-            clean = accuracy.loc["Clean"]
-            found = [_pair(clean, "{:.1f}")]
-            for shift in list(SHIFTS)[1:]:
-                lost = clean[["mean", "value"]] - accuracy.loc[shift, ["mean", "value"]]
-                found.append(_pair(lost, "{:.1f}"))
-            found += [_pair(error.loc[shift], "{:.3f}") for shift in SHIFTS]
-            lines.append(f"| {row} | {' | '.join(found)} |")
+        here, paper = _condense(dataset, "mean"), _condense(dataset, "value")
+        columns = zip(*here.values(), strict=True)
+        first, *others = ([v for v in column if not np.isnan(v)] for column in columns)
+        best = max(first, default=None), *(min(column, default=None) for column in others)
+        for row, values in here.items():
+            shown = map(_pair, values, paper[row], best, HEADS.values())
+            lines.append(f"| {row} | {' | '.join(shown)} |")
     table = "\n".join(lines)
     return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
 
 
-def _pair(values: pd.Series, unit: str) -> str:
-    here = "not measured" if np.isnan(values["mean"]) else unit.format(values["mean"])
-    return f"{here} [{unit.format(values['value'])}]{{.paper}}".replace("-", "−")
+def _condense(dataset: str, values: str) -> dict[str, list[float]]:
+    """Return the values of each row, as printed: of the runs (mean) or of the paper (value)."""
+    cells = summarise().set_index(["table", "row", "column"]).sort_index()[values]
+    rows = {}
+    for row in style_arms(dataset):
+        accuracy, error = (cells.loc[ACCURACY[dataset] + place, row] for place in (0, 1))
+        found = [accuracy["Clean"], *(accuracy["Clean"] - accuracy[s] for s in list(SHIFTS)[1:])]
+        found += [error[shift] for shift in SHIFTS]
+        rows[row] = [round(v, digits) for v, digits in zip(found, HEADS.values(), strict=True)]
+    return rows
+
+
+def _pair(here: float, paper: float, best: float, digits: int) -> str:
+    measured = "not measured" if np.isnan(here) else f"{here:.{digits}f}"
+    shown = f"**{measured}**" if here == best else measured
+    return f"{shown} [{paper:.{digits}f}]{{.paper}}".replace("-", "−")
 
 
 def show_cells() -> Picture:
