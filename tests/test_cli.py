@@ -70,7 +70,7 @@ def test_the_shell_completes_commands():
 
 
 def test_it_completes_its_own_name_and_not_python_s():
-    script = call("--show-completion", "bash").stdout
+    script = call(_HELPERS_COMPLETE="source_bash").stdout
     assert re.search(r"^complete .* helpers$", script, re.MULTILINE)
     assert "_HELPERS_COMPLETE=complete_bash" in script
 
@@ -302,11 +302,10 @@ def test_all_tables_are_one_csv_without_a_damaged_record_of_which_it_tells(shown
     assert line.endswith("--only pets_scratch --seeds 1")
 
 
-def test_the_profile_that_is_named_wins(shown, monkeypatch, capsys):
-    monkeypatch.setenv("REPORT_RESULTS", str(shown))
-    monkeypatch.setenv("REPORT_PROFILE", "smoke")
-    assert call_here(monkeypatch, "tables", "1", "--profile", "no_such") == 2
-    assert "no profile or folder of runs 'no_such'" in capsys.readouterr().err
+def test_the_profile_that_is_named_wins(shown):
+    refused = call("tables", "1", "--profile", "no_such", REPORT_RESULTS=str(shown))
+    assert refused.returncode == 2
+    assert "no profile or folder of runs 'no_such'" in refused.stderr
 
 
 def test_without_a_terminal_nothing_but_text_is_printed(shown):
