@@ -80,6 +80,12 @@ def test_a_table_wider_than_a_page_lies_on_its_side():
     assert "landscape" not in write_latex("x", "what", [cells[:7] for cells in rows])
 
 
+@pytest.mark.parametrize(("name", "needs"), [("Größe σ ✓", False), ("наши", True)])
+def test_letters_that_pdflatex_does_not_know_are_told(name, needs):
+    text = write_latex("x", name, [["head"], [":--"], ["cell"]])
+    assert ("LuaLaTeX" in text.splitlines()[0]) == needs
+
+
 def read_lines(text):
     """Return the lines of the table's rows."""
     return [line for line in text.splitlines() if line.endswith("\\\\") and "\\caption" not in line]

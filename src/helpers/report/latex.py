@@ -104,7 +104,10 @@ def write_latex(name: str, caption: str, rows: Iterable[Iterable[str]]) -> str:
     parts = {"head": head, "body": "\n".join(lines), "columns": "".join(columns)}
     across = sum(min(width, LINE) + MARGINS for width in widths)
     form = WIDE if across > ACROSS else LONG if len(lines) > PAGE else FLOAT
-    return form.substitute(parts, name=name, caption=_escape(caption))
+    text = form.substitute(parts, name=name, caption=_escape(caption))
+    if re.search(r"[^\x00-\u017f]", text):  # a name in letters that pdfLaTeX does not know
+        return text.replace("\n", ", and LuaLaTeX or XeLaTeX with a font that has all letters\n", 1)
+    return text
 
 
 def _convert(cell: str) -> list[str]:
