@@ -163,13 +163,13 @@ def test_a_damaged_archive_is_named(tmp_path, name):
     np.savez_compressed(tmp_path / "mine.npz", **make_arrays())
     content = damage(name, (tmp_path / "mine.npz").read_bytes())
     (tmp_path / "mine.npz").write_bytes(content)
-    with pytest.raises(InputError, match=r"mine.npz is not in MedMNIST's layout \(.+\); see"):
+    with pytest.raises(InputError, match=r"mine.npz is not in MedMNIST's layout \(.+\); it needs"):
         load(tmp_path / "mine.npz")
 
 
 def test_a_header_that_does_not_parse_is_named(tmp_path):
     write(tmp_path / "mine.npz", b"\x93NUMPY\x01\x00v\x00" + b"'''".ljust(118))
-    with pytest.raises(InputError, match=r"mine.npz is not in MedMNIST's layout \(.+\); see"):
+    with pytest.raises(InputError, match=r"mine.npz is not in MedMNIST's layout \(.+\); it needs"):
         load(tmp_path / "mine.npz")
 
 

@@ -88,7 +88,7 @@ def test_one_seed_has_no_deviation(tmp_path, monkeypatch):
     made_up.write_records(tmp_path, "made_up", seeds=[4])
     made_up.show(monkeypatch, tmp_path, "made_up")
     table = report.show_table(1).data
-    assert "over 1 seed (4)" in table
+    assert "Each cell: 1 seed (4)" in table
     assert "±" not in table.split("\n\n")[1]
 
 

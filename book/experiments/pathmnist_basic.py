@@ -75,8 +75,9 @@ report.plot_corruptions(evaluation.examples, data.classes)
 
 # %% [markdown]
 # ## Result
-# Accuracy and RMS calibration error (ten equal-width bins) as fractions. `noise_floor` is the error
-# that a calibrated network would show by chance; 95 % of such errors lie below `noise_floor_95`.
+# Accuracy and RMS calibration error (ten equal-width bins) of this one seed, as fractions; the
+# book's tables are over all seeds. `noise_floor` is the error that a calibrated network would show
+# by chance; 95 % of such errors lie below `noise_floor_95`.
 
 # %%
 run.finish(data, model, training, evaluation).metrics

@@ -65,7 +65,10 @@ def _read_file(path: Path, size: int) -> tuple[Splits, list[str]]:
         raise
     except Exception as error:  # a damaged file makes zipfile and numpy raise what they like
         reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
-        raise InputError(f"{path} is not in MedMNIST's layout ({reason}); see load_own") from None
+        raise InputError(
+            f"{path} is not in MedMNIST's layout ({reason}); it needs train_images, train_labels,"
+            " and the same of val and test"
+        ) from None
     count = 1 + max(labels.max(initial=-1) for _, labels in splits.values())
     return splits, [f"class {label}" for label in range(count)]
 

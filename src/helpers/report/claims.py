@@ -93,7 +93,7 @@ def _print_numbers(effect: Effect, claim: Claim) -> list[str]:
     right, digits = effect.pair.right, MEASURES[claim.measure].digits
     shift, sign = (right, "") if isinstance(right, float) else (0.0, "+")
     low, high = effect.interval or (effect.difference, effect.difference)
-    numbers = [f"{value + shift:{sign}.{digits}f}" for value in (effect.difference, low, high)]
+    numbers = [f"{value + shift:{sign}z.{digits}f}" for value in (effect.difference, low, high)]
     return numbers if low < high else [numbers[0], "", ""]
 
 

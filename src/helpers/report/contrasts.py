@@ -118,9 +118,9 @@ def _list(row) -> dict[str, str]:
 def _cell(row, digits: int) -> str:
     if np.isnan(row.mean):
         return "no seed in common" if row.seeds == 0 else "not measured"
-    mean = f"{row.mean:+.{digits}f}"
+    mean = f"{row.mean:+z.{digits}f}"
     p_value = "p < 0.001" if row.adjusted < 0.001 else f"p = {row.adjusted:.3f}"
     p_value = "one seed" if row.seeds == 1 else p_value
-    interval = f"{row.low:+.{digits}f} to {row.high:+.{digits}f}, {p_value}"
+    interval = f"{row.low:+z.{digits}f} to {row.high:+z.{digits}f}, {p_value}"
     text = f"**{mean}** \\*" if row.adjusted < 0.05 else mean
     return f"{text} [{interval}]{{.interval}}".replace("-", "−")

@@ -73,8 +73,7 @@ def write_csv(rows: Iterable[dict]) -> str:
 
 def print_number(value: float, digits: int) -> str:
     """Return a number as its page prints it, nothing for one that is not known."""
-    # Adding 0 takes the minus from a zero.
-    return "" if math.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}"
+    return "" if math.isnan(value) else f"{value:z.{digits}f}"
 
 
 def print_floor_numbers(floor, digits: int) -> dict[str, str]:

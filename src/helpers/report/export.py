@@ -8,7 +8,7 @@ from helpers import InputError
 
 from .downloads import offer, print_floor_numbers, print_number, write_csv
 from .latex import write_latex
-from .source import describe_seeds
+from .source import describe_spread
 from .tables import CAPTIONS, print_head, print_spread, summarise, write_table, write_title
 
 
@@ -86,6 +86,6 @@ def _write_caption(number: int) -> str:
     """Return what a table holds, without the numbers that stand for signs on a page."""
     dataset = summarise().query("table == @number").dataset.iloc[0]
     return html.unescape(
-        f"{write_title(number)}. Mean ± standard deviation over {describe_seeds(dataset)};"
+        f"{write_title(number)}. Each cell: {describe_spread(dataset)};"
         " in brackets the paper's value; best in bold."
     )

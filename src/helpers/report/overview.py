@@ -28,7 +28,7 @@ PANELS = {
 
 CELLS_CAPTION = (
     "All 84 cells of the paper's tables: the nearer to the dotted line, the better they agree."
-    " Bars: 95 % intervals for other seeds and other test images."
+    " Bars: 95 % intervals for {others}."
 )
 
 
@@ -61,7 +61,7 @@ def _condense(dataset: str, values: str) -> dict[str, list[float]]:
 
 
 def _pair(here: float, paper: float, best: float, digits: int) -> str:
-    measured = "not measured" if np.isnan(here) else f"{here:.{digits}f}"
+    measured = "not measured" if np.isnan(here) else f"{here:z.{digits}f}"
     shown = f"**{measured}**" if here == best else measured
     return f"{shown} [{paper:.{digits}f}]{{.paper}}".replace("-", "−")
 
@@ -83,7 +83,9 @@ def show_cells() -> Picture:
                 f" the paper's lies in the 95 % interval of {inside}"
             )
             panels.append(plot_panel(_scatter(own, title, unit, margin), alt, 2.05, 2.1))
-    return Picture(panels, CELLS_CAPTION)
+    one = all(len(records) == 1 for records in shown_records().values())
+    others = "other test images, of one seed" if one else "other seeds and other test images"
+    return Picture(panels, CELLS_CAPTION.format(others=others))
 
 
 def _scatter(cells: pd.DataFrame, title: str, unit: str, margin: float):

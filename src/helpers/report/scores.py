@@ -11,7 +11,7 @@ from helpers import metrics
 from .cells import Predictions, find_floor, read_predictions, spread
 from .downloads import print_floor_numbers, print_number, write_listing
 from .paper import SHIFTS
-from .source import ARMS, describe_data, describe_seeds
+from .source import ARMS, describe_data, describe_spread
 from .tables import explain_floors, print_floor, print_spread
 
 #: Score to what a table calls it.
@@ -82,8 +82,8 @@ def show_scores(dataset: str) -> Markdown:
             texts = [cells.get((score, row), "not measured") for row in arms]
             rows.append([label, *texts])
     caption = (
-        f"Scores on {describe_data(dataset)}: mean ± standard deviation over"
-        f" {describe_seeds(dataset)}, and the noise floor of a calibration error"
+        f"Scores on {describe_data(dataset)}: {describe_spread(dataset)}, and the noise floor of a"
+        " calibration error"
     )
     facts = map(_list, summarise_scores(dataset).itertuples())
     table = write_listing(f"{dataset}-scores", caption, rows, facts, "These scores")

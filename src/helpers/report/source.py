@@ -194,6 +194,12 @@ def describe_seeds(dataset: str) -> str:
     return ", ".join(f"{_count_seeds(numbers)} for {row}" for row, numbers in seeds.items())
 
 
+def describe_spread(dataset: str) -> str:
+    """Return what a cell holds: ``mean ± standard deviation over 3 seeds (0–2)``, or the seed."""
+    several = any(len(shown_records()[name]) > 1 for name in ARMS[dataset])
+    return "mean ± standard deviation over " * several + describe_seeds(dataset)
+
+
 def _count_seeds(numbers: list[int]) -> str:
     return f"{len(numbers)} seed{'s' * (len(numbers) > 1)} ({list_numbers(numbers)})"
 

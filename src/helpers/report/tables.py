@@ -11,7 +11,7 @@ from helpers import metrics
 from .cells import FLOOR_SEEDS, RMS, estimate, find_floor, sample
 from .foreign import quote
 from .paper import DIGITS, read_reference
-from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
+from .source import ARMS, DATASETS, describe_data, describe_spread, shown_records
 from .verdicts import MEANINGS, SIGNS, judge, why_withheld
 
 #: What each table holds, and which way is better, for its caption.
@@ -77,7 +77,7 @@ def write_table(number: int) -> str:
         lines.append(f"| {row} | " + " | ".join(map(_cell, group.itertuples())) + " |")
     floor = ", noise floor" if cells.floor.notna().any() else ""
     caption = (
-        f"{write_title(number)}. Mean ± standard deviation over {describe_seeds(dataset)},"
+        f"{write_title(number)}. Each cell: {describe_spread(dataset)},"
         f" 95 % interval{floor}, paper."
     )
     table = "\n".join(lines)
@@ -115,7 +115,7 @@ def print_spread(mean: float, deviation: float, digits: int, sign: str = "") -> 
     if np.isnan(mean):
         return "not measured"
     spread = "" if np.isnan(deviation) else f" ± {deviation:.{digits}f}"
-    return f"{mean:{sign}.{digits}f}".replace("-", "−") + spread
+    return f"{mean:{sign}z.{digits}f}".replace("-", "−") + spread
 
 
 def print_floor(score: float, floor: metrics.Floor, digits: int) -> str:
@@ -125,19 +125,21 @@ def print_floor(score: float, floor: metrics.Floor, digits: int) -> str:
 
 
 def _print_verdict(cell) -> str:
-    distance = "" if np.isnan(cell.distance) else f" ({cell.distance:+.{cell.digits}f})"
+    distance = "" if np.isnan(cell.distance) else f" ({cell.distance:+z.{cell.digits}f})"
     return f"{SIGNS[cell.verdict]} {cell.verdict}{distance}".replace("-", "−")
 
 
 def show_reading(dataset: str) -> Markdown:
     """Return how to read the cells of a data set's tables, and why verdicts are withheld if so."""
     counts = {len(shown_records()[name]) for name in ARMS[dataset]}
+    value = "The value of the seed" if counts == {1} else "Mean ± standard deviation over the seeds"
+    seeds = "" if counts == {1} else "other seeds *and* "
     lines = [
-        "**How to read a cell.** Mean ± standard deviation over the seeds; the 95 % interval of"
-        " the expected score, for other seeds *and* other test images; for a calibration error the"
-        " noise floor, what chance alone gives a calibrated network in the mean (to: in 95 % of the"
-        " cases; {doc}`/method`), with “◦ as calibrated” where the error is not distinguishable"
-        " from that; last, the paper's value."
+        f"**How to read a cell.** {value}. Below it, the 95 % interval of the expected score, for"
+        f" {seeds}other test images. Of a calibration error, the noise floor: what a calibrated"
+        " network would show by chance, in the mean and (to) at most in 95 % of the cases"
+        " ({doc}`/method`); “◦ as calibrated” stands where the error is not distinguishable from"
+        " that. Last, the paper's value."
     ]
     if dataset == "pathmnist":
         lines.append(

@@ -12,7 +12,7 @@ from .contrasts import Contrast, compare, tabulate
 from .downloads import print_floor_numbers, print_number, write_listing
 from .paper import SHIFTS
 from .pictures import Picture, plot_panel
-from .source import ARMS, describe_data, describe_seeds
+from .source import ARMS, describe_data, describe_spread
 from .styles import draw_estimates, legend_panel, style_arms
 from .tables import explain_floors, print_floor, print_spread
 
@@ -35,7 +35,7 @@ def show_temperatures(dataset: str) -> Markdown:
         rows.append([row, *cells])
     caption = (
         f"Temperature T of the arms on {describe_data(dataset)}, and their RMS calibration error as"
-        f" trained and at T: mean ± standard deviation over {describe_seeds(dataset)}, noise floor"
+        f" trained and at T: {describe_spread(dataset)}, noise floor"
     )
     table = write_listing(f"{dataset}-temperatures", caption, rows, facts)
     return Markdown("\n\n".join([table, *explain_floors(dataset)]))
@@ -78,25 +78,29 @@ def show_beyond_temperature(dataset: str) -> Markdown:
 
 def plot_temperatures(dataset: str) -> Picture:
     """Return each arm's calibration error without and with its temperature, a panel a shift."""
-    panels = [legend_panel(dataset)]
+    shown = {}
     for column, shift in SHIFTS.items():
         pairs = {
             row: [estimate(dataset, ERROR, row, column, tempered) for tempered in (False, True)]
             for row in style_arms(dataset)
         }
-        pairs = {row: pair for row, pair in pairs.items() if None not in pair}
+        shown[shift] = {row: pair for row, pair in pairs.items() if None not in pair}
+    # One axis for all panels, as slopes are compared.
+    top = max(found.high for pairs in shown.values() for pair in pairs.values() for found in pair)
+    panels = [legend_panel(dataset)]
+    for shift, pairs in shown.items():
         told = [f"{row} {before.mean:.3f} to {at.mean:.3f}" for row, (before, at) in pairs.items()]
         alt = f"RMS calibration error, {shift}, as trained to at its temperature: {'; '.join(told)}"
-        panels.append(plot_panel(_pairs(dataset, pairs, shift), alt, 2.6, 2.3))
+        panels.append(plot_panel(_pairs(dataset, pairs, shift, 1.05 * top), alt, 2.6, 2.3))
     return Picture(panels)
 
 
-def _pairs(dataset, pairs, title):
+def _pairs(dataset, pairs, title, top):
     def draw(axes):
         for place, (row, pair) in enumerate(pairs.items()):
             shift = 0.06 * (place - 1)  # so that bars do not hide each other
             draw_estimates(axes, (shift, 1 + shift), pair, style_arms(dataset)[row])
-        axes.set(title=title, ylabel="RMS calibration error", xlim=(-0.3, 1.3), ylim=(0, None))
+        axes.set(title=title, ylabel="RMS calibration error", xlim=(-0.3, 1.3), ylim=(0, top))
         axes.set_xticks([0, 1], ["as trained", "at T"])
         axes.grid(axis="y")
 

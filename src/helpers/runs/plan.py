@@ -58,13 +58,13 @@ class Job:
         ------
         DamagedRecord : where it is there but damaged
         InputError : where it was made with another recipe, or from other runs than now lie where
-            it looks for them
+            it looks for them; where it is not there, and another seed's was made with another
         """
         record = read_whole(self.folder)
         if record is None:
+            self._refuse_neighbours()
             return False
-        ours, theirs = self.recipe.computed, record.run["parameters"]
-        other = [name for name in ours if ours[name] != theirs.get(name)]
+        other = self._list_other(record)
         for needed in filter(None, map(_read_needed, self.needs)):
             if isinstance(self.recipe, AblationRecipe):
                 if needed.origin != record.run["arms"].get(needed.experiment):
@@ -77,6 +77,24 @@ class Job:
                 " delete the folder to make it anew, or give another folder: -p results=FOLDER"
             )
         return True
+
+    def _list_other(self, record: Record) -> list[str]:
+        """Return the parameters that a record has otherwise."""
+        ours, theirs = self.recipe.computed, record.run["parameters"]
+        return [name for name in ours if ours[name] != theirs.get(name)]
+
+    def _refuse_neighbours(self) -> None:
+        """Raise InputError where another seed lies with which this run could share no table."""
+        for folder in sorted(self.folder.parent.glob("seed-*/")):
+            record = _read_needed(folder)
+            if record and (other := self._list_other(record)):
+                raise InputError(
+                    f"{folder} was made with another recipe (other {', '.join(other)}), and the"
+                    f" seeds of a folder share theirs; delete it, or give {self.name} another"
+                    " folder: -p results=FOLDER"
+                )
+            if record:
+                return
 
     def failure(self) -> list[str]:
         """Return with what error the run ended and where, a line each; empty if it did not."""
@@ -96,7 +114,7 @@ class Job:
 def _read_needed(folder: Path) -> Record | None:
     try:
         return read_record(folder)
-    except DamagedRecord:  # told of the run whose record it is
+    except DamagedRecord:  # told of where that run is asked for
         return None
 
 
