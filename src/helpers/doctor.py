@@ -74,9 +74,10 @@ def _tell(item, profile: str) -> tuple[str, bool]:
     if item.state in ("as published", "a part"):
         return f"{path}: {item.state} ({item.checksum})", True
     mend = "delete it; then " if item.state == "damaged" else ""
+    how = "put" if path.suffix else "unpack"
     return (
         f"{path}: {item.state}; {mend}`python -m helpers run --profile {profile}` fetches it, or"
-        f" put there {item.source} ({item.checksum})",
+        f" {how} there {item.source} ({item.checksum})",
         False,
     )
 

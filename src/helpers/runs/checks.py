@@ -32,7 +32,7 @@ def make_recipe(experiment: str, values: Mapping) -> Recipe:
         recipe = model(**{name: values[name] for name in model.model_fields if name in values})
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = ".".join(str(part) for part in first["loc"] if part != "[key]")
         what = first["msg"].removeprefix("Value error, ").lower()
         given = "" if first["type"] == "missing" else f", not {first['input']!r}"
         raise InputError(f"{experiment}: {name}: {what}{given}") from None
