@@ -80,7 +80,8 @@ def pdf(session: nox.Session) -> None:
     page, target = (Path("book/_build", name).absolute() for name in ("singlehtml", "book.pdf"))
     options = ["--no-sandbox", "--no-pdf-header-footer", "--generate-pdf-document-outline"]
     options += [f"--print-to-pdf={target}", (page / "index.html").as_uri()]
-    session.run(chromium, "--headless", *options, external=True)
+    # What it says while it prints is of its own affairs, and shown only if it fails.
+    session.run(chromium, "--headless", *options, external=True, silent=True)
     session.log(f"The book is at {target.as_uri()}")
 
 

@@ -90,6 +90,14 @@ def test_papermill_by_hand_leaves_the_same_record_bit_by_bit(results, tmp_path):
     np.testing.assert_array_equal(mine.predictions["logits"], theirs.predictions["logits"])
 
 
+def test_own_data_that_are_not_there_stop_all_before_the_first_run(tmp_path):
+    asked = ("run", "--only", "pathmnist_*", "-p", f"results={tmp_path / 'mine'}")
+    refused = helpers(*asked, "-p", f"data_source={tmp_path / 'typo.npz'}")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == f"error: data_source: there is no {tmp_path / 'typo.npz'}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("seed", ["0", "7"])  # one that is there, and one to stand beside it
 def test_another_recipe_is_not_mixed_in(results, seed):
     other = helpers(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from helpers import InputError
+from helpers import ROOT, InputError
 from helpers.exits import EXIT_CODES
 from helpers.runs.batch import run_batch
 from helpers.runs.integrity import DamagedRecord
@@ -105,7 +105,7 @@ def verify(
     Example:
       python -m helpers verify results/smoke/pathmnist_basic/seed-0
     """
-    found = verify_record(record)
+    found = verify_record(record if record.exists() else ROOT / record)
     for name, difference in found.files.items():
         print(f"{name:<16} {difference or 'same bits'}")
     if found.same:

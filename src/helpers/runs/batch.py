@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from helpers import InputError
+from helpers import ROOT, InputError
 
 from .claims import claim
 from .cluster import BatchError, open_cluster
@@ -44,6 +44,7 @@ def run_batch(
     missing = _list_missing(jobs)
     if not missing:
         return
+    _check_sources(missing)
     for folder in {job.folder.parent for job in missing}:
         _check_writable(folder)
     ended = {}
@@ -149,6 +150,15 @@ def _submit(client, jobs: list[Job], threads: int | None, ended: dict) -> Iterat
             yield future.result()
         else:  # a worker that was lost again and again
             yield Outcome(owners[future], 0, type(error).__name__, str(error))
+
+
+def _check_sources(jobs: Iterable[Job]) -> None:
+    """Raise InputError for own data that are not there, before hours of what comes first."""
+    for job in jobs:
+        source = getattr(job.recipe, "data_source", "synthetic")
+        place = ROOT / Path(source).expanduser()
+        if source not in ("official", "synthetic") and not place.exists():
+            raise InputError(f"data_source: there is no {place}")
 
 
 def _check_writable(folder: Path) -> None:
