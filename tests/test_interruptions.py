@@ -107,7 +107,7 @@ def test_ctrl_c_stops_at_once_and_tells_what_is_done(tmp_path, undisturbed):
     check(tmp_path, undisturbed, 0, 1)
 
 
-@pytest.mark.parametrize("seconds", [0.5, 1.5, 2, 2.5, 3, 4])
+@pytest.mark.parametrize("seconds", [1, 1.5, 2, 2.5, 3, 4])
 def test_ctrl_c_while_workers_start_ends_in_two_lines(tmp_path, seconds):
     batch = start(tmp_path, "--seeds", "0-1", "--jobs", "2")
     time.sleep(seconds)

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 import made_up
-from helpers import InputError, runs
+from helpers import InputError, catalogue, runs
 from helpers.runs import parameters
 from helpers.runs.checks import PATHMNIST_SIZES, make_recipe
 from helpers.runs.parameters import (
@@ -167,6 +167,13 @@ def test_the_name_of_a_notebook_begins_with_that_of_its_data_set():
     assert make_recipe("pathmnist_again", values)
     with pytest.raises(InputError, match="fog_basic: the name of a notebook begins with that of"):
         make_recipe("fog_basic", values)
+
+
+def test_a_data_set_whose_name_begins_with_another_s_is_found(monkeypatch):
+    monkeypatch.setitem(catalogue.DATASETS, "pets_at_night", catalogue.DATASETS["pets"])
+    assert catalogue.find_dataset("pets_at_night_scratch") == "pets_at_night"
+    assert catalogue.find_dataset("pets_scratch") == "pets"
+    assert catalogue.find_dataset("petsy_scratch") is None
 
 
 def test_values_that_do_not_go_together_are_refused():

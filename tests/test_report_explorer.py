@@ -12,7 +12,7 @@ from PIL import Image
 
 import made_up
 from helpers import metrics, report
-from helpers.report import explorer, mistakes, pictures
+from helpers.report import explorer, mistakes, pictures, tables
 from helpers.report.source import ARMS
 from helpers.runs.record import read_records
 
@@ -38,20 +38,39 @@ def test_scores_and_bins_are_those_of_the_logits(results):
             confidence = np.concatenate([metrics.confidence(logits) for logits, _ in pairs])
             correct = np.concatenate([metrics.correct(*pair) for pair in pairs])
             mean, low, high = shown["accuracy_percent"]
-            assert mean == pytest.approx(100 * correct.mean(), abs=1e-3)
+            assert mean == pytest.approx(100 * correct.mean(), abs=0.051)
             assert 0 <= low <= mean <= high <= 100
             errors = [
                 metrics.rms_calibration_error(metrics.confidence(z), metrics.correct(z, labels))
                 for z, labels in pairs
             ]
-            assert shown["rms_calibration_error"][0] == pytest.approx(np.mean(errors), abs=1e-4)
-            assert shown["gap"] == pytest.approx(confidence.mean() - correct.mean(), abs=1e-4)
+            assert shown["rms_calibration_error"][0] == pytest.approx(np.mean(errors), abs=5.1e-4)
+            assert shown["gap"] == pytest.approx(confidence.mean() - correct.mean(), abs=5.1e-4)
             _, share, mean_confidence, accuracy = np.transpose(shown["bins"])
             # The bins' gaps join to the calibration error of the pooled seeds.
             joined = np.sqrt((share * (accuracy - mean_confidence) ** 2).sum())
             assert joined == pytest.approx(
                 metrics.rms_calibration_error(confidence, correct), abs=1e-3
             )
+
+
+@pytest.mark.parametrize("dataset", ARMS)
+def test_scores_print_as_in_the_tables(results, dataset):
+    data, seen = explorer.describe_dataset(dataset), 0
+    cells = tables.summarise().query("dataset == @dataset and column != 'Brightness'")
+    prefixes = {"brightness": "f", "blur": "sigma"}
+    places = {
+        f"{prefixes[name]}={s}": k
+        for name, shift in data["shifts"].items()
+        for s, k in shift["stops"]
+    } | {"Clean": data["clean"]}
+    for cell in cells.query("column != 'Gaussian Blur'").itertuples():
+        (arm,) = (arm for arm in data["arms"] if arm["row"] == cell.row)
+        shown = arm["conditions"][places[cell.column]][cell.metric]
+        expected = [f"{value:.{cell.digits}f}" for value in (cell.mean, cell.low, cell.high)]
+        assert [f"{value:.{cell.digits}f}" for value in shown] == expected
+        seen += 1
+    assert seen == 30
 
 
 def test_answers_are_those_to_the_images_shown(results):
@@ -65,8 +84,8 @@ def test_answers_are_those_to_the_images_shown(results):
             index = arrays["labels"].tolist().index(label)  # the first of its class
             probability = metrics.softmax(arrays["logits"][place, [index]])[0]
             assert answer == names[probability.argmax()]
-            assert confidence == pytest.approx(probability.max(), abs=1e-4)
-            assert own == pytest.approx(probability[label], abs=1e-4)
+            assert confidence == pytest.approx(probability.max(), abs=5.1e-4)
+            assert own == pytest.approx(probability[label], abs=5.1e-4)
 
 
 def test_stops_lead_from_weak_to_strong_through_clean(results):

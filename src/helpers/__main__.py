@@ -1,4 +1,4 @@
-"""``python -m helpers``: nothing is imported before Ctrl-C is taken care of."""
+"""``python -m helpers``: nothing that takes long is imported before Ctrl-C is taken care of."""
 
 import sys
 

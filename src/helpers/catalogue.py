@@ -48,6 +48,12 @@ DATASETS = {
 }
 
 
+def find_dataset(experiment: str) -> str | None:
+    """Return the data set whose name an experiment's begins with, the longest; None if none."""
+    named = [name for name in DATASETS if experiment.startswith(f"{name}_")]
+    return max(named, key=len, default=None)
+
+
 class Published(NamedTuple):
     """A published checkpoint: where it is, and the first digits of its SHA-256."""
 

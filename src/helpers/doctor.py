@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from helpers import ROOT
-from helpers.catalogue import DATASETS
+from helpers.catalogue import DATASETS, find_dataset
 from helpers.runs.plan import plan
 from helpers.runs.recipe import STARTS, AblationRecipe, PretrainingRecipe, TrainingRecipe
 
@@ -63,7 +63,7 @@ def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
 
 def _find_data(experiment: str, recipe: TrainingRecipe) -> tuple[str, int, str, str]:
     """Return name, size, source and folder of an experiment's data; its name begins with theirs."""
-    name = experiment.partition("_")[0]
+    name = find_dataset(experiment)
     if isinstance(recipe, PretrainingRecipe):
         name = "source" if recipe.data_source == "synthetic" else recipe.dataset
     return name, recipe.image_size, recipe.data_source, recipe.data_dir

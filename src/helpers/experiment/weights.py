@@ -50,7 +50,7 @@ def load_weights(network: str, initialisation: str, data_dir: str) -> Weights:
     elif initialisation in {name for name, _ in PUBLISHED}:
         raise InputError(
             f"initialisation: there are no published {initialisation} weights of a {network};"
-            " take network resnet50, or the path of a checkpoint"
+            " take another network, or the path of a checkpoint"
         )
     else:
         path = from_root(initialisation)
@@ -119,7 +119,7 @@ def _load(path: Path) -> dict:
     except FileNotFoundError:
         raise InputError(
             f"initialisation: there is no {path}; make it with a pretraining notebook, or take"
-            " random, imagenet or barlow_twins"
+            f" random or {' or '.join(sorted({name for name, _ in PUBLISHED}))}"
         ) from None
     except Exception as error:  # a damaged file makes torch raise what it likes
         reason = (str(error) or type(error).__name__).split("\n")[0]

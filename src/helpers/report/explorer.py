@@ -14,7 +14,7 @@ from helpers.metrics.bins import assign_equal_width
 
 from .cells import Predictions, read_predictions, score
 from .diagrams import AXES
-from .paper import LARGEST
+from .paper import DIGITS, LARGEST
 from .pictures import choose_rendering, encode_image
 from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
 from .styles import style_arms
@@ -135,7 +135,7 @@ def _describe_arm(name, labels, conditions, class_names, bins) -> list[dict | No
         place = there.index(condition)
         logits = record.predictions["logits"][place, chosen]
         answers = [
-            [class_names[probability.argmax()], *_round(probability.max(), probability[label])]
+            [class_names[probability.argmax()], *_round(3, probability.max(), probability[label])]
             for probability, label in zip(metrics.softmax(logits), labels, strict=True)
         ]
         described.append(_describe_condition(predictions, place, bins) | {"answers": answers})
@@ -156,18 +156,19 @@ def _describe_condition(predictions: Predictions, place: int, bins: int) -> dict
     for metric, largest in LARGEST.items():
         found = score(predictions, metric, place).estimate()
         ends = np.clip([found.low, found.high], 0, largest)
-        described[metric] = _round(found.mean, *ends)
+        # As tables print them: what is rounded again in the page stays the same.
+        described[metric] = _round(DIGITS[metric], found.mean, *ends)
     confidence = predictions.confidence[:, place].ravel()
     correct = predictions.correct[:, place].ravel()
     index = assign_equal_width(confidence, bins)
-    (described["gap"],) = _round(confidence.mean() - correct.mean())
+    (described["gap"],) = _round(3, confidence.mean() - correct.mean())
     described["bins"] = []
     for k in np.unique(index).tolist():
         inside = index == k
         numbers = inside.mean(), confidence[inside].mean(), correct[inside].mean()
-        described["bins"].append([k, *_round(*numbers)])
+        described["bins"].append([k, *_round(4, *numbers)])
     return described
 
 
-def _round(*values: float) -> list[float]:
-    return [round(float(value), 4) for value in values]
+def _round(digits: int, *values: float) -> list[float]:
+    return [round(float(value), digits) for value in values]

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from helpers import InputError
-from helpers.catalogue import DATASETS, PUBLISHED
+from helpers.catalogue import DATASETS, PUBLISHED, find_dataset
 
 from .recipe import MODELS, STARTS, ExperimentRecipe, Recipe, TrainingRecipe
 
@@ -51,8 +51,8 @@ def _check_together(experiment: str, recipe: TrainingRecipe) -> None:
             f"{experiment}: initialisation: there are no published {recipe.start} weights of a"
             f" {recipe.network}; take another network, or the path of a checkpoint"
         )
-    dataset = getattr(recipe, "dataset", experiment.partition("_")[0])
-    if dataset not in DATASETS:
+    dataset = getattr(recipe, "dataset", None) or find_dataset(experiment)
+    if dataset is None:
         raise InputError(
             f"{experiment}: the name of a notebook begins with that of its data set; there are"
             f" {', '.join(DATASETS)}"
