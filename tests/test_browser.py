@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import os
 import re
 import shutil
@@ -181,6 +182,38 @@ def test_the_explorer_reacts_to_the_keyboard(visit, site, width):
     page.locator("input[name=strength]").focus()
     page.keyboard.press("ArrowLeft")
     assert summary.inner_text() != changed
+    assert not errors
+
+
+def test_the_explorer_shows_what_is_chosen(visit, site):
+    page, errors, _ = visit(f"{site}/explorer.html")
+    everything = json.loads(page.locator(".explorer script").text_content())
+    for dataset, data in everything.items():
+        page.select_option("select[name=dataset]", dataset)
+        for place, arm in enumerate(data["arms"]):
+            page.select_option("select[name=arm]", str(place))
+            for corruption, shift in data["shifts"].items():
+                page.select_option("select[name=corruption]", corruption)
+                for stop in (0, len(shift["stops"]) - 1):
+                    page.locator("input[name=strength]").fill(str(stop))
+                    _, condition = shift["stops"][stop]
+                    shown = arm["conditions"][condition]
+                    images = page.locator(".explorer-images img")
+                    sources = [image.get_attribute("src") for image in images.all()]
+                    assert sources == data["pictures"][condition]
+                    answers = page.locator(".explorer-images figcaption").all_text_contents()
+                    for (answer, confidence, _), text in zip(
+                        shown["answers"], answers, strict=True
+                    ):
+                        assert f"{answer} {100 * confidence:.1f} %" in text
+                    told = page.locator(".explorer-summary").text_content()
+                    assert f"accuracy {shown['accuracy_percent'][0]:.1f} %" in told
+                    assert f"error {shown['rms_calibration_error'][0]:.3f} (" in told
+                    labels = page.locator(".explorer-plots svg").evaluate_all(
+                        "plots => plots.map((plot) => plot.getAttribute('aria-label'))"
+                    )
+                    assert labels[0].startswith(f"Accuracy (%) of {arm['row']} by {shift['axis']}")
+                    assert len(labels) == 3
     assert not errors
 
 
