@@ -106,7 +106,7 @@ function makeImage({ data, arm, stop, where }, k) {
   const source = { class: "dark-light", src: data.pictures[stop[1]][k], alt, style };
   const figure = make("figure", {}, make("img", source));
   const answer = arm.conditions[stop[1]]?.answers[k];
-  const caption = make("figcaption", {}, make("span", { class: "is" }, `is ${name}`));
+  const caption = make("figcaption", {}, make("span", { class: "is" }, `true: ${name}`));
   if (answer) {
     const [predicted, confidence, own] = answer;
     const right = predicted === name;

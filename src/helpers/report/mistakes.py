@@ -54,6 +54,6 @@ def _show_image(record, image, index: int, place: int, where: str) -> str:
     return (
         f'<div><img class="dark-light" alt="{escape(alt)}" style="image-rendering:{rendering}"'
         f' src="{encode_image(image, SIDE)}"><span><strong>{escape(predicted)}</strong> {percent}'
-        f"</span><span>is {escape(true)}</span><span>{'' if where == 'clean' else escape(where)}"
+        f"</span><span>true: {escape(true)}</span><span>{'' if where == 'clean' else escape(where)}"
         "</span></div>"
     )

@@ -144,7 +144,7 @@ def show_reading(dataset: str) -> Markdown:
     if dataset == "pathmnist":
         lines.append(
             "Test images count as independent. Those of PathMNIST were cut from the slides of few"
-            " patients, whom its file does not name ({doc}`/data`): for them the part of the"
+            " patients, whom the file does not identify ({doc}`/data`): for them the part of the"
             " interval that test images give is a lower bound."
         )
     if 1 in counts:
