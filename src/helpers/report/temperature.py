@@ -86,7 +86,8 @@ def plot_temperatures(dataset: str) -> Picture:
         }
         shown[shift] = {row: pair for row, pair in pairs.items() if None not in pair}
     # One axis for all panels, as slopes are compared.
-    top = max(found.high for pairs in shown.values() for pair in pairs.values() for found in pair)
+    highs = [found.high for pairs in shown.values() for pair in pairs.values() for found in pair]
+    top = max(highs, default=1)
     panels = [legend_panel(dataset)]
     for shift, pairs in shown.items():
         told = [f"{row} {before.mean:.3f} to {at.mean:.3f}" for row, (before, at) in pairs.items()]
