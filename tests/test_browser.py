@@ -304,6 +304,10 @@ def test_from_files_it_reads_and_looks_the_same(visit, site, built_html, pages, 
         page, errors, asked = visit((built_html / name).as_uri(), width)
         assert not errors, name
         assert not [url for url in asked if not url.startswith(("file:", "data:"))], name
+        for _ in range(50):  # the theme draws its icons some time after a page is loaded
+            if page.evaluate(LAID_OUT) == served.evaluate(LAID_OUT):
+                break
+            page.wait_for_timeout(100)
         assert page.evaluate(LAID_OUT) == served.evaluate(LAID_OUT), name
         if name == "results/pathmnist.html":
             shots = [p.locator("article").screenshot() for p in (page, served)]

@@ -133,7 +133,7 @@ def show_all(dataset):
         "plot_temperatures",
     )
     shown += [getattr(report, name)(dataset) for name in names]
-    shown += [report.show_claims(), report.show_agreement(), report.show_build()]
+    shown += [report.show_claims(), report.show_summary(), report.show_build()]
     shown += [report.show_data(), report.show_runs()]
     return shown
 

@@ -55,7 +55,7 @@ def test_every_verdict_can_appear(results, accuracies, word):
     shown = f"[{SIGNS[word]} {word} ({cell.distance:+.1f})]{{.verdict}}".replace("-", "−")
     assert shown in report.show_table(1).data.split("| MixUp + Aug |")[0]
     assert word in MEANINGS
-    counted = report.show_agreement().data.split("**Oxford")[0]
+    counted = report.show_summary().data.split("cells**: PathMNIST ")[1].split("Oxford")[0]
     number = (tables.summarise().query("dataset == 'pathmnist'").verdict == word).sum()
     assert f"{SIGNS[word]} {number} {word}" in counted
     assert ("With one seed" in report.show_reading("pathmnist").data) == (len(accuracies) == 1)
@@ -64,9 +64,9 @@ def test_every_verdict_can_appear(results, accuracies, word):
 def test_agreement_counts_columns(results):
     cells = tables.summarise().query("dataset == 'pets'")
     same = {(c.table, c.column) for c in cells.itertuples() if c.best and c.paper_best}
-    text = report.show_agreement().data
-    assert text.count("\n") == 2  # more lines would not fit into the overview's one screen
-    assert f"The best row is the paper's in {len(same)} of 14 columns." in text
+    text = report.show_summary().data
+    assert text.count("\n") == 3  # more lines would not fit into the overview's one screen
+    assert f"the best row is the paper's in {len(same)} of 14 columns. {{ref}}" in text
 
 
 def test_a_verdict_says_by_how_much(results):
@@ -133,7 +133,10 @@ def test_verdicts_are_withheld_with_the_reason(results, change, reason):
     (why,) = why_withheld("pathmnist")
     assert why.startswith(reason)
     assert "withheld" in report.show_reading("pathmnist").data
-    assert f"on the paper's 42 cells: {why}." in report.show_agreement().data
+    assert (
+        f"84 cells**: PathMNIST no verdict, since {why}; Oxford-IIIT Pets ✓"
+        in report.show_summary().data
+    )
     shown = tables.summarise().groupby("dataset").verdict.unique()
     assert list(shown["pathmnist"]) == ["withheld"]
     assert "withheld" not in shown["pets"]

@@ -50,19 +50,36 @@ def test_the_best_of_the_overview_are_those_of_the_tables(results):
             assert shown.startswith("**") == cells.loc[table + 1, row, column]
 
 
-def test_the_agreement_counts_the_claims(results):
+def test_the_summary_counts_the_claims(results):
+    text = report.show_summary().data
     (line,) = re.findall(
-        r"^- {doc}`The paper's statements </claims>`, in (\d+) readings: .*$",
-        report.show_agreement().data,
-        re.M,
+        r"^- {doc}`The paper's statements </claims>`, in (\d+) readings\. .*$", text, re.M
     )
     assert int(line) == len(judge_claims())
-    text = report.show_agreement().data
+    assert "By these runs, which stand in for the study:" in text
     for place, which in enumerate(("the paper's own numbers", "these runs"), 1):
-        (counts,) = re.findall(rf"[Bb]y {which}: ([^.]+)\.", text, re.I)
+        (counts,) = re.findall(rf"By {which}[^:]*: ([^.]+)\.", text)
         for word in ("holds", "fails", "cannot tell"):
             number = sum(judged[place].word == word for judged in judge_claims())
             assert f"{word} {number}" in counts
+
+
+def test_the_summary_says_what_corruption_costs(results):
+    rows = report.show_overview().data.split("**Oxford")[0].splitlines()
+    cells = [row.strip("| ").replace("**", "").split(" | ") for row in rows if ".paper" in row]
+    costs = []
+    for place in (2, 3):
+        here, paper = zip(
+            *(re.findall(r"[−.\d]+", cells[i][place])[:2] for i in range(3)), strict=True
+        )
+        order = [sorted(v, key=lambda n: float(n.replace("−", "-"))) for v in (here, paper)]
+        costs += [f"{values[0]} to {values[-1]}" for values in order]
+    brightness, its_paper, blur, blur_paper = costs
+    expected = (
+        f"- **PathMNIST**. Brightness costs {brightness} points of accuracy (paper: {its_paper}),"
+        f" blur {blur} ({blur_paper}). "
+    )
+    assert report.show_summary().data.startswith(expected)
 
 
 def test_the_picture_holds_all_cells(results):

@@ -9,6 +9,7 @@ import pytest
 import made_up
 from helpers import metrics, report
 from helpers.report import tables
+from helpers.report.contrasts import compare, list_contrasts
 from helpers.report.paper import read_reference
 from helpers.report.source import ARMS
 from helpers.runs.record import read_records
@@ -93,11 +94,28 @@ def test_one_seed_has_no_deviation(tmp_path, monkeypatch):
 
 
 def test_sentences_hold_the_tables_numbers(results):
-    cells = tables.summarise().query("table == 1 and column == 'Clean'")
-    text = report.show_findings("pathmnist").data
-    assert f"highest {cells['mean'].max():.1f} %" in text
-    assert f"lowest {cells['mean'].min():.1f} %" in text
-    assert "In the paper: highest 87.6 % (MixUp + Aug + PT), lowest 82.3 % (Basic)." in text
+    differences = compare("pathmnist", list_contrasts("pathmnist"))
+    clear = differences[differences.adjusted < 0.05]
+    assert 1 < len(clear) < len(differences)
+    text = report.show_findings("pathmnist").data.replace("−", "-")
+    assert f"Of {len(differences)} differences between models, {len(clear)} exceed chance." in text
+    for row in clear.itertuples():
+        digits = 1 if row.contrast.metric == "accuracy_percent" else 3
+        sizes = text.split(row.contrast.label.replace("−", "-"))[1:]
+        assert any(f"{row.mean:+.{digits}f}" in part.split(";")[0] for part in sizes)
+    largest = clear.loc[clear["mean"].abs().idxmax()]
+    assert f" by {abs(largest['mean']):.1f} points (" in report.show_summary().data
+    errors = tables.summarise().query("table == 2 and column == 'Clean'")
+    calibrated = [c.row for c in errors.itertuples() if c.floor.covers(c.mean)]
+    assert f"(◦): clean, {' and '.join(calibrated) or 'none'};" in text
+
+
+def test_one_seed_says_nothing_about_chance(tmp_path, monkeypatch):
+    made_up.write_records(tmp_path, "made_up", seeds=[4])
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    for text in (report.show_findings("pets").data, report.show_summary().data):
+        assert "One seed does not tell whether two models differ by more than chance." in text
+        assert "exceed" not in text.replace("Differences that exceed chance", "")
 
 
 def test_seeds_may_differ_between_arms(results):

@@ -6,9 +6,7 @@ from helpers.runs.record import Record
 
 from .source import ARMS, DATASETS, STAND_INS
 
-BANNER = (
-    "Made from {made_from}, not from {titles} as published: the numbers of this book {meaning}."
-)
+BANNER = "Made from {made_from}, not from {titles} as published: its numbers {meaning}."
 SHOWS = "show that the software works and say nothing about the paper"
 OWN = "are of these data and say nothing about the paper's"
 

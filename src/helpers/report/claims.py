@@ -62,7 +62,8 @@ def _list(claim: Statement, compared: Statement, findings: list[Finding]) -> dic
 def count_verdicts() -> str:
     """Return how many readings hold, fail or cannot be told, by the paper and by the runs."""
     paper, runs = (_count(findings) for findings in list(zip(*judge_claims(), strict=True))[1:])
-    return f"By the paper's own numbers: {paper}. By these runs: {runs}."
+    stand_in = ", which stand in for the study" * any(map(why_withheld, DATASETS))
+    return f"By the paper's own numbers: {paper}. By these runs{stand_in}: {runs}."
 
 
 def _count(findings: tuple[Finding, ...]) -> str:

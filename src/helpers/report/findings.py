@@ -1,62 +1,112 @@
-"""Sentences whose every number and comparison comes from the runs."""
+"""Sentences on what the runs found, whose every number and comparison comes from them."""
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from .assessment import judge_claims
-from .claims import count_verdicts
-from .paper import SHIFTS
-from .source import DATASETS
+from .contrasts import compare, list_contrasts
+from .paper import DIGITS, SHIFTS
+from .source import ARMS
 from .tables import summarise
-from .verdicts import SIGNS, why_withheld
 
 #: Table of the accuracy by corruption; the one after it holds the calibration error.
 ACCURACY = {"pathmnist": 1, "pets": 5}
 
+#: Metric to what a sentence calls it, and its unit after a number.
+NAMES = {"accuracy_percent": ("accuracy", " points"), "rms_calibration_error": ("RMS error", "")}
+
 
 def show_findings(dataset: str) -> Markdown:
     """Return what the runs of a data set found, a bullet a question, with the paper's answer."""
-    cells = summarise()
-    accuracy = cells[cells.table == ACCURACY[dataset]]
-    error = cells[cells.table == ACCURACY[dataset] + 1]
     bullets = [
-        "**Accuracy on clean images.** " + _extremes(accuracy, "{:.1f} %"),
-        *(_losses(accuracy, shift) for shift in SHIFTS if shift != "Clean"),
-        "**Calibration error on clean images.** " + _extremes(error, "{:.3f}"),
+        f"**Differences that exceed chance.** {count_clear(dataset)}{_list_clear(dataset)}",
+        *(_list_losses(dataset, shift) for shift in SHIFTS if shift != "Clean"),
+        f"**Not distinguishable from calibrated** (◦): {_list_calibrated(dataset)}.",
     ]
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 
-def _extremes(cells: pd.DataFrame, unit: str) -> str:
-    """Return which rows are highest and lowest on clean images, here and in the paper."""
-    clean = cells[cells.column == "Clean"]
-    sides = []
-    for values in ("mean", "value"):
-        ordered = clean.sort_values(values, ascending=False, kind="stable")
-        ends = []
-        for word, cell in [("highest", ordered.iloc[0]), ("lowest", ordered.iloc[-1])]:
-            floor = _describe_floor(cell) if values == "mean" and cell.floor else ""
-            ends.append(f"{word} {unit.format(cell[values])} ({cell.row}{floor})")
-        sides.append(", ".join(ends))
-    return f"Here: {sides[0]}. In the paper: {sides[1]}."
+def count_clear(dataset: str) -> str:
+    """Return how many of the differences between a data set's arms chance does not explain."""
+    judged = _judge_differences(dataset)
+    if judged.empty:
+        return "One seed does not tell whether two models differ by more than chance."
+    clear = int((judged["adjusted"] < 0.05).sum())
+    if not clear:
+        return f"None of {len(judged)} differences between models exceeds chance."
+    verb = "exceeds" if clear == 1 else "exceed"
+    return f"Of {len(judged)} differences between models, {clear} {verb} chance."
 
 
-def _describe_floor(cell: pd.Series) -> str:
-    mark = ", ◦ as calibrated" if cell.floor.covers(cell["mean"]) else ""
-    return f"; noise floor {cell.floor.mean:.3f} (to {cell.floor.high:.3f}){mark}"
+def name_largest(dataset: str) -> str:
+    """Return the largest difference in accuracy that chance does not explain; empty if none is."""
+    judged = _judge_differences(dataset)
+    clear = judged[(judged["adjusted"] < 0.05) & (judged["metric"] == "accuracy_percent")]
+    if clear.empty:
+        return ""
+    row = clear.loc[clear["mean"].abs().idxmax()]
+    better, worse = row.contrast[1:3] if row["mean"] > 0 else row.contrast[2:0:-1]
+    size = f"{abs(row['mean']):.1f} points ({SHIFTS[row.column]})"
+    return f" The largest in accuracy: {better} beats {worse} by {size}."
 
 
-def _losses(cells: pd.DataFrame, shift: str) -> str:
+def _judge_differences(dataset: str) -> pd.DataFrame:
+    """Return the differences that have a p-value, adjusted over all: those of several seeds."""
+    table = compare(dataset, list_contrasts(dataset))
+    table["metric"] = [contrast.metric for contrast in table["contrast"]]
+    return table[table["p_value"].notna()]
+
+
+def _list_clear(dataset: str) -> str:
+    """Return the differences that chance does not explain, by metric and pair of arms."""
+    judged = _judge_differences(dataset)
+    clear = judged[judged["adjusted"] < 0.05]
+    text = ""
+    for metric, group in clear.groupby("metric"):
+        pairs = []
+        for label, rows in group.groupby(group["contrast"].map(lambda pair: pair.label)):
+            sizes = zip(rows["column"].map(SHIFTS), rows["mean"], strict=True)
+            sizes = ", ".join(f"{mean:+.{DIGITS[metric]}f} {shift}" for shift, mean in sizes)
+            pairs.append(f"{label} {sizes}".replace("-", "−"))
+        name, unit = NAMES[metric]
+        text += f" In {name}{f' ({unit.strip()})' * bool(unit)}: {'; '.join(pairs)}."
+    return text
+
+
+def _find_losses(dataset: str, shift: str, values: str) -> dict[str, float]:
+    """Return the points of accuracy that a corruption takes from each row, NaN if not measured.
+
+    Parameters
+    ----------
+    values : ``mean`` of the runs, or the paper's ``value``
+    """
+    cells = summarise().set_index(["table", "row", "column"]).sort_index()[values]
+    accuracy = cells.loc[ACCURACY[dataset]]
+    return {row: accuracy[row, "Clean"] - accuracy[row, shift] for row in ARMS[dataset].values()}
+
+
+def span_losses(dataset: str) -> str:
+    """Return the least and the most accuracy that each corruption takes, here and in the paper."""
+    texts = []
+    for shift, name in list(SHIFTS.items())[1:]:
+        spans = []
+        for values in ("mean", "value"):
+            losses = _find_losses(dataset, shift, values).values()
+            least, most = (f"{end(losses):z.1f}".replace("-", "−") for end in (min, max))
+            spans.append("not measured" if np.isnan([*losses]).any() else f"{least} to {most}")
+        texts.append((name, *spans))
+    (first, here, paper), *others = texts
+    text = f"{first.capitalize()} costs {here} points of accuracy (paper: {paper})"
+    return ", ".join([text, *(f"{name} {here} ({paper})" for name, here, paper in others)]) + "."
+
+
+def _list_losses(dataset: str, shift: str) -> str:
     """Return how many points of accuracy a corruption takes from each row."""
-    clean = cells[cells.column == "Clean"].set_index("row")
-    shifted = cells[cells.column == shift].set_index("row")
     points = {}
     for values in ("mean", "value"):
-        losses = clean[values] - shifted[values]
         points[values] = "; ".join(
-            f"{row}: " + ("not measured" if np.isnan(loss) else f"{loss:.1f}")
-            for row, loss in losses.items()
+            f"{row}: " + ("not measured" if np.isnan(loss) else f"{loss:z.1f}".replace("-", "−"))
+            for row, loss in _find_losses(dataset, shift, values).items()
         )
     return (
         f"**Points of accuracy lost to {SHIFTS[shift]}** (mean over its strengths)."
@@ -64,30 +114,14 @@ def _losses(cells: pd.DataFrame, shift: str) -> str:
     )
 
 
-def show_agreement() -> Markdown:
-    """Return how many of the paper's cells the runs reproduce, or that this is not judged.
-
-    A last line counts the verdicts on the paper's statements.
-    """
-    cells = summarise()
-    parts = []
-    for dataset, name in DATASETS.items():
-        own = cells[cells.dataset == dataset]
-        if reasons := why_withheld(dataset):
-            text = f"{{doc}}`no verdict </results/{dataset}>` on the paper's {len(own)} cells:"
-            text += f" {reasons[0]}"
-        else:
-            counts = own.verdict.value_counts().reindex(list(SIGNS), fill_value=0)
-            told = ", ".join(f"{SIGNS[word]} {number} {word}" for word, number in counts.items())
-            columns = own.groupby(["table", "column"])
-            same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
-            text = f"of the paper's {len(own)} cells, {told}. The best row is the paper's in {same}"
-            text += f" of {len(columns)} columns"
-        parts.append(f"- **{name}**: {text}.")
-    count = f"- {{doc}}`The paper's statements </claims>`, in {len(judge_claims())} readings"
-    parts.append(f"{count}: {count_verdicts()}")
-    if any(map(why_withheld, DATASETS)):
-        parts[-1] += " These runs stand in for the study: their count says nothing about the paper."
-    if not all(map(why_withheld, DATASETS)):
-        parts[-1] += " {ref}`What the words mean <reproduced>`."
-    return Markdown("\n".join(parts))
+def _list_calibrated(dataset: str) -> str:
+    """Return the rows whose calibration error lies within its noise floor, by shift."""
+    error = summarise().query(f"table == {ACCURACY[dataset] + 1}")
+    texts = []
+    for shift, name in SHIFTS.items():
+        cells = error[error.column == shift]
+        rows = [
+            cell.row for cell in cells.itertuples() if cell.floor and cell.floor.covers(cell.mean)
+        ]
+        texts.append(f"{name}, {' and '.join(rows) or 'none'}")
+    return "; ".join(texts)

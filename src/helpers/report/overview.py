@@ -4,13 +4,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
+from .assessment import judge_claims
+from .claims import count_verdicts
 from .facts import describe_commits
-from .findings import ACCURACY
+from .findings import ACCURACY, count_clear, name_largest, span_losses
 from .paper import SHIFTS
 from .pictures import INK, Picture, plot_panel
 from .source import DATASETS, Source, describe_data, describe_seeds, shown_records
 from .styles import legend_panel, style_arms
 from .tables import summarise
+from .verdicts import SIGNS, why_withheld
 
 #: Head of a column to the digits of its values; of the first more is better, of the others less.
 HEADS = {
@@ -34,7 +37,7 @@ CELLS_CAPTION = (
 
 def show_overview() -> Markdown:
     """Return a table of the findings: a row an arm, each value beside the paper's, best in bold."""
-    lines = [f"| Network | {' | '.join(HEADS)} |", "|:--|" + "--:|" * len(HEADS)]
+    lines = [f"| Model | {' | '.join(HEADS)} |", "|:--|" + "--:|" * len(HEADS)]
     for dataset, title in DATASETS.items():
         lines.append(f"| **{title}** |" + " |" * len(HEADS))
         here, paper = _condense(dataset, "mean"), _condense(dataset, "value")
@@ -72,8 +75,9 @@ def show_cells() -> Picture:
     A panel a data set and metric; bars are 95 % intervals over seeds and test images.
     """
     cells = summarise()
-    panels = [legend_panel(dataset) for dataset in DATASETS]
+    panels = []
     for dataset, title in DATASETS.items():
+        panels.append(legend_panel(dataset))
         for metric, (unit, margin) in PANELS.items():
             own = cells[(cells.dataset == dataset) & (cells.metric == metric)]
             own = own[own["mean"].notna()]
@@ -82,7 +86,7 @@ def show_cells() -> Picture:
                 f"{title}, {unit}: {len(own)} cells, the paper's value against that of these runs;"
                 f" the paper's lies in the 95 % interval of {inside}"
             )
-            panels.append(plot_panel(_scatter(own, title, unit, margin), alt, 2.05, 2.1))
+            panels.append(plot_panel(_scatter(own, title, unit, margin), alt, 2, 2.05))
     one = all(len(records) == 1 for records in shown_records().values())
     others = "other test images, of one seed" if one else "other seeds and other test images"
     return Picture(panels, CELLS_CAPTION.format(others=others))
@@ -106,6 +110,45 @@ def _scatter(cells: pd.DataFrame, title: str, unit: str, margin: float):
     return draw
 
 
+def show_summary() -> Markdown:
+    """Return what was found, a bullet a data set, and how the runs stand to the paper."""
+    found = [
+        f"**{title}**. {span_losses(dataset)} {count_clear(dataset)}{name_largest(dataset)}"
+        for dataset, title in DATASETS.items()
+    ]
+    bullets = [*found, _judge_cells(), _judge_statements()]
+    return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+
+
+def _judge_cells() -> str:
+    """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
+    judged: dict[str, list[str]] = {}
+    for dataset, title in DATASETS.items():
+        own = summarise().query("dataset == @dataset")
+        if reasons := why_withheld(dataset):
+            judged.setdefault(f"no verdict, since {reasons[0]}", []).append(title)
+            continue
+        counts = own.verdict.value_counts().reindex(list(SIGNS), fill_value=0)
+        told = ", ".join(f"{SIGNS[word]} {number} {word}" for word, number in counts.items())
+        columns = own.groupby(["table", "column"])
+        same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
+        told += f", the best row is the paper's in {same} of {len(columns)} columns"
+        judged.setdefault(told, []).append(title)
+    if len(judged) == 1:  # in a word, of both
+        judged = {told: [] for told in judged}
+    listed = "; ".join(f"{' and '.join(titles)} {told}".strip() for told, titles in judged.items())
+    meaning = (
+        "" if all(map(why_withheld, DATASETS)) else " {ref}`What the words mean <reproduced>`."
+    )
+    return f"**The paper's {len(summarise())} cells**: {listed}.{meaning}"
+
+
+def _judge_statements() -> str:
+    """Return how many of the paper's statements hold."""
+    readings = len(judge_claims())
+    return f"{{doc}}`The paper's statements </claims>`, in {readings} readings. {count_verdicts()}"
+
+
 def show_made_from() -> Markdown:
     """Return in a line what this build is: profile, data, seeds, commit and date of the runs."""
     runs = [record.run for records in shown_records().values() for record in records]
@@ -113,6 +156,6 @@ def show_made_from() -> Markdown:
     seeds = dict.fromkeys(describe_seeds(dataset) for dataset in DATASETS)
     return Markdown(
         f"**This build:** profile `{Source.from_environment().profile}`; {'; '.join(data)};"
-        f" {'; '.join(seeds)}; runs of commit {describe_commits(runs)}, the last of"
+        f" {'; '.join(seeds)}; runs of commit {describe_commits(runs)},"
         f" {max(run['started'] for run in runs)[:10]}."
     )
