@@ -7,7 +7,7 @@ import pytest
 
 import made_up
 from helpers.metrics import Sample
-from helpers.report import assessment, claims, statements, verdicts
+from helpers.report import assessment, claims, evidence, statements, verdicts
 from helpers.report.assessment import judge_claims, judge_paper, judge_runs
 
 
@@ -291,9 +291,12 @@ def test_a_cell_tells_effect_interval_and_comparison(monkeypatch, as_ever):
     _, rows = show(monkeypatch, as_ever)
     effects = {claim.id: runs.shown for claim, _, runs in judge_claims()}
     rows = dict(zip(effects, rows, strict=True))
-    low, high = effects["augmentation-strongest-blur"].interval
-    cell = f"[{low:+.1f} to {high:+.1f}]{{.interval}} [MixUp + Aug against Basic, σ = 0.9]{{.case}}"
-    assert cell in rows["augmentation-strongest-blur"]
+    strongest = effects["augmentation-strongest-blur"]
+    sample = evidence.subtract("accuracy", "MixUp + Aug", "Basic", "sigma=0.9")
+    assert strongest.p_value == sample.estimate().p_value  # one comparison: nothing to adjust
+    (low, high), p_value = strongest.interval, f"p = {strongest.p_value:.3f}"
+    cell = f"[{low:+.1f} to {high:+.1f}, {p_value}]{{.interval}} [MixUp + Aug against Basic"
+    assert f"{cell}, σ = 0.9]{{.case}}" in rows["augmentation-strongest-blur"]
     assert (
         "−4.1 points [MixUp + Aug against Basic, σ = 0.9]{.case}"
         in rows["augmentation-strongest-blur"]

@@ -132,10 +132,12 @@ def test_temperatures_are_shown_with_what_they_do(results):
     text = report.show_temperatures("pathmnist").data
     mean = np.mean(read_predictions("pathmnist_basic").temperatures)
     after = sample("pathmnist", "rms_calibration_error", "Basic", "Clean", tempered=True)
-    assert f"| Basic | {mean:.2f} ±" in text
+    assert f"| Basic | [{mean:.2f} ±" in text
     assert f"[at T {after.values.mean():.3f} ±" in text
     assert text.count("[floor ") == 2 * 3 * 3
-    assert report.show_beyond_temperature("pathmnist").data.count("at its temperature") == 6
+    assert (
+        report.show_beyond_temperature("pathmnist").data.count("− Basic at its temperature |") == 4
+    )
 
 
 def read_texts(picture):
@@ -151,6 +153,46 @@ def test_figures_tell_their_numbers_in_words(results):
     assert len(read_texts(report.plot_temperatures("pets"))) == 3
     error = 100 - sample("pets", "accuracy_percent", "Supervised", "Clean").values.mean()
     assert f"{error:.1f} % at full coverage" in read_texts(report.show_risk_coverage("pets"))[0]
+
+
+def test_deferral_is_the_error_of_the_most_confident(results):
+    text = report.show_deferral("pets").data
+    rates = []
+    for record in read_records(results, "pets_supervised"):
+        logits, labels = record.predictions["logits"][0].astype(float), record.predictions["labels"]
+        order = np.argsort(-softmax(logits, axis=1).max(axis=1), kind="stable")
+        wrong = (logits.argmax(axis=1) != labels)[order]
+        rates.append([wrong.mean(), wrong[: round(0.8 * len(wrong))].mean()])
+    full, kept = 100 * np.mean(rates, axis=0)
+    (line,) = [line for line in text.splitlines() if line.startswith("- clean: ")]
+    assert f"Supervised from {full:.1f} to {kept:.1f} %" in line
+
+
+def test_what_beats_a_temperature_is_counted_from_the_table(results):
+    text = report.show_beyond_temperature("pathmnist").data
+    for row in ("MixUp + Aug", "MixUp + Aug + PT"):
+        (told,) = [line for line in text.splitlines() if line.startswith(f"- {row}: ")]
+        counts = [int(number) for number in re.findall(r"(?:lower|higher) in (\d)", told)]
+        for own, pair in ((False, counts[:2]), (True, counts[2:])):
+            mark = " at its temperature" if own else ""
+            label = f"| {row}{mark} − Basic at its temperature |"
+            (line,) = [line for line in text.splitlines() if line.startswith(label)]
+            starred = re.findall(r"\*\*([+−])[\d.]+\*\*", line)
+            assert pair == [starred.count("−"), starred.count("+")]
+
+
+def test_panels_to_compare_share_an_axis(results):
+    def read_axis(panel):
+        return re.findall(r'text-anchor: end[^>]* y="([^"]+)"[^>]*>([^<]+)</text>', panel)
+
+    strengths = [read_axis(panel) for panel in report.show_strengths("pets").panels[1:]]
+    assert strengths[0] == strengths[1]
+    assert strengths[2] == strengths[3]
+    assert strengths[0] != strengths[2]
+    for show in (report.plot_temperatures, report.show_risk_coverage):
+        first, *others = (read_axis(panel) for panel in show("pets").panels[1:])
+        assert len(first) > 2
+        assert others == [first, first]
 
 
 def test_one_seed_is_enough_for_every_page(tmp_path, monkeypatch):

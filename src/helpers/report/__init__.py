@@ -7,7 +7,7 @@ _OFFERS = {
     "beyond": "show_beyond",
     "claims": "show_claims",
     "contrasts": "show_contrasts",
-    "diagrams": "show_reliability show_risk_coverage show_strengths",
+    "diagrams": "show_deferral show_reliability show_risk_coverage show_strengths",
     "explorer": "show_explorer",
     "export": "export_table show_table",
     "facts": "show_build show_data",

@@ -42,6 +42,7 @@ class Effect:
     pair, column : what is compared; column None for a measure of the training
     difference : the left row minus the right one or the number, in the units of `read_paper`
     interval : 95 % interval of the difference; None for the paper's
+    p_value : adjusted over the claim's comparisons; NaN for the paper's and for one seed
     stand : 1 as claimed, -1 the other way, 0 if neither is sure
     """
 
@@ -49,6 +50,7 @@ class Effect:
     column: str | None
     difference: float
     interval: tuple[float, float] | None = None
+    p_value: float = np.nan
     stand: int = 0
 
     @property
@@ -127,7 +129,8 @@ def judge_runs(claim: Claim) -> Finding:
         effect = Effect(pair, column, estimate.mean, interval)
         if len(sample.seeds) > 1:
             against = -1 if effect.gain < 0 and p_value < 0.05 else 0
-            effect = replace(effect, stand=1 if effect.margin > 0 else against)
+            stand = 1 if effect.margin > 0 else against
+            effect = replace(effect, p_value=p_value, stand=stand)
         effects.append(effect)
     finding = _conclude(claim, effects, "measured")
     if claim.fewer_epochs and not all(trained_shorter(p.left, p.right) for p in claim.compare):

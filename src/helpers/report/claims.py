@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import starmap
 
+import numpy as np
 from IPython.display import Markdown
 
 from .assessment import Effect, Finding, judge_claims
+from .contrasts import print_p_value
 from .downloads import write_listing
 from .evidence import MEASURES
 from .paper import SHIFTS
@@ -56,7 +58,8 @@ def _list(claim: Statement, compared: Statement, findings: list[Finding]) -> dic
             case = _describe(finding, compared)
         names = (name, *(f"{name}_{part}" for part in ("value", "low", "high", "case", "why")))
         row |= zip(names, (finding.word, *numbers, case, finding.why), strict=True)
-    return row
+    p_value = finding.shown.p_value if finding.shown else np.nan
+    return row | {"runs_p_adjusted": "" if np.isnan(p_value) else f"{p_value:.3g}"}
 
 
 def count_verdicts() -> str:
@@ -81,10 +84,12 @@ def _cell(finding: Finding, claim: Claim) -> str:
 
 
 def _print_size(effect: Effect, claim: Claim) -> str:
-    """Return a difference with its interval."""
+    """Return a difference with its interval and, on the other side, the p-value that decides."""
     value, low, high = (text.replace("-", "−") for text in _print_numbers(effect, claim))
     text = value + MEASURES[claim.measure].unit
-    return f"{text} [{low} to {high}]{{.interval}}" if low else text
+    decides = effect.gain < 0 and not np.isnan(effect.p_value)
+    p_value = f", {print_p_value(effect.p_value)}" if decides else ""
+    return f"{text} [{low} to {high}{p_value}]{{.interval}}" if low else text
 
 
 def _print_numbers(effect: Effect, claim: Claim) -> list[str]:
@@ -114,4 +119,4 @@ def _describe(finding: Finding, claim: Claim) -> str:
         return f"{name}; the largest of {count}"
     if stands[1] == count:
         return f"{name}; the least clear of {count}"
-    return f"{name}; {stands[1]} of {count} clear, this the least"
+    return f"{name}, the least clear; {stands[1]} of {count} clearly as stated"

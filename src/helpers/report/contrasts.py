@@ -119,8 +119,12 @@ def _cell(row, digits: int) -> str:
     if np.isnan(row.mean):
         return "no seed in common" if row.seeds == 0 else "not measured"
     mean = f"{row.mean:+z.{digits}f}"
-    p_value = "p < 0.001" if row.adjusted < 0.001 else f"p = {row.adjusted:.3f}"
-    p_value = "one seed" if row.seeds == 1 else p_value
+    p_value = "one seed" if row.seeds == 1 else print_p_value(row.adjusted)
     interval = f"{row.low:+z.{digits}f} to {row.high:+z.{digits}f}, {p_value}"
     text = f"**{mean}** \\*" if row.adjusted < 0.05 else mean
     return f"{text} [{interval}]{{.interval}}".replace("-", "−")
+
+
+def print_p_value(value: float) -> str:
+    """Return a p-value as tables print it."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

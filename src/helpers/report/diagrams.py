@@ -1,6 +1,7 @@
 """Reliability, strength and risk-coverage diagrams, a colour an arm as on every page."""
 
 import numpy as np
+from IPython.display import Markdown
 
 from helpers import metrics
 from helpers.metrics.bins import assign_equal_width
@@ -72,15 +73,29 @@ def show_strengths(dataset: str) -> Picture:
     """
     panels = [legend_panel(dataset)]
     for metric, unit in LABELS.items():
-        for corruption, axis in AXES.items():
+        shown = {}
+        for corruption in AXES:
             lines = {row: _trace(dataset, metric, row, corruption) for row in style_arms(dataset)}
-            lines = {row: line for row, line in lines.items() if line}
+            shown[corruption] = {row: line for row, line in lines.items() if line}
+        limits = _span(shown)
+        for corruption, lines in shown.items():
             ends = [
                 f"{row} ends at {list(line.values())[-1].mean:.3g}" for row, line in lines.items()
             ]
-            alt = f"{unit} against {axis}: {'; '.join(ends)}"
-            panels.append(plot_panel(_strengths(dataset, lines, axis, unit), alt, 3.6, 2.6))
+            alt = f"{unit} against {AXES[corruption]}: {'; '.join(ends)}"
+            draw = _strengths(dataset, lines, AXES[corruption], unit, limits)
+            panels.append(plot_panel(draw, alt, 3.6, 2.6))
     return Picture(panels)
+
+
+def _span(shown) -> tuple[float, float] | None:
+    """Return the limits that hold every interval, for one axis of all panels of a metric."""
+    found = [e for lines in shown.values() for line in lines.values() for e in line.values()]
+    if not found:
+        return None
+    low, high = min(e.low for e in found), max(e.high for e in found)
+    margin = 0.04 * (high - low) or 0.01
+    return low - margin, high + margin
 
 
 def _trace(dataset, metric, row, corruption) -> dict[float, metrics.Estimate]:
@@ -92,14 +107,14 @@ def _trace(dataset, metric, row, corruption) -> dict[float, metrics.Estimate]:
     return {strength: found for strength, found in measured.items() if found}
 
 
-def _strengths(dataset, lines, axis, unit):
+def _strengths(dataset, lines, axis, unit, limits):
     def draw(axes):
         for number, (row, line) in enumerate(lines.items()):
             aside = 0.01 * (number - 1) * np.ptp(list(line))  # so that bars do not hide each other
             draw_estimates(
                 axes, aside + np.array(list(line)), line.values(), style_arms(dataset)[row]
             )
-        axes.set(xlabel=axis, ylabel=unit)
+        axes.set(xlabel=axis, ylabel=unit, ylim=limits)
         axes.grid(axis="y")
 
     return draw
@@ -111,19 +126,40 @@ def show_risk_coverage(dataset: str) -> Picture:
     Lines are means over the seeds, bands reach from the lowest to the highest; a shift pools its
     strengths.
     """
-    panels = [legend_panel(dataset)]
     coverage = np.linspace(0.02, 1, 99)
-    for column, shift in SHIFTS.items():
-        risks = {row: _find_risk(dataset, row, column, coverage) for row in style_arms(dataset)}
-        risks = {row: risk for row, risk in risks.items() if risk is not None}
+    shown = _find_risks(dataset, coverage)
+    highs = [100 * curves.max() for risks in shown.values() for curves in risks.values()]
+    top = 1.05 * max(highs, default=0) or 1  # one axis for all panels
+    panels = [legend_panel(dataset)]
+    for shift, risks in shown.items():
         told = [
             f"{row} {100 * np.interp(0.5, coverage, risk):.1f} % at half, {100 * risk[-1]:.1f} %"
             " at full coverage"
             for row, risk in ((row, curves.mean(axis=0)) for row, curves in risks.items())
         ]
         alt = f"risk against coverage, {shift}: {'; '.join(told)}"
-        panels.append(plot_panel(_risks(dataset, coverage, risks, shift), alt, 2.6, 2.3))
+        panels.append(plot_panel(_risks(dataset, coverage, risks, shift, top), alt, 2.6, 2.3))
     return Picture(panels)
+
+
+def show_deferral(dataset: str) -> Markdown:
+    """Return by how much the error rate falls if an expert sees the least confident fifth."""
+    bullets = []
+    for shift, risks in _find_risks(dataset, np.array([0.8, 1])).items():
+        means = {row: 100 * curves.mean(axis=0) for row, curves in risks.items()}
+        told = [f"{row} from {full:.1f} to {kept:.1f} %" for row, (kept, full) in means.items()]
+        bullets.append(f"- {shift}: {', '.join(told) or 'not measured'}")
+    text = "With the least confident fifth of the images handed to an expert, the error rate on the"
+    return Markdown("\n".join([f"{text} others goes, in the mean over the seeds:\n", *bullets]))
+
+
+def _find_risks(dataset, coverage) -> dict[str, dict[str, np.ndarray]]:
+    """Return the risks of the arms that were measured, by shift."""
+    shown = {}
+    for column, shift in SHIFTS.items():
+        risks = {row: _find_risk(dataset, row, column, coverage) for row in style_arms(dataset)}
+        shown[shift] = {row: risk for row, risk in risks.items() if risk is not None}
+    return shown
 
 
 def _find_risk(dataset, row, column, coverage) -> np.ndarray | None:
@@ -137,7 +173,7 @@ def _find_risk(dataset, row, column, coverage) -> np.ndarray | None:
     return np.array([np.interp(coverage, *curve) for curve in curves])
 
 
-def _risks(dataset, coverage, risks, title):
+def _risks(dataset, coverage, risks, title, top):
     def draw(axes):
         for row, curves in risks.items():
             style, risk = style_arms(dataset)[row], 100 * curves
@@ -145,8 +181,8 @@ def _risks(dataset, coverage, risks, title):
             axes.plot(100 * coverage, risk.mean(axis=0), style.line, **look)
             band = {"color": style.colour, "alpha": 0.2, "linewidth": 0}
             axes.fill_between(100 * coverage, risk.min(axis=0), risk.max(axis=0), **band)
-        axes.set(title=title, xlabel="coverage (%)", ylabel="risk (%)", xlim=(0, 100))
-        axes.set_ylim(bottom=0)
+        axes.set(title=title, xlabel="coverage (%)", ylabel="risk (%)")
+        axes.set(xlim=(0, 100), ylim=(0, top))
         axes.grid(axis="y")
 
     return draw

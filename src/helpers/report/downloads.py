@@ -39,12 +39,12 @@ def write_listing(
     title: str = "This table",
     kind: str = "",
 ) -> str:
-    """Return a MyST table that sorts, and under it links that hold it as CSV and LaTeX.
+    """Return a MyST table that sorts under its caption, and links that hold it as CSV and LaTeX.
 
     Parameters
     ----------
     name : of the files, without an ending
-    caption : what the table holds, for LaTeX; signs may be numbers, as of `foreign.quote`
+    caption : what the table holds, without a number; signs may be numbers, as of `foreign.quote`
     rows : of cells: the heads, their alignments (``:--`` or ``--:``), then the others
     facts : the same as rows of CSV
     title : what a link calls the table
@@ -54,7 +54,7 @@ def write_listing(
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     shown = f"```{{table}}\n:class: {f'{kind} sortable'.strip()}\n:align: left\n\n{table}\n```"
     files = {"csv": write_csv(facts), "tex": write_latex(name, html.unescape(caption), rows)}
-    return f"{shown}\n\n{offer(name, title, **files)}"
+    return f"[{caption}.]{{.caption}}\n\n{shown}\n\n{offer(name, title, **files)}"
 
 
 def write_csv(rows: Iterable[dict]) -> str:

@@ -3,6 +3,7 @@
 from itertools import starmap
 
 import numpy as np
+import pandas as pd
 from IPython.display import Markdown
 
 from helpers.metrics import Estimate, Floor
@@ -25,7 +26,7 @@ def show_temperatures(dataset: str) -> Markdown:
     for row in ARMS[dataset].values():
         values = read_predictions(EXPERIMENT_OF[dataset, row]).temperatures
         spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-        cells = [print_spread(np.mean(values), spread, 2)]
+        cells = [f"[{print_spread(np.mean(values), spread, 2)}]{{.line}}"]
         numbers = print_number(np.mean(values), 2), print_number(spread, 2)
         known = {"model": row} | dict(zip(("T", "T_deviation"), numbers, strict=True))
         for column in SHIFTS:
@@ -64,7 +65,8 @@ def _list(name: str, found: Estimate, floor: Floor) -> dict[str, str]:
 
 
 def show_beyond_temperature(dataset: str) -> Markdown:
-    """Return how the calibration error of later arms differs from the first's at its temperature.
+    """Return in words and as a table how the calibration error of later arms differs from the
+    first's at its temperature.
 
     The later arms are taken both as trained and at their own temperatures; Holm's method covers
     the whole table.
@@ -73,7 +75,27 @@ def show_beyond_temperature(dataset: str) -> Markdown:
     contrasts = [Contrast(ERROR, row, first, own, True) for own in (False, True) for row in later]
     table = compare(dataset, contrasts)
     title = f"Differences to {first} at its temperature on {describe_data(dataset)}"
-    return Markdown(tabulate(table, f"{dataset}-differences-to-temperature", title))
+    shown = tabulate(table, f"{dataset}-differences-to-temperature", title)
+    return Markdown(f"{_answer(table, first, later)}\n\n{shown}")
+
+
+def _answer(table: pd.DataFrame, first: str, later: list[str]) -> str:
+    """Return in how many columns each later arm does better or worse than chance explains."""
+    judged = table[table["p_value"].notna()]
+    if judged.empty:
+        return "One seed does not tell whether two models differ by more than chance."
+    bullets = []
+    for row in later:
+        counts = []
+        for own, name in [(False, "as trained"), (True, "at its own temperature")]:
+            same = [c.minuend == row and c.minuend_tempered == own for c in judged["contrast"]]
+            part = judged[same]
+            clear = part[part["adjusted"] < 0.05]["mean"]
+            lower, higher = int((clear < 0).sum()), int((clear > 0).sum())
+            counts.append(f"{name}, lower in {lower} of {len(part)} columns, higher in {higher}")
+        bullets.append(f"- {row}: {'; '.join(counts)}.")
+    head = f"Beyond chance, the calibration error is, against {first} at its temperature:"
+    return "\n".join([f"{head}\n", *bullets])
 
 
 def plot_temperatures(dataset: str) -> Picture:
