@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 import made_up
 from helpers import ROOT, __main__, doctor
+from helpers.catalogue import PUBLISHED, Published
 from helpers.experiment import inventory
+from helpers.experiment.downloads import digest_file
 from helpers.report.paper import read_reference
 from helpers.runs import leftovers, parameters
 from helpers.runs.claims import claim
@@ -122,7 +125,8 @@ def test_doctor_names_what_the_study_lacks_and_where_it_is(tmp_path, monkeypatch
     lacking = [line for line in text.splitlines() if line.startswith("MISSING")]
     assert "0 of 2 as in requirements.txt; numpy" in lacking[0]
     assert "no-such-package missing: pip install" in lacking[0]
-    assert "data/pathmnist.npz: damaged; delete it; then `python -m helpers run" in lacking[1]
+    mend = "delete it; then `python -m helpers doctor --profile paper --fetch` gets it"
+    assert f"data/pathmnist.npz: damaged; {mend}" in lacking[1]
     assert "MD5 a8b06965200029087d5bd730944a56c1" in lacking[1]
     assert "images.tar.gz" in lacking[2]
     assert [line.split()[1] for line in lacking[3:]] == ["barlow_twins,", "imagenet,", "imagenet,"]
@@ -187,6 +191,27 @@ def test_doctor_finds_what_lies_at_home(tmp_path, monkeypatch, capsys, profile):
     assert (line.split()[0], code) == ("ok", 0)
     line, _ = find_line(monkeypatch, capsys, "own data in ~/mine.npz")
     assert line.split()[0] == "ok"
+
+
+def test_doctor_gets_what_is_missing(tmp_path, monkeypatch, capsys, profile):
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "published.pth")
+    address = (tmp_path / "published.pth").as_uri()
+    sha256 = digest_file(tmp_path / "published.pth")[:8]
+    monkeypatch.setitem(PUBLISHED, ("imagenet", "resnet18"), Published(address, sha256))
+    profile(initialisation="imagenet", stand_in_weights={}, data_dir=str(tmp_path / "data"))
+    line, code = find_line(monkeypatch, capsys, "imagenet, resnet18")
+    assert (line.split()[0], code) == ("MISSING", 1)
+    assert "`python -m helpers doctor --profile mine --fetch` gets it, or put there file" in line
+    assert call_here(monkeypatch, "doctor", "--profile", "mine", "--fetch") == 0
+    assert re.search("^ok .*imagenet, resnet18 .*as published", capsys.readouterr().out, re.M)
+    line, code = find_line(monkeypatch, capsys, "imagenet, resnet18")
+    assert (line.split()[0], code) == ("ok", 0)
+    assert "as published" in line
+    (tmp_path / "published.pth").unlink()
+    next((tmp_path / "data/weights").glob("*.pth")).unlink()
+    capsys.readouterr()
+    assert call_here(monkeypatch, "doctor", "--profile", "mine", "--fetch") == 2
+    assert "cannot get " in capsys.readouterr().err
 
 
 def test_real_images_in_the_layout_of_pets_are_seen(pets_root):

@@ -120,21 +120,27 @@ def verify(
 
 
 @app.command()
-def doctor(profile: Profile = "smoke") -> None:
+def doctor(
+    profile: Profile = "smoke",
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Get missing data sets and published weights.")
+    ] = False,
+) -> None:
     """Tell what this machine has and lacks for a profile.
 
     Device, memory, disk, packages, data sets, published weights, and what gets those that are
-    missing; it fetches nothing. Exit code 0 only if the profile would run without network.
+    missing. Exit code 0 only if the profile would run without network.
 
     \b
     Examples:
       python -m helpers doctor
       python -m helpers doctor --profile paper
+      python -m helpers doctor --profile paper --fetch
     """
     from helpers.doctor import examine
 
     lacking = 0
-    for what, found, enough in examine(profile):
+    for what, found, enough in examine(profile, fetch):
         print(f"{'ok' if enough else 'MISSING':<8} {what:<28} {found}", flush=True)
         lacking += not enough
     if lacking:

@@ -13,15 +13,20 @@ from helpers.runs.plan import plan
 from helpers.runs.recipe import STARTS, AblationRecipe, PretrainingRecipe, TrainingRecipe
 
 
-def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
+def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
     """Yield the findings: what was looked at, what was found, and whether a run would do with it.
+
+    Parameters
+    ----------
+    fetch : get the data sets and published weights that are missing, as a run would
 
     Raises
     ------
-    InputError : for a bad profile
+    InputError : for a bad profile, or what cannot be fetched
     """
-    from helpers.experiment import inventory  # here: torch, which only this command needs
+    from helpers.experiment import inventory, load_data  # here: torch, which only this needs
     from helpers.experiment.downloads import from_root
+    from helpers.experiment.weights import load_weights
 
     jobs = plan(profile, [0])
     recipes = {job.experiment: job.recipe for job in jobs}
@@ -42,6 +47,8 @@ def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
             there = from_root(source).exists()
             yield what, f"own data in {source}" + " are missing" * (not there), there
         elif name in ("pathmnist", "pets"):
+            if fetch and inventory.look_up_data(name, size, folder).state == "missing":
+                load_data(name, source, folder, size)
             yield what, *_tell(inventory.look_up_data(name, size, folder), profile)
         else:
             yield what, "brought along by its loader", True
@@ -51,6 +58,8 @@ def examine(profile: str) -> Iterator[tuple[str, str, bool]]:
     for start, network, folder in sorted(starts):
         what = f"{start}, {network}"
         if start in STARTS:
+            if fetch and inventory.look_up_weights(start, network, folder).state == "missing":
+                load_weights(network, start, folder)
             yield what, *_tell(inventory.look_up_weights(start, network, folder), profile)
         elif (path := from_root(start)).is_file():
             yield what, "is there", True
@@ -76,8 +85,8 @@ def _tell(item, profile: str) -> tuple[str, bool]:
     mend = "delete it; then " if item.state == "damaged" else ""
     how = "put" if path.suffix else "unpack"
     return (
-        f"{path}: {item.state}; {mend}`python -m helpers run --profile {profile}` fetches it, or"
-        f" {how} there {item.source} ({item.checksum})",
+        f"{path}: {item.state}; {mend}`python -m helpers doctor --profile {profile} --fetch` gets"
+        f" it, or {how} there {item.source} ({item.checksum})",
         False,
     )
 
