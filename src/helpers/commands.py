@@ -9,6 +9,8 @@ import typer
 from helpers import ROOT, InputError
 from helpers.exits import EXIT_CODES
 from helpers.runs.batch import run_batch
+from helpers.runs.claims import is_claimed
+from helpers.runs.files import list_beside
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.leftovers import list_leftovers, remove
 from helpers.runs.parameters import parse_overrides, parse_seeds
@@ -79,6 +81,10 @@ def status(
             state, lines = "done" if job.is_done() else "missing", []
             if state == "missing" and (lines := job.failure()):
                 state = "failed"
+            if state != "done" and is_claimed(job.folder):
+                state, lines = "missing", ["is being made"]
+            elif state == "missing" and list_beside(job.folder, "checkpoint"):
+                lines = ["begun; `run` goes on from its last whole epoch"]
         except InputError as error:
             state = "damaged" if isinstance(error, DamagedRecord) else "failed"
             lines = [str(error)]
