@@ -110,6 +110,20 @@ def test_sentences_hold_the_tables_numbers(results):
     assert f"(◦): clean, {' and '.join(calibrated) or 'none'};" in text
 
 
+def test_a_run_shows_its_own_scores(results):
+    (first, *_) = read_records(results, "pets_scratch")
+    _, _, *lines = report.show_metrics(first.metrics).data.splitlines()
+    assert len(lines) == len(first.metrics)
+    assert lines[0].startswith(f"| clean |  | {100 * first.metrics.accuracy[0]:.1f} | ")
+    for line, row in zip(lines[1:], first.metrics[1:].itertuples(), strict=True):
+        assert f"| {row.corruption} | {row.strength:g} | {100 * row.accuracy:.1f} | " in line
+        assert f"| {row.rms_calibration_error:.3f} (floor {row.noise_floor:.3f}, to " in line
+    named = report.show_metrics(first.metrics.assign(variant="lr=[0.1|0.2]")).data
+    heads, *others = named.splitlines()
+    assert heads.startswith("| Variant | Corruption |")
+    assert all(line.count("|") == heads.count("|") for line in others)  # its bar is no column
+
+
 def test_one_seed_says_nothing_about_chance(tmp_path, monkeypatch):
     made_up.write_records(tmp_path, "made_up", seeds=[4])
     made_up.show(monkeypatch, tmp_path, "made_up")

@@ -30,7 +30,7 @@ switches = [
 ]
 
 # %%
-from helpers import experiment as ex, runs
+from helpers import experiment as ex, report, runs
 
 ablation = runs.begin_ablation("ablation_pets", globals())
 data = ex.load_data("pets", **ablation.data_parameters)
@@ -44,4 +44,4 @@ for variant in ablation.vary(data):
     ablation.add(variant, model, training, ex.evaluate(model, data, r.corruptions))
 
 # %%
-ablation.finish(data).metrics
+report.show_metrics(ablation.finish(data).metrics)

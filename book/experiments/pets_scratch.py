@@ -77,9 +77,9 @@ report.plot_corruptions(evaluation.examples, data.classes)
 
 # %% [markdown]
 # ## Result
-# Accuracy and RMS calibration error (ten equal-width bins) of this one seed, as fractions; the
-# book's tables are over all seeds. `noise_floor` is the error that a calibrated network would show
-# by chance; 95 % of such errors lie below `noise_floor_95`.
+# Accuracy and RMS calibration error (ten equal-width bins) of this one seed; the book's tables are
+# over all seeds. The floor is the error that a calibrated network would show by chance, in the mean
+# and (to) at most in 95 % of the cases.
 
 # %%
-run.finish(data, model, training, evaluation).metrics
+report.show_metrics(run.finish(data, model, training, evaluation).metrics)

@@ -17,7 +17,7 @@ _OFFERS = {
     "mistakes": "show_mistakes",
     "overview": "show_cells show_made_from show_overview show_summary",
     "provenance": "show_runs",
-    "scores": "show_scores",
+    "scores": "show_metrics show_scores",
     "survival": "show_survival",
     "switches": "show_ablation",
     "tables": "show_reading",

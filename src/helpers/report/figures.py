@@ -11,6 +11,10 @@ from .source import ARMS, Source, shown_records
 from .styles import STYLES, find_colour
 
 DASHES = {"train": (3, 1.5), "validation": ""}
+HISTORY_CAPTION = (
+    "Training (dashed) and validation (solid) by epoch: while both improve, the network learns; a"
+    " gap that widens is overfitting."
+)
 MARKERS = {"train": "s", "validation": "o"}  # where one epoch makes no line
 
 
@@ -31,7 +35,7 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
         ends = [f"{part} ends at {values.iloc[-1]:.3g}" for part, values in parts.items()]
         alt = f"{score} by epoch: {', '.join(ends)}"
         panels.append(plot_panel(_trace(history["epoch"], parts, unit, colour), alt, 3.6))
-    return Picture(panels)
+    return Picture(panels, HISTORY_CAPTION)
 
 
 def _trace(epoch: pd.Series, parts: dict[str, pd.Series], unit: str, colour: str):

@@ -10,6 +10,7 @@ from helpers import metrics
 
 from .cells import Predictions, find_floor, read_predictions, spread
 from .downloads import print_floor_numbers, print_number, write_listing
+from .foreign import quote
 from .paper import SHIFTS
 from .source import ARMS, describe_data, describe_spread
 from .tables import explain_floors, print_floor, print_spread
@@ -107,3 +108,24 @@ def _print(cell) -> str:
     if cell.floor is not None:
         text += f" {print_floor(cell.mean, cell.floor, 3)}"
     return text
+
+
+def show_metrics(measured: pd.DataFrame) -> Markdown:
+    """Return the scores of one run, a row a condition, for its own notebook.
+
+    Parameters
+    ----------
+    measured : corruption, strength (NaN for clean), accuracy, rms_calibration_error, noise_floor
+        and noise_floor_95 (fractions); of an ablation also variant
+    """
+    heads = ["Corruption", "Strength", "Accuracy (%)", "RMS calibration error"]
+    rows = [heads, [":--", "--:", "--:", "--:"]]
+    for row in measured.itertuples():
+        strength = "" if np.isnan(row.strength) else f"{row.strength:g}"
+        floor = f"(floor {row.noise_floor:.3f}, to {row.noise_floor_95:.3f})"
+        error = f"{row.rms_calibration_error:.3f} {floor}"
+        rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error])
+    if "variant" in measured:
+        for head, row in zip(("Variant", ":--", *measured["variant"]), rows, strict=True):
+            row.insert(0, quote(head))
+    return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
