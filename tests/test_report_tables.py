@@ -112,13 +112,13 @@ def test_sentences_hold_the_tables_numbers(results):
 
 def test_a_run_shows_its_own_scores(results):
     (first, *_) = read_records(results, "pets_scratch")
-    _, _, *lines = report.show_metrics(first.metrics).data.splitlines()
-    assert len(lines) == len(first.metrics)
-    assert lines[0].startswith(f"| clean |  | {100 * first.metrics.accuracy[0]:.1f} | ")
-    for line, row in zip(lines[1:], first.metrics[1:].itertuples(), strict=True):
+    measured = first.metrics.assign(noise_floor=0.0512, noise_floor_95=0.0789)
+    _, _, *lines = report.show_metrics(measured).data.splitlines()
+    assert lines[0].startswith(f"| clean |  | {100 * measured.accuracy[0]:.1f} | ")
+    for line, row in zip(lines[1:], measured[1:].itertuples(), strict=True):
         assert f"| {row.corruption} | {row.strength:g} | {100 * row.accuracy:.1f} | " in line
-        assert f"| {row.rms_calibration_error:.3f} (floor {row.noise_floor:.3f}, to " in line
-    named = report.show_metrics(first.metrics.assign(variant="lr=[0.1|0.2]")).data
+        assert f"| {row.rms_calibration_error:.3f} (floor 0.051, to 0.079) |" in line
+    named = report.show_metrics(measured.assign(variant="lr=[0.1|0.2]")).data
     heads, *others = named.splitlines()
     assert heads.startswith("| Variant | Corruption |")
     assert all(line.count("|") == heads.count("|") for line in others)  # its bar is no column
