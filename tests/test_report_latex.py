@@ -132,3 +132,13 @@ def test_every_table_can_be_taken_away_with_the_numbers_of_the_page(hostile, tmp
                 assert read_numbers("\n".join(lines)) == read_numbers(page)
             assert "&#" not in text
             assert "{." not in text
+
+
+def test_columns_that_break_share_what_a_wide_table_leaves():
+    short, long = ["x" * 10] * 6, ["many words of it " * 5] * 2
+    text = write_latex("t", "A table", [["Head"] * 8, [":--"] * 8, [*short, *long]])
+    shares = [float(share) for share in re.findall(r"p{([.\d]+)\\linewidth}", text)]
+    assert len(shares) == 2
+    assert shares[0] == shares[1]
+    assert 0.15 < shares[0] < 0.5 - 6 * 10 / 2 / 150  # a line on its side has fewer than 150
+    assert "landscape" in text

@@ -72,17 +72,24 @@ $body
 }}
 """)
 
-#: For one that is wider.
+#: How one that is wider is printed: small, without smaller, and with narrow margins of columns.
+SMALLER = r"\scriptsize\renewcommand{\footnotesize}{\scriptsize}\setlength{\tabcolsep}{3pt}"
+
 WIDE = Template(
-    LONG.template.replace("longtable}", "longtable,pdflscape}\n\\begin{landscape}", 1)
+    LONG.template.replace("longtable}", "longtable,pdflscape}\n\\begin{landscape}", 1).replace(
+        r"\small", r"\scriptsize"
+    )
     + "\\end{landscape}\n"
 )
 
-#: Lines that fit a page though some are broken, and letters of a line that need not be.
-PAGE, LINE = 20, 40
+#: Lines that fit a page though some are broken, and letters of a line that need not be, upright
+#: and in a wide table.
+PAGE, LINE, LINE_WIDE = 20, 40, 24
 
-#: Small letters across a page of LaTeX's article, and those that a column's margins take.
+#: Letters across a page of LaTeX's article, upright and on its side, and those that a column's
+#: margins take.
 ACROSS, MARGINS = 75, 3
+SIDEWAYS, NARROW = 130, 2
 
 PARSER = MarkdownIt("commonmark").use(attrs_plugin, spans=True).use(myst_role_plugin)
 
@@ -99,11 +106,11 @@ def write_latex(name: str, caption: str, rows: Iterable[Iterable[str]]) -> str:
     heads, alignments, *others = rows
     cells = [[_convert(cell) for cell in row] for row in (heads, *others)]
     widths = [max(map(_count_letters, chain(*column))) for column in zip(*cells, strict=True)]
-    columns = map(_choose_column, alignments, widths)
     head, *lines = (line for row in cells for line in _break(row))
-    parts = {"head": head, "body": "\n".join(lines), "columns": "".join(columns)}
     across = sum(min(width, LINE) + MARGINS for width in widths)
     form = WIDE if across > ACROSS else LONG if len(lines) > PAGE else FLOAT
+    columns = _choose_columns(alignments, widths, form is WIDE)
+    parts = {"head": head, "body": "\n".join(lines), "columns": columns}
     text = form.substitute(parts, name=name, caption=_escape(caption))
     if re.search(r"[^\x00-\u017f]", text):  # a name in letters that pdfLaTeX does not know
         return text.replace("\n", ", and LuaLaTeX or XeLaTeX with a font that has all letters\n", 1)
@@ -136,10 +143,20 @@ def _count_letters(line: str) -> int:
     return len(re.sub(r"\\[a-z]+ ?|[\\{}$]", "", line))
 
 
-def _choose_column(alignment: str, width: int) -> str:
-    if alignment == "--:":
-        return "r"
-    return r"p{0.3\linewidth}" if width > LINE else "l"
+def _choose_columns(alignments: Iterable[str], widths: list[int], wide: bool) -> str:
+    """Return the kinds of columns; in a wide table those that break share what the others leave."""
+    longest = LINE_WIDE if wide else LINE
+    breaks = [a != "--:" and width > longest for a, width in zip(alignments, widths, strict=True)]
+    share = 0.3
+    if wide and any(breaks):
+        fixed = sum(0 if b else width for b, width in zip(breaks, widths, strict=True))
+        rest = 1 - (fixed + NARROW * len(widths)) / SIDEWAYS
+        share = round(max(rest / sum(breaks), 0.12), 2)
+    kinds = (
+        rf"p{{{share}\linewidth}}" if b else "r" if a == "--:" else "l"
+        for b, a in zip(breaks, alignments, strict=True)
+    )
+    return "".join(kinds)
 
 
 def _break(row: list[list[str]]) -> Iterator[str]:

@@ -13,8 +13,8 @@ def read_survival() -> pd.DataFrame:
 
 
 def show_survival() -> Markdown:
-    """Return a table of the faults, how often each was tried, and how often survived; below it,
-    when.
+    """Return a table of the faults, how often each was tried, and how often survived, under their
+    sums; below it, when.
     """
     table = read_survival()
     rows = [["Fault", "Tried", "Survived"], [":--", "--:", "--:"]]
@@ -26,4 +26,7 @@ def show_survival() -> Markdown:
     shown = write_listing("survival", caption, rows, facts)
     runs = table.groupby(["commit", "date"], sort=False).size().items()
     told = [f"{count} at commit `{commit}` on {date}" for (commit, date), count in runs]
-    return Markdown(f"{shown}\n\nOf these faults the harness last tried {'; '.join(told)}.")
+    tried, survived = table["tried"].sum(), table["survived"].sum()
+    counts = f"**Of {tried:,} faults the runs survived {survived:,}.**"
+    when = f"Of these kinds of fault the harness last tried {'; '.join(told)}."
+    return Markdown(f"{counts}\n\n{shown}\n\n{when}")
