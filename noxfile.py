@@ -27,7 +27,8 @@ def install(session: nox.Session) -> None:
         session.error(
             f"Python 3.11 (from 3.11.4) to 3.13 is needed; nox runs on {sys.version.split()[0]}"
         )
-    made_from = Path("requirements.txt").read_bytes() + Path("pyproject.toml").read_bytes()
+    files = ("requirements.txt", "constraints.txt", "pyproject.toml")
+    made_from = b"".join(Path(name).read_bytes() for name in files)
     wanted = [sys.version, hashlib.sha256(made_from).hexdigest()]
     stamp = VENV / "made-from.json"
     there = json.loads(stamp.read_text()) if stamp.exists() else [sys.version]

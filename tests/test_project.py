@@ -5,12 +5,13 @@ import json
 import re
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import distribution, packages_distributions
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from pybtex.database import parse_file, parse_string
 
 from helpers import ROOT
@@ -49,6 +50,25 @@ def test_what_tests_and_benchmarks_import_is_pinned():
     for name in {name.partition(".")[0] for name in names} - own - sys.stdlib_module_names:
         distributions = {found.lower().replace("_", "-") for found in known[name]}
         assert distributions & PINS.keys(), name
+
+
+def test_what_the_pinned_packages_bring_along_is_pinned_too():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    brought = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+    assert not brought & PINS.keys()  # a package has one pin
+    # torch pins the first three itself, and every environment has others of the last two.
+    left_out = ("cuda-", "nvidia-", "triton", "setuptools", "wheel")
+    waiting, seen = [(name, "") for name in PINS], set()
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen or name.startswith(left_out):
+            continue
+        seen.add((name, extra))
+        assert name in PINS.keys() | brought, name
+        for needed in map(Requirement, distribution(name).requires or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                extras = ["", *needed.extras]
+                waiting += [(canonicalize_name(needed.name), extra) for extra in extras]
 
 
 def test_extensions_of_the_book_are_pinned():
