@@ -208,3 +208,14 @@ def test_readme_s_papermill_leaves_a_record(copy):
     (record,) = read_records(copy / "results/hand")
     assert (record.experiment, record.seed) == ("pathmnist_basic", 3)
     assert (copy / "executed.ipynb").is_file()
+
+
+def test_readme_s_book_shows_the_folder_of_the_question(copy):
+    (line,) = re.findall(r"^REPORT_PROFILE=mine (jupyter-book .*)$", README, re.MULTILINE)
+    shutil.rmtree(copy / "results/mine", ignore_errors=True)  # one arm does not make a book
+    made_up.write_records(copy / "results/mine", "mine", seeds=[6])
+    call(copy, line, REPORT_PROFILE="mine")
+    overview = (copy / "book/_build/html/index.html").read_text(encoding="utf-8")
+    made_from = re.sub(r"<[^>]+>", "", overview).split("This build:")[1].split("commit")[0]
+    assert made_from.split(";")[0].strip() == "profile mine"
+    assert "1 seed (6)" in made_from
