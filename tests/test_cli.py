@@ -103,6 +103,22 @@ sys.exit(main())
     assert done.stderr == "stopped; the same command goes on with what is missing\n"
 
 
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [
+        ("run --profile s", {"smoke"}),
+        ("status --only pets_s", {"pets_scratch", "pets_supervised"}),
+        ("run --jo", {"--jobs"}),
+    ],
+)
+def test_the_shell_completes_names(typed, known):
+    words = {"_HELPERS_COMPLETE": "complete_bash", "COMP_WORDS": f"helpers {typed}"}
+    code = "import sys; sys.argv = ['helpers']; from helpers.__main__ import main; main()"
+    env = os.environ | words | {"COMP_CWORD": str(len(typed.split()))}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert set(done.stdout.split()) == known, done.stderr
+
+
 def test_doctor_finds_what_smoke_needs(capsys, monkeypatch):
     code = call_here(monkeypatch, "doctor")
     packages, lines = [], []

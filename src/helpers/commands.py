@@ -8,6 +8,7 @@ import typer
 
 from helpers import ROOT, InputError
 from helpers.exits import EXIT_CODES
+from helpers.options import Only, Overrides, Profile, Seeds
 from helpers.runs.batch import run_batch
 from helpers.runs.claims import is_claimed
 from helpers.runs.files import list_beside
@@ -24,13 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text, whose examples keep their lines
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Profile = Annotated[str, typer.Option(help="Name of a file in profiles/.")]
-Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
-Only = Annotated[str, typer.Option(help="Pattern of experiment names, such as 'pathmnist_*'.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("-p", help="A parameter in place of the profile's: name=value.")
-]
 
 
 @app.command()
