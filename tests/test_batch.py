@@ -13,7 +13,6 @@ from distributed import LocalCluster
 
 from helpers import ROOT
 from helpers.runs.checkpoint import Checkpoint
-from helpers.runs.claims import claim
 from helpers.runs.parameters import NOTEBOOKS
 from helpers.runs.record import read_record, read_records
 
@@ -166,17 +165,15 @@ def test_status_tells_what_is_done_missing_and_damaged(results, tmp_path):
     assert answer.splitlines()[-1] == "0 done, 0 missing, 0 failed, 1 damaged"
 
 
-def test_status_tells_what_is_being_made_and_what_has_begun(tmp_path):
+def test_status_tells_what_has_begun(tmp_path):
     words = ["status", "--only", "pathmnist_b*", "--seeds", "0-1", *short(tmp_path)]
-    Checkpoint(tmp_path / "pathmnist_basic" / "seed-1").path.parent.mkdir()
-    Checkpoint(tmp_path / "pathmnist_basic" / "seed-1").save(lambda file: file.write(b"state"))
-    with claim(tmp_path / "pathmnist_basic" / "seed-0"):
-        made, begun, counts = helpers(*words).stdout.splitlines()
-    assert made.endswith("seed 0           missing  is being made")
-    assert begun.endswith("missing  begun; `run` goes on from its last whole epoch")
+    checkpoint = Checkpoint(tmp_path / "pathmnist_basic" / "seed-1")
+    checkpoint.path.parent.mkdir()
+    checkpoint.save(lambda file: file.write(b"state"))
+    missing, begun, counts = helpers(*words).stdout.splitlines()
+    assert missing.endswith("seed 0           missing")
+    assert begun.endswith("missing  begun; the same `run` goes on from its last saved epoch")
     assert counts == "0 done, 2 missing, 0 failed, 0 damaged"
-    free, *_ = helpers(*words).stdout.splitlines()
-    assert free.endswith("missing")
 
 
 SWITCH = "switches=[{'experiment': 'pets_scratch', 'lr': 1.0}]"

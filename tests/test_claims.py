@@ -278,10 +278,7 @@ def test_every_claim_is_a_row_with_signs_and_words(monkeypatch, as_ever):
         for cell, finding in zip(cells, findings, strict=True):
             assert cell.startswith(f"[{dict(SIGNS)[finding.word]} {finding.word}]{{.verdict}}")
     _, papers, runs = zip(*judged, strict=True)
-    for name, findings in {
-        "the paper's own numbers": papers,
-        "these runs, which stand in for the study": runs,
-    }.items():
+    for name, findings in {"the paper's own numbers": papers, "these runs": runs}.items():
         words = [finding.word for finding in findings]
         counts = ", ".join(f"{sign} {word} {words.count(word)}" for word, sign in SIGNS)
         assert f"By {name}: {counts}." in text

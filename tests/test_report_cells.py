@@ -55,7 +55,7 @@ def test_every_verdict_can_appear(results, accuracies, word):
     shown = f"[{SIGNS[word]} {word} ({cell.distance:+.1f})]{{.verdict}}".replace("-", "−")
     assert shown in report.show_table(1).data.split("| MixUp + Aug |")[0]
     assert word in MEANINGS
-    counted = report.show_summary().data.split("cells**: PathMNIST ")[1].split("Oxford")[0]
+    counted = report.show_summary().data.split("cells**: PathMNIST: ")[1].split("Oxford")[0]
     number = (tables.summarise().query("dataset == 'pathmnist'").verdict == word).sum()
     assert f"{SIGNS[word]} {number} {word}" in counted
     assert ("With one seed" in report.show_reading("pathmnist").data) == (len(accuracies) == 1)
@@ -94,7 +94,15 @@ def test_a_cell_of_unmeasured_strengths_is_not_told(results):
     assert "not measured" in report.show_temperatures("pathmnist").data
     findings = report.show_findings("pathmnist").data
     assert "nan" not in findings
-    assert "lost to blur** (mean over its strengths). Here: Basic: not measured;" in findings
+    assert (
+        "lost to blur** (mean over its strengths, unrounded). Here: Basic: not measured;"
+        in findings
+    )
+    others = re.findall(
+        r"(?:Aug|PT): ([\d.]+)", findings.split("lost to blur")[1].split("In the")[0]
+    )
+    assert f"blur costs {min(others)} to {max(others)} points" in report.show_summary().data
+    assert re.search(r"blur, (none|MixUp)", findings)  # of the others
     plots = (
         report.show_reliability,
         report.show_strengths,
@@ -134,7 +142,7 @@ def test_verdicts_are_withheld_with_the_reason(results, change, reason):
     assert why.startswith(reason)
     assert "withheld" in report.show_reading("pathmnist").data
     assert (
-        f"84 cells**: PathMNIST no verdict, since {why}; Oxford-IIIT Pets ✓"
+        f"84 cells**: PathMNIST: no verdict, since {why}; Oxford-IIIT Pets: ✓"
         in report.show_summary().data
     )
     shown = tables.summarise().groupby("dataset").verdict.unique()

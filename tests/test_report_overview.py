@@ -56,7 +56,7 @@ def test_the_summary_counts_the_claims(results):
         r"^- {doc}`The paper's statements </claims>`, in (\d+) readings\. .*$", text, re.M
     )
     assert int(line) == len(judge_claims())
-    assert "By these runs, which stand in for the study:" in text
+    assert text.endswith("The runs stand in for the study.")
     for place, which in enumerate(("the paper's own numbers", "these runs"), 1):
         (counts,) = re.findall(rf"By {which}[^:]*: ([^.]+)\.", text)
         for word in ("holds", "fails", "cannot tell"):
@@ -77,7 +77,7 @@ def test_the_summary_says_what_corruption_costs(results):
     brightness, its_paper, blur, blur_paper = costs
     expected = (
         f"- **PathMNIST**. Brightness costs {brightness} points of accuracy (paper: {its_paper}),"
-        f" blur {blur} ({blur_paper}). "
+        f" blur costs {blur} points of accuracy (paper: {blur_paper}). "
     )
     assert report.show_summary().data.startswith(expected)
 

@@ -1,5 +1,6 @@
 """Tables and sentences against numbers recomputed from the made-up logits."""
 
+import shutil
 import subprocess
 import sys
 
@@ -93,43 +94,63 @@ def test_one_seed_has_no_deviation(tmp_path, monkeypatch):
     assert "±" not in table.split("\n\n")[1]
 
 
-def test_sentences_hold_the_tables_numbers(results):
-    differences = compare("pathmnist", list_contrasts("pathmnist"))
+@pytest.mark.parametrize("dataset", ["pathmnist", "pets"])
+def test_sentences_hold_the_tables_numbers(results, dataset):
+    differences = compare(dataset, list_contrasts(dataset))
     clear = differences[differences.adjusted < 0.05]
-    assert 1 < len(clear) < len(differences)
-    text = report.show_findings("pathmnist").data.replace("−", "-")
-    assert f"Of {len(differences)} differences between models, {len(clear)} exceed chance." in text
+    assert 1 < len(clear) <= len(differences) == 18
+    text = report.show_findings(dataset).data
+    assert f"Of 18 differences between models, {len(clear)} are clear (p < 0.05)." in text
+    told = text.splitlines()[0]
     for row in clear.itertuples():
         digits = 1 if row.contrast.metric == "accuracy_percent" else 3
-        sizes = text.split(row.contrast.label.replace("−", "-"))[1:]
-        assert any(f"{row.mean:+.{digits}f}" in part.split(";")[0] for part in sizes)
-    largest = clear.loc[clear["mean"].abs().idxmax()]
-    assert f" by {abs(largest['mean']):.1f} points (" in report.show_summary().data
-    errors = tables.summarise().query("table == 2 and column == 'Clean'")
+        size = f"{row.mean:+.{digits}f}".replace("-", "−")
+        sizes = [part.split(";")[0] for part in told.split(f" {row.contrast.label} ")[1:]]
+        assert any(size in part for part in sizes), (row.contrast.label, size)
+    accuracy = clear[[contrast.metric == "accuracy_percent" for contrast in clear.contrast]]
+    largest = f" by {accuracy['mean'].abs().max():.1f} points ("
+    assert largest in report.show_summary().data
+    errors = tables.summarise().query(f"dataset == '{dataset}' and column == 'Clean'")
+    errors = errors[errors.metric == "rms_calibration_error"]
     calibrated = [c.row for c in errors.itertuples() if c.floor.covers(c.mean)]
     assert f"(◦): clean, {' and '.join(calibrated) or 'none'};" in text
 
 
 def test_a_run_shows_its_own_scores(results):
     (first, *_) = read_records(results, "pets_scratch")
-    measured = first.metrics.assign(noise_floor=0.0512, noise_floor_95=0.0789)
-    _, _, *lines = report.show_metrics(measured).data.splitlines()
+    floors = {"noise_floor": 0.0512, "noise_floor_95": first.metrics.rms_calibration_error.median()}
+    first.__dict__["metrics"] = measured = first.metrics.assign(**floors)
+    title, _, _, _, *lines = report.show_metrics(first).data.splitlines()
+    assert title == f"*Seed {first.seed} on creatures.*"
     assert lines[0].startswith(f"| clean |  | {100 * measured.accuracy[0]:.1f} | ")
-    for line, row in zip(lines[1:], measured[1:].itertuples(), strict=True):
+    within = measured.rms_calibration_error <= measured.noise_floor_95
+    assert set(within) == {True, False}
+    for line, row, mark in zip(lines[1:], measured[1:].itertuples(), within[1:], strict=True):
         assert f"| {row.corruption} | {row.strength:g} | {100 * row.accuracy:.1f} | " in line
-        assert f"| {row.rms_calibration_error:.3f} (floor 0.051, to 0.079) |" in line
-    named = report.show_metrics(measured.assign(variant="lr=[0.1|0.2]")).data
-    heads, *others = named.splitlines()
+        error = f"{row.rms_calibration_error:.3f}{' ◦' * mark}"
+        assert f"| {error} | 0.051 ({row.noise_floor_95:.3f}) |" in line
+    first.__dict__["metrics"] = measured.assign(variant="lr=[0.1|0.2]")
+    _, _, heads, *others = report.show_metrics(first).data.splitlines()
     assert heads.startswith("| Variant | Corruption |")
     assert all(line.count("|") == heads.count("|") for line in others)  # its bar is no column
 
 
-def test_one_seed_says_nothing_about_chance(tmp_path, monkeypatch):
-    made_up.write_records(tmp_path, "made_up", seeds=[4])
-    made_up.show(monkeypatch, tmp_path, "made_up")
+def test_one_seed_says_nothing_about_chance(results):
+    for seed in (1, 2):
+        shutil.rmtree(results / f"pets_barlow_twins/seed-{seed}")
+    text = "Of 18 differences between models, 6 are clear (p < 0.05), 12 cannot be told."
+    assert text in report.show_findings("pets").data
+    assert "cannot be told from chance" in report.show_beyond_temperature("pets").data
+    for name in made_up.EXPERIMENTS:
+        for seed in (1, 2):
+            shutil.rmtree(results / name / f"seed-{seed}", ignore_errors=True)
+    tables.shown_records.cache_clear()
+    for value in vars(sys.modules["helpers.report.cells"]).values():
+        getattr(value, "cache_clear", lambda: None)()
+    tables.summarise.cache_clear()
     for text in (report.show_findings("pets").data, report.show_summary().data):
-        assert "One seed does not tell whether two models differ by more than chance." in text
-        assert "exceed" not in text.replace("Differences that exceed chance", "")
+        assert "None of 18 differences between models can be told from chance: that takes" in text
+        assert "beats" not in text
 
 
 def test_seeds_may_differ_between_arms(results):

@@ -17,7 +17,8 @@
 # of Tables 5 to 8.
 #
 # ## Recipe
-# The values below are the study's; what this run changed follows under "Parameters".
+# The values below are the study's; those that the profile of this run sets follow in a cell of
+# their own, "Parameters".
 # The paper gives the network, the initialisations, the optimizer, the augmentations, the epochs and
 # the corruptions. The code of this half was not published: a value marked "chosen" is this
 # project's, that of PathMNIST where it carries over, and the same for all three arms but for the
@@ -61,8 +62,8 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 
 # %% [markdown]
 # ## Training
-# The weights of best validation accuracy are kept. Training accuracy is measured in evaluation
-# mode on a fixed clean subset of the training set, as large as the validation set.
+# The weights of best validation accuracy are kept. Training loss and accuracy are measured in
+# evaluation mode on a fixed clean subset of the training set, as large as the validation set.
 
 # %%
 training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
@@ -78,8 +79,8 @@ report.plot_corruptions(evaluation.examples, data.classes)
 # %% [markdown]
 # ## Result
 # Accuracy and RMS calibration error (ten equal-width bins) of this one seed; the book's tables are
-# over all seeds. The floor is the error that a calibrated network would show by chance, in the mean
-# and (to) at most in 95 % of the cases.
+# over all seeds, whose mean has a narrower noise floor: the error that a calibrated network would
+# show by chance, its mean and in brackets its 95 % quantile. ◦: not distinguishable from that.
 
 # %%
-report.show_metrics(run.finish(data, model, training, evaluation).metrics)
+report.show_metrics(run.finish(data, model, training, evaluation))

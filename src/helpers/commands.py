@@ -10,7 +10,6 @@ from helpers import ROOT, InputError
 from helpers.exits import EXIT_CODES
 from helpers.options import Only, Overrides, Profile, Seeds
 from helpers.runs.batch import run_batch
-from helpers.runs.claims import is_claimed
 from helpers.runs.files import list_beside
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.leftovers import list_leftovers, remove
@@ -75,10 +74,8 @@ def status(
             state, lines = "done" if job.is_done() else "missing", []
             if state == "missing" and (lines := job.failure()):
                 state = "failed"
-            if state != "done" and is_claimed(job.folder):
-                state, lines = "missing", ["is being made"]
             elif state == "missing" and list_beside(job.folder, "checkpoint"):
-                lines = ["begun; `run` goes on from its last whole epoch"]
+                lines = ["begun; the same `run` goes on from its last saved epoch"]
         except InputError as error:
             state = "damaged" if isinstance(error, DamagedRecord) else "failed"
             lines = [str(error)]

@@ -3,11 +3,12 @@
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from helpers import ROOT
+from helpers import ROOT, InputError
 from helpers.catalogue import DATASETS, find_dataset
 from helpers.runs.plan import plan
 from helpers.runs.recipe import STARTS, AblationRecipe, PretrainingRecipe, TrainingRecipe
@@ -22,7 +23,7 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
 
     Raises
     ------
-    InputError : for a bad profile, or what cannot be fetched
+    InputError : for a bad profile
     """
     from helpers.experiment import inventory, load_data  # here: torch, which only this needs
     from helpers.experiment.downloads import from_root
@@ -47,9 +48,9 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
             there = from_root(source).exists()
             yield what, f"own data in {source}" + " are missing" * (not there), there
         elif name in ("pathmnist", "pets"):
-            if fetch and inventory.look_up_data(name, size, folder).state == "missing":
-                load_data(name, source, folder, size)
-            yield what, *_tell(inventory.look_up_data(name, size, folder), profile)
+            look = partial(inventory.look_up_data, name, size, folder)
+            get = partial(load_data, name, source, folder, size)
+            yield what, *_tell(look, get if fetch else None, profile)
         else:
             yield what, "brought along by its loader", True
     # Only pretraining leaves weights to start from.
@@ -58,9 +59,9 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
     for start, network, folder in sorted(starts):
         what = f"{start}, {network}"
         if start in STARTS:
-            if fetch and inventory.look_up_weights(start, network, folder).state == "missing":
-                load_weights(network, start, folder)
-            yield what, *_tell(inventory.look_up_weights(start, network, folder), profile)
+            look = partial(inventory.look_up_weights, start, network, folder)
+            get = partial(load_weights, network, start, folder)
+            yield what, *_tell(look, get if fetch else None, profile)
         elif (path := from_root(start)).is_file():
             yield what, "is there", True
         elif path in made:
@@ -78,7 +79,15 @@ def _find_data(experiment: str, recipe: TrainingRecipe) -> tuple[str, int, str, 
     return name, recipe.image_size, recipe.data_source, recipe.data_dir
 
 
-def _tell(item, profile: str) -> tuple[str, bool]:
+def _tell(look: Callable, get: Callable | None, profile: str) -> tuple[str, bool]:
+    """Return what is found of a data set or weights, fetched if they are missing and shall be."""
+    item = look()
+    if get and item.state == "missing":
+        try:
+            get()
+        except InputError as error:
+            return str(error), False
+        item = look()
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
     if item.state in ("as published", "a part"):
         return f"{path}: {item.state} ({item.checksum})", True

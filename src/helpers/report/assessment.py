@@ -29,6 +29,7 @@ import numpy as np
 
 from helpers import metrics
 
+from .contrasts import LEVEL
 from .evidence import MEASURES, read_paper, subtract, trained_shorter
 from .statements import Claim, Comparison, Denial, Untested, read_claims
 
@@ -128,7 +129,7 @@ def judge_runs(claim: Claim) -> Finding:
         interval = estimate.low, estimate.high
         effect = Effect(pair, column, estimate.mean, interval)
         if len(sample.seeds) > 1:
-            against = -1 if effect.gain < 0 and p_value < 0.05 else 0
+            against = -1 if effect.gain < 0 and p_value < LEVEL else 0
             stand = 1 if effect.margin > 0 else against
             effect = replace(effect, p_value=p_value, stand=stand)
         effects.append(effect)

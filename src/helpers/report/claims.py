@@ -58,15 +58,15 @@ def _list(claim: Statement, compared: Statement, findings: list[Finding]) -> dic
             case = _describe(finding, compared)
         names = (name, *(f"{name}_{part}" for part in ("value", "low", "high", "case", "why")))
         row |= zip(names, (finding.word, *numbers, case, finding.why), strict=True)
-    p_value = finding.shown.p_value if finding.shown else np.nan
+    shown = findings[-1].shown
+    p_value = shown.p_value if shown else np.nan
     return row | {"runs_p_adjusted": "" if np.isnan(p_value) else f"{p_value:.3g}"}
 
 
 def count_verdicts() -> str:
     """Return how many readings hold, fail or cannot be told, by the paper and by the runs."""
     paper, runs = (_count(findings) for findings in list(zip(*judge_claims(), strict=True))[1:])
-    stand_in = ", which stand in for the study" * any(map(why_withheld, DATASETS))
-    return f"By the paper's own numbers: {paper}. By these runs{stand_in}: {runs}."
+    return f"By the paper's own numbers: {paper}. By these runs: {runs}."
 
 
 def _count(findings: tuple[Finding, ...]) -> str:
@@ -84,7 +84,7 @@ def _cell(finding: Finding, claim: Claim) -> str:
 
 
 def _print_size(effect: Effect, claim: Claim) -> str:
-    """Return a difference with its interval and, on the other side, the p-value that decides."""
+    """Return a difference with its interval and, if on the other side, its p-value."""
     value, low, high = (text.replace("-", "−") for text in _print_numbers(effect, claim))
     text = value + MEASURES[claim.measure].unit
     decides = effect.gain < 0 and not np.isnan(effect.p_value)

@@ -15,6 +15,9 @@ from .downloads import print_number, write_listing
 from .paper import DIGITS, SHIFTS
 from .source import ARMS, describe_data
 
+#: Adjusted p-values below it speak of a clear difference.
+LEVEL = 0.05
+
 UNITS = {"accuracy_percent": "Accuracy (points)", "rms_calibration_error": "RMS calibration error"}
 
 
@@ -47,8 +50,9 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
     -------
     DataFrame with contrast, column, seeds (how many the two have in common; NaN if the runs did
     not measure the column), mean, low, high (95 % interval over seeds and test images, of this
-    contrast alone), p_value, and adjusted, the p-value by Holm's method over all rows. With one
-    seed the interval is over test images alone, and there is no p-value.
+    contrast alone), p_value, adjusted, the p-value by Holm's method over all rows, and clear,
+    whether that is below `LEVEL`. With one seed the interval is over test images alone, and there
+    is no p-value.
     """
     names = ["seeds", "mean", "low", "high", "p_value"]
     rows = []
@@ -69,6 +73,7 @@ def compare(dataset: str, contrasts: Iterable[Contrast]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     known = table["p_value"].notna()
     table.loc[known, "adjusted"] = metrics.holm(table["p_value"][known])
+    table["clear"] = table["adjusted"] < LEVEL
     return table
 
 
@@ -97,7 +102,7 @@ def tabulate(table: pd.DataFrame, name: str, title: str) -> str:
             rows.append([f"*{UNITS[heading]}*", *[""] * len(SHIFTS)])
         cells = [_cell(row, DIGITS[heading]) for row in group.itertuples()]
         rows.append([contrast.label, *cells])
-    caption = f"{title}, with 95 % interval and p-value by Holm's method; bold and *: p < 0.05"
+    caption = f"{title}, with 95 % interval and p-value by Holm's method; bold and *: p < {LEVEL}"
     facts = map(_list, table.itertuples())
     return write_listing(name, caption, rows, facts, "These differences")
 
@@ -121,7 +126,7 @@ def _cell(row, digits: int) -> str:
     mean = f"{row.mean:+z.{digits}f}"
     p_value = "one seed" if row.seeds == 1 else print_p_value(row.adjusted)
     interval = f"{row.low:+z.{digits}f} to {row.high:+z.{digits}f}, {p_value}"
-    text = f"**{mean}** \\*" if row.adjusted < 0.05 else mean
+    text = f"**{mean}** \\*" if row.clear else mean
     return f"{text} [{interval}]{{.interval}}".replace("-", "−")
 
 

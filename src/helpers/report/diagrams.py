@@ -143,14 +143,21 @@ def show_risk_coverage(dataset: str) -> Picture:
 
 
 def show_deferral(dataset: str) -> Markdown:
-    """Return by how much the error rate falls if an expert sees the least confident fifth."""
+    """Return the error rates of all images and of those that remain if an expert sees the least
+    confident fifth, a bullet a shift.
+    """
     bullets = []
     for shift, risks in _find_risks(dataset, np.array([0.8, 1])).items():
         means = {row: 100 * curves.mean(axis=0) for row, curves in risks.items()}
         told = [f"{row} from {full:.1f} to {kept:.1f} %" for row, (kept, full) in means.items()]
-        bullets.append(f"- {shift}: {', '.join(told) or 'not measured'}")
-    text = "With the least confident fifth of the images handed to an expert, the error rate on the"
-    return Markdown("\n".join([f"{text} others goes, in the mean over the seeds:\n", *bullets]))
+        told += [f"{row} not measured" for row in style_arms(dataset) if row not in risks]
+        bullets.append(f"- {shift}: {', '.join(told)}")
+    text = (
+        "With the least confident fifth of the images, strengths pooled, handed to an expert, the"
+    )
+    return Markdown(
+        "\n".join([f"{text} error rate on the others goes (mean over the seeds):\n", *bullets])
+    )
 
 
 def _find_risks(dataset, coverage) -> dict[str, dict[str, np.ndarray]]:

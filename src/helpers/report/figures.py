@@ -12,8 +12,8 @@ from .styles import STYLES, find_colour
 
 DASHES = {"train": (3, 1.5), "validation": ""}
 HISTORY_CAPTION = (
-    "Training (dashed) and validation (solid) by epoch: while both improve, the network learns; a"
-    " gap that widens is overfitting."
+    "On clean training (dashed) and validation images (solid), epoch by epoch. A validation loss"
+    " that rises while that of training falls tells of overfitting."
 )
 MARKERS = {"train": "s", "validation": "o"}  # where one epoch makes no line
 
@@ -35,7 +35,8 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
         ends = [f"{part} ends at {values.iloc[-1]:.3g}" for part, values in parts.items()]
         alt = f"{score} by epoch: {', '.join(ends)}"
         panels.append(plot_panel(_trace(history["epoch"], parts, unit, colour), alt, 3.6))
-    return Picture(panels, HISTORY_CAPTION)
+    several = "train_accuracy" in history and len(history) > 1
+    return Picture(panels, HISTORY_CAPTION if several else "")
 
 
 def _trace(epoch: pd.Series, parts: dict[str, pd.Series], unit: str, colour: str):

@@ -4,22 +4,19 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from .contrasts import compare, list_contrasts
+from .contrasts import LEVEL, UNITS, compare, list_contrasts
 from .paper import DIGITS, SHIFTS
 from .source import ARMS
-from .tables import summarise
+from .tables import print_spread, summarise
 
 #: Table of the accuracy by corruption; the one after it holds the calibration error.
 ACCURACY = {"pathmnist": 1, "pets": 5}
 
-#: Metric to what a sentence calls it, and its unit after a number.
-NAMES = {"accuracy_percent": ("accuracy", " points"), "rms_calibration_error": ("RMS error", "")}
-
 
 def show_findings(dataset: str) -> Markdown:
-    """Return what the runs of a data set found, a bullet a question, with the paper's answer."""
+    """Return what the runs of a data set found, a bullet a question."""
     bullets = [
-        f"**Differences that exceed chance.** {count_clear(dataset)}{_list_clear(dataset)}",
+        f"**Clear differences.** {count_clear(dataset)}{_list_clear(dataset)}",
         *(_list_losses(dataset, shift) for shift in SHIFTS if shift != "Clean"),
         f"**Not distinguishable from calibrated** (◦): {_list_calibrated(dataset)}.",
     ]
@@ -28,52 +25,47 @@ def show_findings(dataset: str) -> Markdown:
 
 def count_clear(dataset: str) -> str:
     """Return how many of the differences between a data set's arms chance does not explain."""
-    judged = _judge_differences(dataset)
-    if judged.empty:
-        return "One seed does not tell whether two models differ by more than chance."
-    clear = int((judged["adjusted"] < 0.05).sum())
-    if not clear:
-        return f"None of {len(judged)} differences between models exceeds chance."
-    verb = "exceeds" if clear == 1 else "exceed"
-    return f"Of {len(judged)} differences between models, {clear} {verb} chance."
+    table = compare(dataset, list_contrasts(dataset))
+    untold, clear = int(table["p_value"].isna().sum()), int(table["clear"].sum())
+    of = f"{len(table)} differences between models"
+    if untold == len(table):
+        return f"None of {of} can be told from chance: that takes two seeds in common."
+    rest = f", {untold} cannot be told" if untold else ""
+    return f"Of {of}, {clear or 'none'} {'is' if clear < 2 else 'are'} clear (p < {LEVEL}){rest}."
 
 
 def name_largest(dataset: str) -> str:
-    """Return the largest difference in accuracy that chance does not explain; empty if none is."""
-    judged = _judge_differences(dataset)
-    clear = judged[(judged["adjusted"] < 0.05) & (judged["metric"] == "accuracy_percent")]
-    if clear.empty:
+    """Return the largest clear difference in accuracy as a sentence; empty if there is none."""
+    rows = [row for row in _find_clear(dataset) if row.contrast.metric == "accuracy_percent"]
+    if not rows:
         return ""
-    row = clear.loc[clear["mean"].abs().idxmax()]
-    better, worse = row.contrast[1:3] if row["mean"] > 0 else row.contrast[2:0:-1]
-    size = f"{abs(row['mean']):.1f} points ({SHIFTS[row.column]})"
-    return f" The largest in accuracy: {better} beats {worse} by {size}."
+    row = max(rows, key=lambda row: abs(row.mean))
+    better, worse = row.contrast[1:3] if row.mean > 0 else row.contrast[2:0:-1]
+    size = f"{abs(row.mean):.1f} points ({SHIFTS[row.column]})"
+    return f" The largest of these in accuracy: {better} beats {worse} by {size}."
 
 
-def _judge_differences(dataset: str) -> pd.DataFrame:
-    """Return the differences that have a p-value, adjusted over all: those of several seeds."""
+def _find_clear(dataset: str) -> list:
+    """Return the rows of `contrasts.compare` that chance does not explain."""
     table = compare(dataset, list_contrasts(dataset))
-    table["metric"] = [contrast.metric for contrast in table["contrast"]]
-    return table[table["p_value"].notna()]
+    return list(table[table["clear"]].itertuples())
 
 
 def _list_clear(dataset: str) -> str:
-    """Return the differences that chance does not explain, by metric and pair of arms."""
-    judged = _judge_differences(dataset)
-    clear = judged[judged["adjusted"] < 0.05]
-    text = ""
-    for metric, group in clear.groupby("metric"):
-        pairs = []
-        for label, rows in group.groupby(group["contrast"].map(lambda pair: pair.label)):
-            sizes = zip(rows["column"].map(SHIFTS), rows["mean"], strict=True)
-            sizes = ", ".join(f"{mean:+.{DIGITS[metric]}f} {shift}" for shift, mean in sizes)
-            pairs.append(f"{label} {sizes}".replace("-", "−"))
-        name, unit = NAMES[metric]
-        text += f" In {name}{f' ({unit.strip()})' * bool(unit)}: {'; '.join(pairs)}."
-    return text
+    """Return the clear differences, a sentence a metric."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for row in _find_clear(dataset):
+        size = print_spread(row.mean, np.nan, DIGITS[row.contrast.metric], "+")
+        pairs = told.setdefault(UNITS[row.contrast.metric], {})
+        pairs.setdefault(row.contrast.label, []).append(f"{size} {SHIFTS[row.column]}")
+    sentences = (
+        "; ".join(f"{label} {', '.join(sizes)}" for label, sizes in pairs.items())
+        for pairs in told.values()
+    )
+    return "".join(f" {unit}: {text}." for unit, text in zip(told, sentences, strict=True))
 
 
-def _find_losses(dataset: str, shift: str, values: str) -> dict[str, float]:
+def find_losses(dataset: str, shift: str, values: str) -> dict[str, float]:
     """Return the points of accuracy that a corruption takes from each row, NaN if not measured.
 
     Parameters
@@ -89,39 +81,36 @@ def span_losses(dataset: str) -> str:
     """Return the least and the most accuracy that each corruption takes, here and in the paper."""
     texts = []
     for shift, name in list(SHIFTS.items())[1:]:
-        spans = []
-        for values in ("mean", "value"):
-            losses = _find_losses(dataset, shift, values).values()
-            least, most = (f"{end(losses):z.1f}".replace("-", "−") for end in (min, max))
-            spans.append("not measured" if np.isnan([*losses]).any() else f"{least} to {most}")
-        texts.append((name, *spans))
-    (first, here, paper), *others = texts
-    text = f"{first.capitalize()} costs {here} points of accuracy (paper: {paper})"
-    return ", ".join([text, *(f"{name} {here} ({paper})" for name, here, paper in others)]) + "."
+        here, paper = (
+            pd.Series(find_losses(dataset, shift, values)).agg(["min", "max"])
+            for values in ("mean", "value")
+        )
+        ends = [print_spread(end, np.nan, 1) for end in (*here, *paper)]
+        known = "{} to {} points of accuracy (paper: {} to {})".format(*ends)
+        texts.append(f"{name} costs {known}" if here.notna().all() else f"{name} was not measured")
+    return f"{', '.join(texts).capitalize()}."
 
 
 def _list_losses(dataset: str, shift: str) -> str:
     """Return how many points of accuracy a corruption takes from each row."""
-    points = {}
-    for values in ("mean", "value"):
-        points[values] = "; ".join(
-            f"{row}: " + ("not measured" if np.isnan(loss) else f"{loss:z.1f}".replace("-", "−"))
-            for row, loss in _find_losses(dataset, shift, values).items()
+    here, paper = (
+        "; ".join(
+            f"{row}: {print_spread(loss, np.nan, 1)}"
+            for row, loss in find_losses(dataset, shift, values).items()
         )
-    return (
-        f"**Points of accuracy lost to {SHIFTS[shift]}** (mean over its strengths)."
-        f" Here: {points['mean']}. In the paper: {points['value']}."
+        for values in ("mean", "value")
     )
+    title = f"**Points of accuracy lost to {SHIFTS[shift]}** (mean over its strengths, unrounded)."
+    return f"{title} Here: {here}. In the paper: {paper}."
 
 
 def _list_calibrated(dataset: str) -> str:
     """Return the rows whose calibration error lies within its noise floor, by shift."""
-    error = summarise().query(f"table == {ACCURACY[dataset] + 1}")
+    errors = summarise().query(f"table == {ACCURACY[dataset] + 1}")
     texts = []
     for shift, name in SHIFTS.items():
-        cells = error[error.column == shift]
-        rows = [
-            cell.row for cell in cells.itertuples() if cell.floor and cell.floor.covers(cell.mean)
-        ]
-        texts.append(f"{name}, {' and '.join(rows) or 'none'}")
+        cells = [cell for cell in errors.itertuples() if cell.column == shift and cell.floor]
+        rows = [cell.row for cell in cells if cell.floor.covers(cell.mean)]
+        found = " and ".join(rows) or "none"
+        texts.append(f"{name}, {found if cells else 'not measured'}")
     return "; ".join(texts)

@@ -77,7 +77,7 @@ SMALLER = r"\scriptsize\renewcommand{\footnotesize}{\scriptsize}\setlength{\tabc
 
 WIDE = Template(
     LONG.template.replace("longtable}", "longtable,pdflscape}\n\\begin{landscape}", 1).replace(
-        r"\small", r"\scriptsize"
+        r"\small", SMALLER
     )
     + "\\end{landscape}\n"
 )
@@ -147,15 +147,16 @@ def _choose_columns(alignments: Iterable[str], widths: list[int], wide: bool) ->
     """Return the kinds of columns; in a wide table those that break share what the others leave."""
     longest = LINE_WIDE if wide else LINE
     breaks = [a != "--:" and width > longest for a, width in zip(alignments, widths, strict=True)]
-    share = 0.3
-    if wide and any(breaks):
-        fixed = sum(0 if b else width for b, width in zip(breaks, widths, strict=True))
-        rest = 1 - (fixed + NARROW * len(widths)) / SIDEWAYS
-        share = round(max(rest / sum(breaks), 0.12), 2)
-    kinds = (
-        rf"p{{{share}\linewidth}}" if b else "r" if a == "--:" else "l"
-        for b, a in zip(breaks, alignments, strict=True)
-    )
+    fixed = sum(0 if b else width for b, width in zip(breaks, widths, strict=True))
+    rest = 1 - (fixed + NARROW * len(widths)) / SIDEWAYS
+    kinds = []
+    for alignment, width, broken in zip(alignments, widths, breaks, strict=True):
+        share = 0.3
+        if wide and broken:
+            share = min(max(rest / sum(breaks), 0.12), (width + NARROW) / SIDEWAYS)
+        kinds.append(
+            rf"p{{{share:.2g}\linewidth}}" if broken else "r" if alignment == "--:" else "l"
+        )
     return "".join(kinds)
 
 

@@ -7,7 +7,8 @@ from IPython.display import Markdown
 from .assessment import judge_claims
 from .claims import count_verdicts
 from .facts import describe_commits
-from .findings import ACCURACY, count_clear, name_largest, span_losses
+from .findings import ACCURACY, count_clear, find_losses, name_largest, span_losses
+from .foreign import quote
 from .paper import SHIFTS
 from .pictures import INK, Picture, plot_panel
 from .source import DATASETS, Source, describe_data, describe_seeds, shown_records
@@ -30,7 +31,7 @@ PANELS = {
 }
 
 CELLS_CAPTION = (
-    "All 84 cells of the paper's tables: the nearer to the dotted line, the better they agree."
+    "All 84 cells of the paper’s tables: the nearer to the dotted line, the better they agree."
     " Bars: 95 % intervals for {others}."
 )
 
@@ -54,10 +55,11 @@ def show_overview() -> Markdown:
 def _condense(dataset: str, values: str) -> dict[str, list[float]]:
     """Return the values of each row, as printed: of the runs (mean) or of the paper (value)."""
     cells = summarise().set_index(["table", "row", "column"]).sort_index()[values]
+    losses = [find_losses(dataset, shift, values) for shift in list(SHIFTS)[1:]]
     rows = {}
     for row in style_arms(dataset):
         accuracy, error = (cells.loc[ACCURACY[dataset] + place, row] for place in (0, 1))
-        found = [accuracy["Clean"], *(accuracy["Clean"] - accuracy[s] for s in list(SHIFTS)[1:])]
+        found = [accuracy["Clean"], *(loss[row] for loss in losses)]
         found += [error[shift] for shift in SHIFTS]
         rows[row] = [round(v, digits) for v, digits in zip(found, HEADS.values(), strict=True)]
     return rows
@@ -122,31 +124,32 @@ def show_summary() -> Markdown:
 
 def _judge_cells() -> str:
     """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
-    judged: dict[str, list[str]] = {}
+    judged = {}
     for dataset, title in DATASETS.items():
         own = summarise().query("dataset == @dataset")
         if reasons := why_withheld(dataset):
-            judged.setdefault(f"no verdict, since {reasons[0]}", []).append(title)
+            judged[title] = f"no verdict, since {reasons[0]}"
             continue
         counts = own.verdict.value_counts().reindex(list(SIGNS), fill_value=0)
         told = ", ".join(f"{SIGNS[word]} {number} {word}" for word, number in counts.items())
         columns = own.groupby(["table", "column"])
         same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
-        told += f", the best row is the paper's in {same} of {len(columns)} columns"
-        judged.setdefault(told, []).append(title)
-    if len(judged) == 1:  # in a word, of both
-        judged = {told: [] for told in judged}
-    listed = "; ".join(f"{' and '.join(titles)} {told}".strip() for told, titles in judged.items())
-    meaning = (
-        "" if all(map(why_withheld, DATASETS)) else " {ref}`What the words mean <reproduced>`."
-    )
+        judged[title] = f"{told}, the best row is the paper's in {same} of {len(columns)} columns"
+    withheld = all(map(why_withheld, DATASETS))
+    listed = "; ".join(f"{title}: {told}" for title, told in judged.items())
+    if withheld and len(set(judged.values())) == 1:
+        (listed,) = set(judged.values())
+    meaning = "" if withheld else " {ref}`What the words mean <reproduced>`."
     return f"**The paper's {len(summarise())} cells**: {listed}.{meaning}"
 
 
 def _judge_statements() -> str:
     """Return how many of the paper's statements hold."""
-    readings = len(judge_claims())
-    return f"{{doc}}`The paper's statements </claims>`, in {readings} readings. {count_verdicts()}"
+    text = f"{{doc}}`The paper's statements </claims>`, in {len(judge_claims())} readings."
+    withheld = [title for dataset, title in DATASETS.items() if why_withheld(dataset)]
+    on = "" if len(withheld) == len(DATASETS) else f" on {' and '.join(withheld)}"
+    note = f" The runs{on} stand in for the study." if withheld else ""
+    return f"{text} {count_verdicts()}{note}"
 
 
 def show_made_from() -> Markdown:
@@ -154,8 +157,9 @@ def show_made_from() -> Markdown:
     runs = [record.run for records in shown_records().values() for record in records]
     data = dict.fromkeys(describe_data(dataset) for dataset in DATASETS)
     seeds = dict.fromkeys(describe_seeds(dataset) for dataset in DATASETS)
+    days = [run["started"][:10] for run in runs]
     return Markdown(
         f"**This build:** profile `{Source.from_environment().profile}`; {'; '.join(data)};"
         f" {'; '.join(seeds)}; runs of commit {describe_commits(runs)},"
-        f" {max(run['started'] for run in runs)[:10]}."
+        f" {' to '.join(dict.fromkeys(map(quote, (min(days), max(days)))))}."
     )

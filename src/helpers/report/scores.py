@@ -7,6 +7,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from helpers import metrics
+from helpers.runs.record import Record
 
 from .cells import Predictions, find_floor, read_predictions, spread
 from .downloads import print_floor_numbers, print_number, write_listing
@@ -110,22 +111,19 @@ def _print(cell) -> str:
     return text
 
 
-def show_metrics(measured: pd.DataFrame) -> Markdown:
-    """Return the scores of one run, a row a condition, for its own notebook.
-
-    Parameters
-    ----------
-    measured : corruption, strength (NaN for clean), accuracy, rms_calibration_error, noise_floor
-        and noise_floor_95 (fractions); of an ablation also variant
-    """
-    heads = ["Corruption", "Strength", "Accuracy (%)", "RMS calibration error"]
-    rows = [heads, [":--", "--:", "--:", "--:"]]
+def show_metrics(record: Record) -> Markdown:
+    """Return the scores of one run, or of an ablation's variants, for its own notebook."""
+    measured, data = record.metrics, record.run["data"]
+    heads = ["Corruption", "Strength", "Accuracy (%)", "RMS calibration error", "Noise floor"]
+    rows = [heads, [":--", *["--:"] * 4]]
     for row in measured.itertuples():
         strength = "" if np.isnan(row.strength) else f"{row.strength:g}"
-        floor = f"(floor {row.noise_floor:.3f}, to {row.noise_floor_95:.3f})"
-        error = f"{row.rms_calibration_error:.3f} {floor}"
-        rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error])
+        mark = " ◦" if row.rms_calibration_error <= row.noise_floor_95 else ""
+        error = f"{row.rms_calibration_error:.3f}{mark}"
+        floor = f"{row.noise_floor:.3f} ({row.noise_floor_95:.3f})"
+        rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error, floor])
     if "variant" in measured:
         for head, row in zip(("Variant", ":--", *measured["variant"]), rows, strict=True):
             row.insert(0, quote(head))
-    return Markdown("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return Markdown(f"*Seed {record.seed} on {quote(data['name'])}.*\n\n{table}")

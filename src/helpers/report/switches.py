@@ -25,8 +25,8 @@ LEGEND = (
 )
 
 ONE_SEED = (
-    "with its 95 % interval for other test images, from seed {seeds} alone: how far other seeds"
-    " would lie, it cannot know, so that every conclusion is undecided"
+    "with its 95 % interval for other test images, from seed {seeds} alone, which does not tell"
+    " how far other seeds would lie: every conclusion is undecided"
 )
 
 MORE_SEEDS = "with its 95 % interval for other seeds and other test images, from the seeds {seeds}"

@@ -137,7 +137,7 @@ def show_reading(dataset: str) -> Markdown:
     lines = [
         f"**How to read a cell.** {value}. Below it, the 95 % interval of the expected score, for"
         f" {seeds}other test images. Of a calibration error, the noise floor: what a calibrated"
-        " network would show by chance, in the mean and (to) at most in 95 % of the cases"
+        " network would show by chance: its mean, and in brackets its 95 % quantile"
         " ({doc}`/method`); “◦ as calibrated” stands where the error is not distinguishable from"
         " that. Last, the paper's value."
     ]
@@ -149,8 +149,8 @@ def show_reading(dataset: str) -> Markdown:
         )
     if 1 in counts:
         lines.append(
-            "With one seed the interval knows the chance in the choice of test images only: how"
-            " far other seeds would lie, it cannot know."
+            "With one seed the interval knows the chance in the choice of test images only, not"
+            " how far other seeds would lie."
         )
     lines += explain_floors(dataset)
     if reasons := why_withheld(dataset):

@@ -80,21 +80,19 @@ def show_beyond_temperature(dataset: str) -> Markdown:
 
 
 def _answer(table: pd.DataFrame, first: str, later: list[str]) -> str:
-    """Return in how many columns each later arm does better or worse than chance explains."""
-    judged = table[table["p_value"].notna()]
-    if judged.empty:
-        return "One seed does not tell whether two models differ by more than chance."
+    """Return in how many columns each later arm is clearly better or worse."""
     bullets = []
     for row in later:
-        counts = []
+        told = []
         for own, name in [(False, "as trained"), (True, "at its own temperature")]:
-            same = [c.minuend == row and c.minuend_tempered == own for c in judged["contrast"]]
-            part = judged[same]
-            clear = part[part["adjusted"] < 0.05]["mean"]
-            lower, higher = int((clear < 0).sum()), int((clear > 0).sum())
-            counts.append(f"{name}, lower in {lower} of {len(part)} columns, higher in {higher}")
-        bullets.append(f"- {row}: {'; '.join(counts)}.")
-    head = f"Beyond chance, the calibration error is, against {first} at its temperature:"
+            part = table[[c[1] == row and c.minuend_tempered == own for c in table["contrast"]]]
+            part = part[part["p_value"].notna()]
+            clear = part["mean"][part["clear"]]
+            counts = f"lower in {(clear < 0).sum()} of {len(part)} columns, higher in"
+            text = f"{counts} {(clear > 0).sum()}" if len(part) else "cannot be told from chance"
+            told.append(f"{name}, {text}")
+        bullets.append(f"- {row}: {'; '.join(told)}.")
+    head = f"Against {first} at its temperature, the calibration error is clearly (table below):"
     return "\n".join([f"{head}\n", *bullets])
 
 

@@ -42,16 +42,3 @@ def claim(folder: Path) -> Iterator[bool]:
                 with contextlib.suppress(OSError):
                     path.unlink()
             lock.release()
-
-
-def is_claimed(folder: Path) -> bool:
-    """Return whether a process makes a run now.
-
-    Raises
-    ------
-    InputError : where no lock can be had
-    """
-    if not folder.with_name(f".{folder.name}.lock").exists():
-        return False
-    with claim(folder) as ours:
-        return not ours
