@@ -77,7 +77,7 @@ def test_the_summary_says_what_corruption_costs(results):
     brightness, its_paper, blur, blur_paper = costs
     expected = (
         f"- **PathMNIST**. Brightness costs {brightness} points of accuracy (paper: {its_paper}),"
-        f" blur costs {blur} points of accuracy (paper: {blur_paper}). "
+        f" blur {blur} ({blur_paper}). "
     )
     assert report.show_summary().data.startswith(expected)
 

@@ -127,8 +127,8 @@ def test_a_run_shows_its_own_scores(results):
     assert set(within) == {True, False}
     for line, row, mark in zip(lines[1:], measured[1:].itertuples(), within[1:], strict=True):
         assert f"| {row.corruption} | {row.strength:g} | {100 * row.accuracy:.1f} | " in line
-        error = f"{row.rms_calibration_error:.3f}{' ◦' * mark}"
-        assert f"| {error} | 0.051 ({row.noise_floor_95:.3f}) |" in line
+        error = f"{row.rms_calibration_error:.3f}{chr(160) + '◦' if mark else ''}"
+        assert f"| {error} | 0.051\xa0({row.noise_floor_95:.3f}) |" in line
     first.__dict__["metrics"] = measured.assign(variant="lr=[0.1|0.2]")
     _, _, heads, *others = report.show_metrics(first).data.splitlines()
     assert heads.startswith("| Variant | Corruption |")

@@ -13,6 +13,10 @@ from .tables import print_spread, summarise
 ACCURACY = {"pathmnist": 1, "pets": 5}
 
 
+#: What a corruption costs, of the first of several.
+FIRST_LOSS = "{} costs {} to {} points of accuracy (paper: {} to {})"
+
+
 def show_findings(dataset: str) -> Markdown:
     """Return what the runs of a data set found, a bullet a question."""
     bullets = [
@@ -86,8 +90,10 @@ def span_losses(dataset: str) -> str:
             for values in ("mean", "value")
         )
         ends = [print_spread(end, np.nan, 1) for end in (*here, *paper)]
-        known = "{} to {} points of accuracy (paper: {} to {})".format(*ends)
-        texts.append(f"{name} costs {known}" if here.notna().all() else f"{name} was not measured")
+        first = not any(" costs " in text for text in texts)
+        form = FIRST_LOSS if first else "{} {} to {} ({} to {})"
+        known = here.notna().all()
+        texts.append(form.format(name, *ends) if known else f"{name} was not measured")
     return f"{', '.join(texts).capitalize()}."
 
 

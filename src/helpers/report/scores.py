@@ -118,9 +118,9 @@ def show_metrics(record: Record) -> Markdown:
     rows = [heads, [":--", *["--:"] * 4]]
     for row in measured.itertuples():
         strength = "" if np.isnan(row.strength) else f"{row.strength:g}"
-        mark = " ◦" if row.rms_calibration_error <= row.noise_floor_95 else ""
+        mark = "\xa0◦" if row.rms_calibration_error <= row.noise_floor_95 else ""
         error = f"{row.rms_calibration_error:.3f}{mark}"
-        floor = f"{row.noise_floor:.3f} ({row.noise_floor_95:.3f})"
+        floor = f"{row.noise_floor:.3f}\xa0({row.noise_floor_95:.3f})"
         rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error, floor])
     if "variant" in measured:
         for head, row in zip(("Variant", ":--", *measured["variant"]), rows, strict=True):
