@@ -95,7 +95,7 @@ def test_a_cell_of_unmeasured_strengths_is_not_told(results):
     findings = report.show_findings("pathmnist").data
     assert "nan" not in findings
     assert (
-        "lost to blur** (mean over its strengths, unrounded). Here: Basic: not measured;"
+        "lost to blur** (mean over its strengths, before rounding). Here: Basic: not measured;"
         in findings
     )
     known = findings.split("lost to blur")[1].split("In the")[0]

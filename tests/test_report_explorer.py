@@ -179,6 +179,7 @@ def test_small_images_keep_their_bits_and_large_ones_are_light(side, shown):
     assert len(content) < 8000
 
 
-def test_the_busiest_photograph_is_light():
-    noise = np.random.default_rng(0).integers(256, size=(3, 224, 224), dtype=np.uint8)
+@pytest.mark.parametrize("side", [64, 224])
+def test_the_busiest_image_is_light(side):
+    noise = np.random.default_rng(0).integers(256, size=(3, side, side), dtype=np.uint8)
     assert len(pictures.encode_image(noise)) < 4 / 3 * pictures.HEAVIEST + 40

@@ -106,8 +106,9 @@ def _list_losses(dataset: str, shift: str) -> str:
         )
         for values in ("mean", "value")
     )
-    title = f"**Points of accuracy lost to {SHIFTS[shift]}** (mean over its strengths, unrounded)."
-    return f"{title} Here: {here}. In the paper: {paper}."
+    title = f"**Points of accuracy lost to {SHIFTS[shift]}**"
+    note = "(mean over its strengths, before rounding)"
+    return f"{title} {note}. Here: {here}. In the paper: {paper}."
 
 
 def _list_calibrated(dataset: str) -> str:

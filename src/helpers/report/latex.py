@@ -72,7 +72,7 @@ $body
 }}
 """)
 
-#: How one that is wider is printed: small, without smaller, and with narrow margins of columns.
+#: For one that is wider: one small print, narrow margins of columns.
 SMALLER = r"\scriptsize\renewcommand{\footnotesize}{\scriptsize}\setlength{\tabcolsep}{3pt}"
 
 WIDE = Template(

@@ -18,7 +18,7 @@ STYLE = {
     "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 10,
+    "axes.titlesize": 9,
     "font.size": 9,
     "grid.alpha": 0.35,
     "grid.color": INK,
@@ -109,10 +109,10 @@ def _image(content: bytes, alt: str, style: str) -> str:
     )
 
 
-#: Side in pixels up to which an image is shown to the bit, each pixel a square.
+#: Side in pixels up to which an image is shown to the bit if it is light, each pixel a square.
 SMALL = 64
 
-#: Bytes of a larger one, so that the 72 of Pets on the explorer's page stay below 1 MB.
+#: Bytes of an image, so that the 72 of a data set on the explorer's page stay below 1 MB.
 HEAVIEST = 7500
 
 
@@ -122,7 +122,8 @@ def choose_rendering(side: int) -> str:
 
 
 def encode_image(image: np.ndarray, largest: int = 224) -> str:
-    """Return an image as a light data URI: small ones to the bit, others as a photograph.
+    """Return an image as a light data URI: small ones to the bit if they are light so, others as a
+    photograph.
 
     Parameters
     ----------
@@ -131,10 +132,11 @@ def encode_image(image: np.ndarray, largest: int = 224) -> str:
     """
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))
-    small = max(picture.size) <= SMALL
-    for quality in (80, 60, 40, 20, 0):
+    forms = [(True, 80)] * (max(picture.size) <= SMALL)
+    forms += [(False, quality) for quality in (80, 60, 40, 20, 0)]
+    for lossless, quality in forms:
         buffer = io.BytesIO()
-        picture.save(buffer, "webp", lossless=small, quality=quality)
-        if small or buffer.tell() <= HEAVIEST:
+        picture.save(buffer, "webp", lossless=lossless, quality=quality)
+        if buffer.tell() <= HEAVIEST:
             break
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
