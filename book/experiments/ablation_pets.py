@@ -44,4 +44,4 @@ for variant in ablation.vary(data):
     ablation.add(variant, model, training, ex.evaluate(model, data, r.corruptions))
 
 # %%
-report.show_metrics(ablation.finish(data).metrics)
+report.show_metrics(ablation.finish(data))
