@@ -92,7 +92,7 @@ def _answer(table: pd.DataFrame, first: str, later: list[str]) -> str:
             text = f"{counts} {(clear > 0).sum()}" if len(part) else "cannot be told from chance"
             told.append(f"{name}, {text}")
         bullets.append(f"- {row}: {'; '.join(told)}.")
-    head = f"Clear differences of the calibration error, against {first} at its temperature (table below):"
+    head = f"Clear differences of the calibration error to {first} at its temperature:"
     return "\n".join([f"{head}\n", *bullets])
 
 
