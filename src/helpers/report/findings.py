@@ -46,7 +46,7 @@ def name_largest(dataset: str) -> str:
     row = max(rows, key=lambda row: abs(row.mean))
     better, worse = row.contrast[1:3] if row.mean > 0 else row.contrast[2:0:-1]
     size = f"{abs(row.mean):.1f} points ({SHIFTS[row.column]})"
-    return f" The largest of these in accuracy: {better} beats {worse} by {size}."
+    return f" In accuracy the largest: {better} over {worse} by {size}."
 
 
 def _find_clear(dataset: str) -> list:

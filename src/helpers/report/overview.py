@@ -18,10 +18,10 @@ from .verdicts import SIGNS, why_withheld
 
 #: Head of a column to the digits of its values; of the first more is better, of the others less.
 HEADS = {
-    "Clean accuracy (%)": 1,
-    "Lost to brightness (points)": 1,
-    "Lost to blur (points)": 1,
-    **{f"Calibration error, {shift}": 3 for shift in SHIFTS.values()},
+    "Accuracy, clean": 1,
+    "Lost to brightness": 1,
+    "Lost to blur": 1,
+    **{f"RMS error, {shift}": 3 for shift in SHIFTS.values()},
 }
 
 #: Metric to its title, its unit, and by how much axes are widened beyond the values.
