@@ -58,7 +58,7 @@ def test_the_summary_counts_the_claims(results):
     assert int(line) == len(judge_claims())
     assert text.endswith("The runs stand in for the study.")
     for place, which in enumerate(("the paper's own numbers", "these runs"), 1):
-        (counts,) = re.findall(rf"By {which}[^:]*: ([^.]+)\.", text)
+        (counts,) = re.findall(rf"By {which}: ([^.]+)\.", text)
         for word in ("holds", "fails", "cannot tell"):
             number = sum(judged[place].word == word for judged in judge_claims())
             assert f"{word} {number}" in counts

@@ -19,17 +19,17 @@ FIRST_LOSS = "{} costs {} to {} points of accuracy (paper: {} to {})"
 
 def show_findings(dataset: str) -> Markdown:
     """Return what the runs of a data set found, a bullet a question."""
+    differences = compare(dataset, list_contrasts(dataset))
     bullets = [
-        f"**Clear differences.** {count_clear(dataset)}{_list_clear(dataset)}",
+        f"**Clear differences.** {count_clear(differences)}{_list_clear(differences)}",
         *(_list_losses(dataset, shift) for shift in SHIFTS if shift != "Clean"),
         f"**Not distinguishable from calibrated** (◦): {_list_calibrated(dataset)}.",
     ]
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 
-def count_clear(dataset: str) -> str:
-    """Return how many of the differences between a data set's arms chance does not explain."""
-    table = compare(dataset, list_contrasts(dataset))
+def count_clear(table: pd.DataFrame) -> str:
+    """Return how many of the differences of `contrasts.compare` chance does not explain."""
     untold, clear = int(table["p_value"].isna().sum()), int(table["clear"].sum())
     of = f"{len(table)} differences between models"
     if untold == len(table):
@@ -38,9 +38,10 @@ def count_clear(dataset: str) -> str:
     return f"Of {of}, {clear or 'none'} {'is' if clear < 2 else 'are'} clear (p < {LEVEL}){rest}."
 
 
-def name_largest(dataset: str) -> str:
+def name_largest(table: pd.DataFrame) -> str:
     """Return the largest clear difference in accuracy as a sentence; empty if there is none."""
-    rows = [row for row in _find_clear(dataset) if row.contrast.metric == "accuracy_percent"]
+    clear = table[table["clear"]].itertuples()
+    rows = [row for row in clear if row.contrast.metric == "accuracy_percent"]
     if not rows:
         return ""
     row = max(rows, key=lambda row: abs(row.mean))
@@ -49,16 +50,10 @@ def name_largest(dataset: str) -> str:
     return f" In accuracy the largest: {better} over {worse} by {size}."
 
 
-def _find_clear(dataset: str) -> list:
-    """Return the rows of `contrasts.compare` that chance does not explain."""
-    table = compare(dataset, list_contrasts(dataset))
-    return list(table[table["clear"]].itertuples())
-
-
-def _list_clear(dataset: str) -> str:
+def _list_clear(table: pd.DataFrame) -> str:
     """Return the clear differences, a sentence a metric."""
     told: dict[str, dict[str, list[str]]] = {}
-    for row in _find_clear(dataset):
+    for row in table[table["clear"]].itertuples():
         size = print_spread(row.mean, np.nan, DIGITS[row.contrast.metric], "+")
         pairs = told.setdefault(UNITS[row.contrast.metric], {})
         pairs.setdefault(row.contrast.label, []).append(f"{size} {SHIFTS[row.column]}")

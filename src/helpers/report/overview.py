@@ -6,6 +6,7 @@ from IPython.display import Markdown
 
 from .assessment import judge_claims
 from .claims import count_verdicts
+from .contrasts import compare, list_contrasts
 from .facts import describe_commits
 from .findings import ACCURACY, count_clear, find_losses, name_largest, span_losses
 from .foreign import quote
@@ -114,11 +115,13 @@ def _scatter(cells: pd.DataFrame, title: str, unit: str, margin: float):
 
 def show_summary() -> Markdown:
     """Return what was found, a bullet a data set, and how the runs stand to the paper."""
-    found = [
-        f"**{title}**. {span_losses(dataset)} {count_clear(dataset)}{name_largest(dataset)}"
-        for dataset, title in DATASETS.items()
-    ]
-    bullets = [*found, _judge_cells(), _judge_statements()]
+    bullets = []
+    for dataset, title in DATASETS.items():
+        table = compare(dataset, list_contrasts(dataset))
+        bullets.append(
+            f"**{title}**. {span_losses(dataset)} {count_clear(table)}{name_largest(table)}"
+        )
+    bullets += [_judge_cells(), _judge_statements()]
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 

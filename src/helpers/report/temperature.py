@@ -85,7 +85,8 @@ def _answer(table: pd.DataFrame, first: str, later: list[str]) -> str:
     for row in later:
         told = []
         for own, name in [(False, "as trained"), (True, "at its own temperature")]:
-            part = table[[c[1] == row and c.minuend_tempered == own for c in table["contrast"]]]
+            same = [c.minuend == row and c.minuend_tempered == own for c in table["contrast"]]
+            part = table[same]
             part = part[part["p_value"].notna()]
             clear = part["mean"][part["clear"]]
             counts = f"lower in {(clear < 0).sum()} of {len(part)} columns, higher in"
