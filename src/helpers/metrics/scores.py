@@ -176,10 +176,10 @@ def _balanced_accuracy_influence(outcome: Outcome) -> np.ndarray:
 
 #: Every metric of the report by name; an entry here adds one to all tables.
 #:
-#: Sources: balanced accuracy (mean recall of the classes that occur), Brodersen et al. 2010; negative
-#: log-likelihood, Good 1952; Brier score (summed over classes), Brier 1950; RMS, the paper; bins of
-#: equal count, Hendrycks, Mazeika and Dietterich 2019, whose code (not their paper) drops the last
-#: bin; ECE and MCE, Naeini, Cooper and Hauskrecht 2015, with the 15 bins of Guo et al. 2017.
+#: Sources: balanced accuracy (mean recall of the classes that occur), Brodersen et al. 2010;
+#: negative log-likelihood, Good 1952; Brier score (summed over classes), Brier 1950; RMS, the
+#: paper; bins of equal count, Hendrycks, Mazeika and Dietterich 2019, whose code (not their paper)
+#: drops the last bin; ECE and MCE, Naeini et al. 2015, with the 15 bins of Guo et al. 2017.
 METRICS: dict[str, Metric] = {
     "accuracy": mean_metric(
         "Accuracy", lambda outcome: outcome.correct, digits=1, percent=True, better=1
