@@ -51,7 +51,8 @@ class Evaluation:
         """
         rows = []
         for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True):
-            confidence, correct = metrics.confidence(logits), metrics.correct(logits, self.labels)
+            confidence = metrics.confidence(logits)
+            correct = metrics.is_correct(logits, self.labels)
             floor = metrics.noise_floor(confidence)
             row = {
                 "corruption": corruption,
@@ -203,7 +204,7 @@ def find_confident_errors(
     labels = split.labels.numpy()
     # Confidence in a wrong answer, which is positive; 0 for a right answer.
     wrong = np.stack(
-        [np.where(metrics.correct(z, labels), 0, metrics.confidence(z)) for z in logits]
+        [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
     )
     chosen = []
     for corruption in dict.fromkeys(name for name, _ in conditions):
