@@ -1,0 +1,150 @@
+"""Calibration errors against loops from the papers, torchmetrics, netcal and hand-worked cases."""
+
+from itertools import pairwise
+from math import sqrt
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from netcal.metrics import ECE, MCE
+from torchmetrics.functional.classification import (
+    binary_calibration_error,
+    multiclass_calibration_error,
+)
+
+from helpers import metrics
+from helpers.metrics import CALIBRATION_SCORES
+from helpers.metrics.calibration import (
+    assign_equal_count,
+    assign_equal_width,
+    equal_width,
+    maximum,
+    mean_absolute,
+)
+
+
+def by_width(pairs, bins):
+    edges = [-1, *(i / bins for i in range(1, bins + 1))]
+    return [[pair for pair in pairs if low < pair[0] <= high] for low, high in pairwise(edges)]
+
+
+def by_count(pairs, size):
+    ranked = sorted(pairs, key=lambda pair: pair[0])
+    starts = [i * size for i in range(max(len(pairs) // size, 1))]
+    return [ranked[a:b] for a, b in pairwise([*starts, None])]
+
+
+def loop(name, pairs):
+    """Return the score of pairs (confidence, correct) from the papers' formulas."""
+    groups = [pairs]
+    if name.startswith("rms_calibration_error_equal_count_100"):
+        groups = by_count(pairs, 100)[: -1 if name.endswith("last") else None]
+    elif name != "signed_calibration_gap":
+        groups = [group for group in by_width(pairs, int(name[-2:])) if group]
+    rates = [(fmean(c for c, _ in group), fmean(y for _, y in group)) for group in groups]
+    gaps, weights = [c - p for c, p in rates], [len(group) / len(pairs) for group in groups]
+    if name.startswith("signed"):
+        return gaps[0]
+    if name.startswith("maximum"):
+        return max(map(abs, gaps))
+    if name.startswith("expected"):
+        return sum(w * abs(gap) for w, gap in zip(weights, gaps, strict=True))
+    squares = [gap**2 for gap in gaps]
+    if name.startswith("debiased"):
+        squares = [
+            square - p * (1 - p) / (len(group) - 1) if len(group) > 1 else 0
+            for square, (_, p), group in zip(squares, rates, groups, strict=True)
+        ]
+    return sqrt(max(sum(w * square for w, square in zip(weights, squares, strict=True)), 0))
+
+
+rng = np.random.default_rng(3)
+EXTREMES = [
+    (np.ones(5), np.ones(5)),
+    (np.ones(5), np.zeros(5)),
+    (np.zeros(3), np.array([1, 0, 0])),
+    (np.array([0.3]), np.array([1])),
+    (np.full(250, 0.5), np.arange(250) < 80),
+    (rng.integers(3, 6, 731) / 8, rng.random(731) < 0.5),  # ties out of order
+    (np.arange(11) / 10, np.arange(11) % 2),  # edges of 10 and of 15 bins
+    (np.arange(16) / 15, np.arange(16) % 2),
+    *((rng.random(n), rng.random(n) < 0.6) for n in (2, 99, 100, 101, 199, 200, 731)),
+]
+
+
+@pytest.mark.parametrize("name", CALIBRATION_SCORES)
+def test_agrees_with_loops_at_extremes(name):
+    for confidence, correct in EXTREMES:
+        pairs = list(zip(confidence.tolist(), map(int, correct), strict=True))
+        score = CALIBRATION_SCORES[name](confidence, correct.astype(bool))
+        assert score == pytest.approx(loop(name, pairs), abs=1e-12)
+    with pytest.raises(ValueError, match="no images"):
+        CALIBRATION_SCORES[name](np.zeros(0), np.zeros(0, dtype=bool))
+
+
+def test_bins():
+    edges = np.arange(11) / 10  # an edge belongs to the bin below it
+    np.testing.assert_array_equal(assign_equal_width(edges, 10), [0, *range(10)])
+    np.testing.assert_array_equal(assign_equal_width(np.nextafter(edges[:-1], 1), 10), range(10))
+    confidence = np.array([0.9, 0.1, 0.5, 0.5, 0.2, 0.7, 0.8])
+    np.testing.assert_array_equal(assign_equal_count(confidence, 2), [2, 0, 1, 1, 0, 2, 2])
+    np.testing.assert_array_equal(assign_equal_count(confidence, 8), np.zeros(7))
+
+
+def test_hand_worked_errors():
+    # Bin (.6, .7]: .62 and .68, one right, gap .15. Bin (.9, 1]: .95 and .91, both right, gap -.07.
+    confidence, correct = np.array([0.62, 0.95, 0.68, 0.91]), np.array([True, True, False, True])
+    rms = metrics.rms_calibration_error(confidence, correct)
+    assert rms == pytest.approx(sqrt(0.15**2 / 2 + 0.07**2 / 2), abs=1e-12)
+    for name, score in {
+        "expected_calibration_error_15": (0.38 + 0.05 + 0.68 + 0.09) / 4,  # one image per bin
+        "maximum_calibration_error_15": 0.68,
+        "signed_calibration_gap": 0.04,
+        "debiased_rms_calibration_error_10": 0,  # the first variance, .25, exceeds the squared gap
+        "rms_calibration_error_equal_count_100": 0.04,
+        "rms_calibration_error_equal_count_100_without_last": 0,
+    }.items():
+        found = CALIBRATION_SCORES[name](confidence, correct)
+        assert found == pytest.approx(score, abs=1e-12), name
+
+
+#: Exact in binary, so that no edge of 10 or 15 bins among them is decided by rounding.
+EXACT = st.one_of(st.integers(0, 2**20), st.sampled_from([0, 2**18, 2**19, 2**20])).map(
+    lambda number: number / 2**20
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(EXACT, st.booleans()), min_size=1, max_size=60))
+def test_agrees_with_torchmetrics_and_netcal(pairs):
+    # Both close their bins on the left. Mirroring (doubt for confidence, wrong for right) turns
+    # their bins into ours and keeps the size of the gaps.
+    confidence, correct = np.array([c for c, _ in pairs]), np.array([y for _, y in pairs])
+    doubt, wrong = 1 - confidence, (~correct).astype(int)
+    for bins in (10, 15):
+        error = equal_width(bins, mean_absolute)(confidence, correct)
+        largest = equal_width(bins, maximum)(confidence, correct)
+        assert ECE(bins).measure(doubt, wrong) == pytest.approx(error, abs=1e-6)
+        assert MCE(bins).measure(doubt, wrong) == pytest.approx(largest, abs=1e-6)
+        if doubt.max() == 1:  # torchmetrics has a separate bin for exactly 1
+            continue
+        tensors = torch.from_numpy(doubt), torch.from_numpy(wrong)
+        root = metrics.rms_calibration_error(confidence, correct, bins)
+        for norm, ours in {"l1": error, "l2": root, "max": largest}.items():
+            theirs = binary_calibration_error(*tensors, n_bins=bins, norm=norm).item()
+            assert theirs == pytest.approx(ours, abs=1e-6)
+
+
+def test_agrees_with_torchmetrics_from_logits_on():
+    rng = np.random.default_rng(0)
+    for classes, scale in ((2, 0.3), (9, 1), (37, 4)):
+        logits = (rng.normal(size=(300, classes)) * scale).astype(np.float16)
+        labels = rng.integers(classes, size=300)
+        # It rounds to float32, and a confidence that rounds to 1 has a bin of its own there.
+        probabilities = torch.from_numpy(metrics.softmax(logits)).clamp(max=1 - 1e-7)
+        tensors = probabilities, torch.from_numpy(labels)
+        theirs = multiclass_calibration_error(*tensors, classes, n_bins=10, norm="l2").item()
+        ours = metrics.all_scores(logits, labels)["rms_calibration_error_10"]
+        assert ours == pytest.approx(theirs, abs=1e-6)
