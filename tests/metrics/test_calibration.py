@@ -16,48 +16,35 @@ from torchmetrics.functional.classification import (
 
 from helpers import metrics
 from helpers.metrics import CALIBRATION_SCORES
-from helpers.metrics.calibration import (
-    assign_equal_count,
-    assign_equal_width,
-    equal_width,
-    maximum,
-    mean_absolute,
-)
-
-
-def by_width(pairs, bins):
-    edges = [-1, *(i / bins for i in range(1, bins + 1))]
-    return [[pair for pair in pairs if low < pair[0] <= high] for low, high in pairwise(edges)]
-
-
-def by_count(pairs, size):
-    ranked = sorted(pairs, key=lambda pair: pair[0])
-    starts = [i * size for i in range(max(len(pairs) // size, 1))]
-    return [ranked[a:b] for a, b in pairwise([*starts, None])]
 
 
 def loop(name, pairs):
-    """Return the score of pairs (confidence, correct) from the papers' formulas."""
-    groups = [pairs]
-    if name.startswith("rms_calibration_error_equal_count_100"):
-        groups = by_count(pairs, 100)[: -1 if name.endswith("last") else None]
-    elif name != "signed_calibration_gap":
-        groups = [group for group in by_width(pairs, int(name[-2:])) if group]
-    rates = [(fmean(c for c, _ in group), fmean(y for _, y in group)) for group in groups]
-    gaps, weights = [c - p for c, p in rates], [len(group) / len(pairs) for group in groups]
-    if name.startswith("signed"):
-        return gaps[0]
+    """Return the score of pairs (confidence, correct) by the papers' formulas, group by group."""
+    edges = [-1, *(i / 15 for i in range(1, 16))]
+    if "10" in name:
+        edges = [-1, *(i / 10 for i in range(1, 11))]
+    groups = [[pair for pair in pairs if low < pair[0] <= high] for low, high in pairwise(edges)]
+    if "equal_count" in name:
+        ranked = sorted(pairs, key=lambda pair: pair[0])
+        starts = [i * 100 for i in range(max(len(pairs) // 100, 1))]
+        groups = [ranked[a:b] for a, b in pairwise([*starts, None])]
+    if "without_last" in name:
+        groups = groups[:-1]
+    groups = [pairs] if name.startswith("signed") else [group for group in groups if group]
+    total = largest = 0.0
+    for group in groups:
+        p, weight = fmean(y for _, y in group), len(group) / len(pairs)
+        gap = fmean(c for c, _ in group) - p
+        largest = max(largest, abs(gap))
+        if name.startswith(("signed", "expected")):
+            total += weight * (gap if name.startswith("signed") else abs(gap))
+        elif not name.startswith("debiased"):
+            total += weight * gap**2
+        elif len(group) > 1:
+            total += weight * (gap**2 - p * (1 - p) / (len(group) - 1))
     if name.startswith("maximum"):
-        return max(map(abs, gaps))
-    if name.startswith("expected"):
-        return sum(w * abs(gap) for w, gap in zip(weights, gaps, strict=True))
-    squares = [gap**2 for gap in gaps]
-    if name.startswith("debiased"):
-        squares = [
-            square - p * (1 - p) / (len(group) - 1) if len(group) > 1 else 0
-            for square, (_, p), group in zip(squares, rates, groups, strict=True)
-        ]
-    return sqrt(max(sum(w * square for w, square in zip(weights, squares, strict=True)), 0))
+        return largest
+    return total if name.startswith(("signed", "expected")) else sqrt(max(total, 0))
 
 
 rng = np.random.default_rng(3)
@@ -84,15 +71,6 @@ def test_agrees_with_loops_at_extremes(name):
         CALIBRATION_SCORES[name](np.zeros(0), np.zeros(0, dtype=bool))
 
 
-def test_bins():
-    edges = np.arange(11) / 10  # an edge belongs to the bin below it
-    np.testing.assert_array_equal(assign_equal_width(edges, 10), [0, *range(10)])
-    np.testing.assert_array_equal(assign_equal_width(np.nextafter(edges[:-1], 1), 10), range(10))
-    confidence = np.array([0.9, 0.1, 0.5, 0.5, 0.2, 0.7, 0.8])
-    np.testing.assert_array_equal(assign_equal_count(confidence, 2), [2, 0, 1, 1, 0, 2, 2])
-    np.testing.assert_array_equal(assign_equal_count(confidence, 8), np.zeros(7))
-
-
 def test_hand_worked_errors():
     # Bin (.6, .7]: .62 and .68, one right, gap .15. Bin (.9, 1]: .95 and .91, both right, gap -.07.
     confidence, correct = np.array([0.62, 0.95, 0.68, 0.91]), np.array([True, True, False, True])
@@ -110,10 +88,8 @@ def test_hand_worked_errors():
         assert found == pytest.approx(score, abs=1e-12), name
 
 
-#: Exact in binary, so that no edge of 10 or 15 bins among them is decided by rounding.
-EXACT = st.one_of(st.integers(0, 2**20), st.sampled_from([0, 2**18, 2**19, 2**20])).map(
-    lambda number: number / 2**20
-)
+#: Exact in binary: rounding decides no edge of the bins.
+EXACT = st.one_of(st.integers(0, 2**20), st.sampled_from([0, 2**18, 2**19, 2**20]))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -121,20 +97,17 @@ EXACT = st.one_of(st.integers(0, 2**20), st.sampled_from([0, 2**18, 2**19, 2**20
 def test_agrees_with_torchmetrics_and_netcal(pairs):
     # Both close their bins on the left. Mirroring (doubt for confidence, wrong for right) turns
     # their bins into ours and keeps the size of the gaps.
-    confidence, correct = np.array([c for c, _ in pairs]), np.array([y for _, y in pairs])
+    confidence, correct = np.array([c / 2**20 for c, _ in pairs]), np.array([y for _, y in pairs])
     doubt, wrong = 1 - confidence, (~correct).astype(int)
-    for bins in (10, 15):
-        error = equal_width(bins, mean_absolute)(confidence, correct)
-        largest = equal_width(bins, maximum)(confidence, correct)
-        assert ECE(bins).measure(doubt, wrong) == pytest.approx(error, abs=1e-6)
-        assert MCE(bins).measure(doubt, wrong) == pytest.approx(largest, abs=1e-6)
-        if doubt.max() == 1:  # torchmetrics has a separate bin for exactly 1
-            continue
+    names = "expected_calibration_error", "maximum_calibration_error", "rms_calibration_error"
+    ours = [CALIBRATION_SCORES[f"{name}_15"](confidence, correct) for name in names]
+    theirs = [ECE(15).measure(doubt, wrong), MCE(15).measure(doubt, wrong)]
+    assert theirs == pytest.approx(ours[:2], abs=1e-6)
+    if doubt.max() < 1:  # torchmetrics has a separate bin for exactly 1
         tensors = torch.from_numpy(doubt), torch.from_numpy(wrong)
-        root = metrics.rms_calibration_error(confidence, correct, bins)
-        for norm, ours in {"l1": error, "l2": root, "max": largest}.items():
-            theirs = binary_calibration_error(*tensors, n_bins=bins, norm=norm).item()
-            assert theirs == pytest.approx(ours, abs=1e-6)
+        for norm, score in zip(("l1", "max", "l2"), ours, strict=True):
+            found = binary_calibration_error(*tensors, n_bins=15, norm=norm).item()
+            assert found == pytest.approx(score, abs=1e-6)
 
 
 def test_agrees_with_torchmetrics_from_logits_on():

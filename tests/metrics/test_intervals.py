@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.stats import chi2, norm, t, ttest_1samp
 
-from helpers.metrics import METRICS, Outcome, Sample, holm, mean_samples, predict_next
+from helpers.metrics import METRICS, Outcome, Sample, holm, predict_next
 
 RATIOS = np.geomspace(0.001, 1000, 40)
 
@@ -89,11 +89,14 @@ def simulate(rng, images, spread, shared, tilt):
     return 1 / (1 + np.exp(-logit)), skill + ability + ease + luck > 0
 
 
-@pytest.mark.parametrize(
-    ("spread", "shared"),
-    [(0.1, 0.5), (0.0, 0.5), (0.1, 0.0)],
-    ids=["both", "no seed variance", "no image variance"],
-)
+def measure(metric, outcomes):
+    values = np.array([metric.score(outcome) for outcome in outcomes])
+    influence = np.stack([metric.influence(outcome) for outcome in outcomes])
+    return Sample(tuple(range(len(outcomes))), values, influence)
+
+
+#: Both sources of variance, no seed variance, and no image variance.
+@pytest.mark.parametrize(("spread", "shared"), [(0.1, 0.5), (0.0, 0.5), (0.1, 0.0)])
 def test_simulated_coverage_of_real_metrics(spread, shared):
     rng, studies = np.random.default_rng(0), []
     for _ in range(1000):
@@ -101,7 +104,7 @@ def test_simulated_coverage_of_real_metrics(spread, shared):
         for arm in zip(*simulate(rng, 471, spread, shared, (0.8, -0.9)), strict=True):
             outcomes = [SimpleNamespace(confidence=c, correct=y) for c, y in zip(*arm, strict=True)]
             names = ("accuracy", "rms_calibration_error_10")
-            arms.append([METRICS[name].sample(range(10), outcomes) for name in names])
+            arms.append([measure(METRICS[name], outcomes) for name in names])
         studies.append([*arms[0], *(b - a for a, b in zip(*arms, strict=True))])
     for case, samples in enumerate(zip(*studies, strict=True)):
         truth = np.mean([sample.values for sample in samples])
@@ -132,15 +135,12 @@ def test_influence_is_the_effect_of_leaving_an_image_out(name):
     assert influence.mean() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("influence", "image"),
-    [
-        ([[1, -1, 0, 0], [-1, 1, 0, 0]], 0),  # a negative estimate counts as 0
-        ([[1, -1, 2, -2], [1, -1, 2, -2]], 10 / 12),  # everything: squares over 4 x 3
-        # In common [2, -2, 1, -1], squares 10; residuals [0, 0, 1, -1], squares 2 + 2.
-        ([[2, -2, 2, -2], [2, -2, 0, 0]], 10 / 12 - 4 / 12 / 2),
-    ],
-)
+@pytest.mark.parametrize(("influence", "image"), [
+    ([[1, -1, 0, 0], [-1, 1, 0, 0]], 0),  # a negative estimate counts as 0
+    ([[1, -1, 2, -2], [1, -1, 2, -2]], 10 / 12),  # no interaction: squares over 4 x 3
+    # In common [2, -2, 1, -1], squares 10; residuals [0, 0, 1, -1], squares 2 + 2.
+    ([[2, -2, 2, -2], [2, -2, 0, 0]], 10 / 12 - 4 / 12 / 2),
+])  # fmt: skip
 def test_variance_components_by_hand(influence, image):
     estimate = Sample((0, 1), np.array([1.0, 2.0]), np.float32(influence)).estimate()
     assert estimate.image == (pytest.approx(image), 3)
@@ -148,30 +148,24 @@ def test_variance_components_by_hand(influence, image):
     assert estimate.standard_error == pytest.approx(np.sqrt(0.25 + image))
     half = half_width(0.25, image, seeds=2, images=4)
     assert (estimate.low, estimate.high) == pytest.approx((1.5 - half, 1.5 + half))
-    assert estimate.sources == "seeds and test images"
 
 
 def test_one_seed_has_the_interval_of_its_test_images():
     correct = np.arange(400) % 4 > 0
-    sample = Sample((7,), np.array([0.75]), np.float32([correct - 0.75]))
-    estimate = sample.estimate()
+    estimate = Sample((7,), np.array([0.75]), np.float32([correct - 0.75])).estimate()
     half = t.ppf(0.975, 399) * np.sqrt(0.75 * 0.25 / 399)
     assert (estimate.low, estimate.high) == pytest.approx((0.75 - half, 0.75 + half), rel=1e-6)
     assert np.isnan(estimate.sd)
-    assert estimate.sources == "test images"
     nothing = Sample((7,), np.array([0.75])).estimate()
     assert np.isnan([nothing.sd, nothing.low, nothing.high, nothing.p_value]).all()
-    assert nothing.sources == ""
 
 
 def test_without_influence_the_interval_is_students():
     values = np.array([0.3, 0.5, 0.1, 0.4])
     estimate = Sample((0, 1, 2, 3), values).estimate()
     student = ttest_1samp(values, 0)
-    interval = student.confidence_interval()
-    assert (estimate.low, estimate.high) == pytest.approx((interval.low, interval.high))
+    assert (estimate.low, estimate.high) == pytest.approx(student.confidence_interval())
     assert estimate.p_value == pytest.approx(student.pvalue)
-    assert estimate.sources == "seeds"
 
 
 def draw(seeds, images=50, rng=np.random.default_rng(0)):  # noqa: B008
@@ -179,7 +173,7 @@ def draw(seeds, images=50, rng=np.random.default_rng(0)):  # noqa: B008
     return Sample(seeds, rng.normal(size=len(seeds)), influence)
 
 
-def test_differences_pair_seeds_by_their_number_and_means_pair_images():
+def test_differences_pair_seeds_by_their_number():
     first, second = draw((0, 1, 2)), draw((4, 2, 0))
     difference = first - second
     assert difference.seeds == (0, 2)
@@ -187,22 +181,15 @@ def test_differences_pair_seeds_by_their_number_and_means_pair_images():
     expected = first.influence[[0, 2]] - second.influence[[2, 1]]
     np.testing.assert_array_equal(difference.influence, expected)
     assert (first - Sample((0, 2), np.zeros(2))).influence is None
-    other = draw((0, 1, 2))
-    mean = mean_samples([first, other])
-    np.testing.assert_allclose(mean.values, (first.values + other.values) / 2)
-    np.testing.assert_allclose(mean.influence, (first.influence + other.influence) / 2, rtol=1e-6)
     with pytest.raises(ValueError, match=r"no seed in common: \(0, 1, 2\) and \(3,\)"):
         first - draw((3,))
     with pytest.raises(ValueError, match="same test images"):
         first - draw((0, 1), images=49)
-    for unequal in (draw((0, 1, 3)), draw((0, 1, 2), images=49)):
-        with pytest.raises(ValueError, match="same seeds and test images"):
-            mean_samples([first, unequal])
 
 
 def test_next_seed_falls_into_its_interval_in_95_percent():
     values = np.random.default_rng(0).normal(70, 2, size=(4000, 4))
     low, high = np.array([predict_next(row[:-1]) for row in values]).T
-    inside = np.mean((low <= values[:, -1]) & (values[:, -1] <= high))
-    assert inside == pytest.approx(0.95, abs=0.01)
+    next_seed = values[:, -1]
+    assert np.mean((low <= next_seed) & (next_seed <= high)) == pytest.approx(0.95, abs=0.01)
     assert np.isnan(predict_next(np.array([70.0]))).all()

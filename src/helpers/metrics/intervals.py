@@ -36,11 +36,9 @@ class Estimate(NamedTuple):
     Attributes
     ----------
     mean : over the seeds
-    sd : standard deviation of the seeds' values; NaN for one seed
-    low, high : ends of the interval; NaN where neither seeds nor images give a variance
-    sources : sources of variation in the interval: "seeds and test images"; "seeds", for a metric
-        without influence; "test images", for one seed, whose interval says nothing about other
-        seeds; or "" for neither
+    sd : standard deviation of the seeds' values; NaN for one seed, whose interval says nothing
+        about other seeds
+    low, high : ends of the interval; NaN for one seed without influence
     seed, image : the two components of the variance of the mean
     """
 
@@ -48,7 +46,6 @@ class Estimate(NamedTuple):
     sd: float
     low: float
     high: float
-    sources: str
     seed: VarianceComponent
     image: VarianceComponent
 
@@ -171,11 +168,10 @@ class Sample:
         seed = VarianceComponent(of_seed, max(count - 1, 1))
         image = VarianceComponent(of_image, max(images - 1, 1))
         half = _half_width(seed, image, (1 - level) / 2)
-        sources = ["seeds"] * (count > 1) + ["test images"] * (self.influence is not None)
-        return Estimate(mean, sd, mean - half, mean + half, " and ".join(sources), seed, image)
+        return Estimate(mean, sd, mean - half, mean + half, seed, image)
 
 
-def mean_samples(samples: Sequence[Sample]) -> Sample:
+def mean_samples(samples: Sequence[Sample]) -> Sample:  # until the second house is done
     """Return the average over conditions; ValueError unless seeds and test images are the same."""
     first, influence = samples[0], [sample.influence for sample in samples]
     if len({(sample.seeds, np.shape(sample.influence)) for sample in samples}) > 1:

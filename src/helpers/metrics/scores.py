@@ -17,7 +17,6 @@ from .calibration import (
     rms,
     rms_without_last,
 )
-from .intervals import Sample
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -113,13 +112,6 @@ class Metric:
     better: int = -1
     bounds: tuple[float, float] = (0.0, 1.0)
     definition: Definition | None = None
-
-    def sample(self, seeds: tuple[int, ...], outcomes: list[Outcome]) -> Sample:
-        """Return the score of each seed's outcome (same images) as a sample for intervals."""
-        values = np.array([self.score(outcome) for outcome in outcomes], dtype=np.float64)
-        if self.influence is None:
-            return Sample(tuple(seeds), values)
-        return Sample(tuple(seeds), values, np.stack([self.influence(each) for each in outcomes]))
 
 
 def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -> Metric:
