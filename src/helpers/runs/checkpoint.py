@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from .atomic_io import write_file
+from .atomic_io import remove, write_file
 
 
 class Checkpoint:
@@ -61,6 +61,11 @@ class Checkpoint:
         """Replace the progress: epoch, epochs, validation accuracies, seconds per epoch."""
         host = {"host": socket.gethostname(), "pid": os.getpid(), "updated": time.time()}
         write_file(self.progress, json.dumps(host | progress).encode())
+
+    def remove(self) -> None:
+        """Remove both files, once the record exists."""
+        for path in (self.path, self.progress):
+            remove(path)
 
 
 class _HashingFile:

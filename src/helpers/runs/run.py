@@ -15,7 +15,6 @@ import pandas as pd
 
 from helpers import ROOT, InputError
 
-from .atomic_io import clear_leftovers
 from .checkpoint import Checkpoint
 from .config import Config, make_config, unknown
 from .record import Record, run_folder, write_record
@@ -91,7 +90,7 @@ class Run:
             "best_epoch": training.best_epoch,
         }
         record = write_record(self.folder, run, contents)
-        clear_leftovers(self.folder, done=True)
+        self.checkpoint.remove()
         return record
 
 
