@@ -11,11 +11,11 @@ import jupytext
 
 from helpers import ROOT, InputError
 
-from .claims import claim
 from .atomic_io import clear_leftovers, quarantine, remove, writing
+from .claims import claim
+from .config import NOTEBOOKS
 from .gpus import take_gpu
 from .kernels import preload
-from .config import NOTEBOOKS
 from .plan import Job
 from .progress import Listener, tell_batch
 from .record import CorruptRecord as DamagedRecord, keep_notebook
