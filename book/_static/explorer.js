@@ -136,7 +136,8 @@ function summarise({ data, arm, shift, stop, where }) {
 }
 
 function startExplorer(page) {
-  const all = JSON.parse(page.querySelector("script").textContent);
+  const all = JSON.parse(document.querySelector("script.explorer-data").textContent);
+  if (!Object.keys(all).length) return;
   const form = page.querySelector("form");
   const { dataset, arm, corruption, strength } = form.elements;
   const offer = (select, texts) => {

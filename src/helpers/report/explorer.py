@@ -1,6 +1,6 @@
 """Explorer of images, predictions, accuracy and calibration by arm and condition.
 
-The page holds everything as JSON; ``book/_static/explorer.js`` draws what is chosen.
+The page holds it as JSON, from which ``book/_static/explorer.js`` draws what is chosen.
 """
 
 import json
@@ -12,45 +12,24 @@ from IPython.display import HTML
 
 from helpers.metrics import METRICS, softmax
 
-from .estimates import estimates, read_predictions
-from .figures import RMS, bin_confidence, find_neutral, title_axis
+from .estimates import read_predictions
+from .figures import RMS, bin_confidence, find_neutral, read_arms, select, title_axis
 from .galleries import find_examples
 from .html_figures import choose_rendering, encode_image
-from .records import datasets, dataset_title, describe_data, describe_seeds, shown_records
+from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
 
 #: Matplotlib's lines as SVG dashes.
 DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3", ":": "2 2"}
 
-PAGE = """\
-<div class="explorer">
-<p class="explorer-absent">The explorer needs JavaScript. Without it, the images are on the page
-<a href="data.html">Data</a>, the scores at every strength in the tables of the results, and the
-reliability diagrams on the page <a href="calibration.html">Calibration in depth</a>.</p>
-<form class="explorer-choice" hidden>
-<label>Data set <select name="dataset" autocomplete="off"></select></label>
-<label>Arm <select name="arm" autocomplete="off"></select></label>
-<label>Corruption <select name="corruption" autocomplete="off"></select></label>
-<label>Strength<span aria-hidden="true"></span>
-<input name="strength" type="range" min="0" step="1" autocomplete="off"></label>
-</form>
-<p class="explorer-summary" aria-live="polite"></p>
-<p class="explorer-basis"></p>
-<div class="explorer-images"></div>
-<div class="explorer-plots"></div>
-<script type="application/json">{data}</script>
-</div>"""
-
 
 def show_explorer() -> HTML:
-    """Return the explorer of all data sets that have runs."""
-    described = {name: describe_dataset(name) for name in datasets() if shown_records(name)}
-    described = {name: data for name, data in described.items() if data["shifts"]}
-    if not described:
-        return HTML("<p>No runs to explore yet; the page Runs names the command.</p>")
+    """Return the data of the page's explorer, for all data sets with runs under a corruption."""
+    described = {name: describe_dataset(name) for name in datasets() if read_arms(name)}
+    data = json.dumps({k: d for k, d in described.items() if d["shifts"]}, separators=(",", ":"))
     # Class names come from outside: no "<" of theirs may end the element.
-    data = json.dumps(described, separators=(",", ":")).replace("<", r"\u003c")
-    return HTML(PAGE.replace("{data}", data))
+    data = data.replace("<", r"\u003c")
+    return HTML(f'<script type="application/json" class="explorer-data">{data}</script>')
 
 
 def describe_dataset(dataset: str) -> dict:
@@ -68,7 +47,7 @@ def describe_dataset(dataset: str) -> dict:
         the arm was not measured
     """
     records, styles = shown_records(dataset), style_arms(dataset)
-    predictions = {label: read_predictions(dataset, label) for label in records}
+    predictions = read_arms(dataset)
     conditions = list(dict.fromkeys(c for p in predictions.values() for c in _list(p.conditions)))
     first, images, labels = find_examples(dataset), {}, []
     if first:
@@ -105,6 +84,7 @@ def describe_dataset(dataset: str) -> dict:
                 "conditions": _describe_arm(dataset, label, conditions, labels),
             }
             for label, group in records.items()
+            if label in predictions
         ],
     }
 
@@ -124,9 +104,7 @@ def _describe_arm(dataset, label, conditions, labels) -> list[dict | None]:
     ``answers`` : predicted class, its probability and that of the true class, per example image.
     """
     predictions, record = read_predictions(dataset, label), shown_records(dataset)[label][0]
-    table = estimates()
-    table = table[(table["dataset"] == dataset) & (table["arm"] == label)]
-    table = table[(table["variant"] == "") & table["metric"].isin(["accuracy", RMS])]
+    table = select(dataset, "accuracy", RMS).query("arm == @label")
     places, described = {c: k for k, c in enumerate(_list(predictions.conditions))}, []
     for condition in conditions:
         if condition not in places:

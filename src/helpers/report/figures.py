@@ -14,9 +14,9 @@ from helpers.catalogue import CORRUPTIONS
 from helpers.metrics import risk_coverage
 
 from .estimates import Predictions, estimates, read_predictions
-from .html_figures import INK, Picture, plot_panel
+from .html_figures import INK, Picture, explain, plot_panel
 from .paper import read_curves
-from .records import arms, missing_runs, shown_records
+from .records import PAPER_ARMS, missing_runs, shown_records
 from .styles import choose_style, draw_intervals, draw_legend, style_arms
 
 RMS = "rms_calibration_error_10"
@@ -38,16 +38,15 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
     ----------
     history : epoch, train_loss, validation_loss and, except for pretraining without labels,
         train_accuracy, validation_accuracy (fractions)
-    experiment : an arm is drawn in its colour
+    experiment : an arm of the paper is drawn in its colour
     """
-    experiments = list(arms(experiment.split("_")[0]).values())
-    place = experiments.index(experiment) if experiment in experiments else 0
-    panels = []
+    places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
+    colour, panels = choose_style(places.get(experiment, 0)).colour, []
     for score, unit, scale in [("loss", "loss", 1), ("accuracy", "accuracy (%)", 100)]:
         if f"train_{score}" in history:
             curves = _summarise(history, score, scale)
             ends = [f"{part} ends at {c['mean'].iloc[-1]:.3g}" for part, c in curves.items()]
-            draw = partial(_draw_curves, curves=curves, colour=choose_style(place).colour)
+            draw = partial(_draw_curves, curves=curves, colour=colour)
             alt = f"{score} by epoch: {', '.join(ends)}"
             panels.append(plot_panel(draw, alt, 3.6, xlabel="epoch", ylabel=unit))
     several = "train_accuracy" in history and len(history) > 1
@@ -109,18 +108,20 @@ def _draw_curves(axes, curves, colour: str) -> None:
 def _join(dataset: str, panels: list[str], legend: bool = False) -> Picture:
     """Return panels as a picture, or the line that says which command makes the runs."""
     if not panels:
-        return Picture([f"<p>{missing_runs(dataset) or 'Not measured.'}</p>"])
+        return explain(missing_runs(dataset) or "Not measured.")
     return Picture([draw_legend(dataset), *panels] if legend else panels)
 
 
-def _read_arms(dataset: str) -> dict[str, Predictions]:
-    return {label: read_predictions(dataset, label) for label in shown_records(dataset)}
+def read_arms(dataset: str) -> dict[str, Predictions]:
+    """Return the predictions of the arms that have any, by label."""
+    found = {label: read_predictions(dataset, label) for label in shown_records(dataset)}
+    return {label: predictions for label, predictions in found.items() if predictions}
 
 
 def _pool(dataset: str) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Return confidence and correct, (S, strengths, N), by shift (clean first) and arm."""
     pooled = {}
-    for label, p in _read_arms(dataset).items():
+    for label, p in read_arms(dataset).items():
         names = np.array([shift for shift, _ in p.conditions])
         for shift in dict.fromkeys(names.tolist()):
             pair = p.confidence[:, names == shift], p.correct[:, names == shift]
@@ -193,7 +194,7 @@ def title_axis(shift: str) -> str:
 def select(dataset: str, *metrics: str) -> pd.DataFrame:
     """Return the estimates of some metrics of a data set's arms, without variants."""
     table = estimates()
-    chosen = (table["dataset"] == dataset) & (table["variant"] == "")
+    chosen = (table["dataset"] == dataset) & (table["variant"] == "") & (table["n_seeds"] > 0)
     return table[chosen & table["metric"].isin(metrics)]
 
 
@@ -221,8 +222,8 @@ def show_strengths(dataset: str) -> Picture:
 
 def _span(table: pd.DataFrame) -> tuple[float, float]:
     """Return limits that include every interval, so that all panels of a metric share an axis."""
-    values = table[["mean", "low", "high"]].to_numpy(float)
-    low, high = np.nanmin(values, initial=0.0 if not len(values) else np.inf), np.nanmax(values)
+    values = table[["mean", "low", "high"]]
+    low, high = values.min(axis=None), values.max(axis=None)
     margin = 0.04 * (high - low) or 0.01
     return low - margin, high + margin
 

@@ -8,7 +8,7 @@ from IPython.display import HTML
 from helpers.metrics import softmax
 from helpers.runs.record import Record
 
-from .html_figures import Picture, choose_rendering, encode_image, image_panel
+from .html_figures import Picture, choose_rendering, encode_image, explain, image_panel
 from .records import dataset_title, missing_runs, shown_records
 from .styles import Style, style_arms
 
@@ -50,17 +50,16 @@ def find_examples(dataset: str, part: str = "images") -> Record | None:
     return next((r for r in records if r.examples is not None and part in r.examples), None)
 
 
-def _explain_absence(dataset: str) -> str:
-    """Return in one line why a gallery is empty."""
+def _explain_absence(dataset: str) -> Picture:
     absent = f"The records of {dataset_title(dataset)} hold no example images."
-    return absent if shown_records(dataset) else missing_runs(dataset) or absent
+    return explain(absent if shown_records(dataset) else missing_runs(dataset) or absent)
 
 
 def show_corruptions(dataset: str) -> Picture:
     """Return the corruptions of a data set, from the first record with example images."""
     record = find_examples(dataset)
     if record is None:
-        return Picture([f"<p>{escape(_explain_absence(dataset))}</p>"])
+        return _explain_absence(dataset)
     return plot_corruptions(record.examples, record.data["classes"])
 
 
@@ -68,7 +67,7 @@ def show_mixup(dataset: str = "pathmnist") -> Picture:
     """Return two training images and their mix at lambda = 0.5."""
     record = find_examples(dataset, "mixup")
     if record is None:
-        return Picture([f"<p>{escape(_explain_absence(dataset))}</p>"])
+        return _explain_absence(dataset)
     names = [record.data["classes"][label] for label in record.examples["mixup_labels"]]
     captions = [*names, f"½ {names[0]} + ½ {names[1]}"]
     pairs = zip(record.examples["mixup"], captions, strict=True)
@@ -77,14 +76,14 @@ def show_mixup(dataset: str = "pathmnist") -> Picture:
     )
 
 
-def show_errors(dataset: str) -> HTML:
+def show_errors(dataset: str) -> HTML | Picture:
     """Return the most confident errors: one figure per arm, one row per shift, from one run."""
     styles, figures = style_arms(dataset), []
     for label, records in shown_records(dataset).items():
         has = (r for r in records if r.examples is not None and "mistakes" in r.examples)
         if record := next(has, None):
             figures.append(_show_arm(record, label, styles[label]))
-    return HTML("\n".join(figures) or f"<p>{escape(_explain_absence(dataset))}</p>")
+    return HTML("\n".join(figures)) if figures else _explain_absence(dataset)
 
 
 def _show_arm(record: Record, label: str, style: Style) -> str:

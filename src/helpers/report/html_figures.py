@@ -56,6 +56,12 @@ class Picture:
         return f"<figure>{panels}<figcaption>{escape(self.caption)}</figcaption></figure>"
 
 
+def explain(text: str) -> Picture:
+    """Return a line in place of a figure; what stands in backticks is code."""
+    text = re.sub("`(.+?)`", r"<code>\1</code>", escape(text))
+    return Picture([f"<p>{text}</p>"])
+
+
 def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2, grid="y", **axes) -> str:
     """Return a panel as SVG in the page's text colour, light or dark.
 

@@ -21,26 +21,8 @@ from helpers.runs.config import NOTEBOOKS, read_title
 from . import accessibility
 from .escape import escape_markdown, redact_paths
 from .estimates import differences, estimates
-from .provenance import banner_of, find_page, list_runs, name_notebook, write_banner
-from .records import arms, dataset_title, datasets, describe_corrupt, missing_runs
-
-RESULTS = """\
----
-file_format: mystnb
-kernelspec:
-  display_name: Python 3
-  name: python3
----
-
-# {title}
-
-```{{code-cell}} python
-:tags: [hide-input]
-from helpers import report
-
-report.show_results("{dataset}")
-```
-"""
+from .provenance import find_page, list_runs, name_notebook, write_banner
+from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
 
 #: Folders of the book that this extension writes: executed notebooks, pages of further data sets.
 RUNS, FURTHER = "runs", "further"
@@ -65,20 +47,23 @@ def prepare(app: Sphinx, config) -> None:
     """Write the pages that come from records; bad input ends the build in one line."""
     try:
         # To standard error, not as warnings of Sphinx: -W would fail a book that is complete.
-        for line in describe_corrupt(commands=True):
-            print(f"warning: {line}", file=sys.stderr)
-        for line in filter(None, map(missing_runs, datasets())):
+        corrupt = [str(error) for error in warn_of_corrupt_records()]
+        missing = [line for line in map(missing_runs, datasets()) if line]
+        for line in missing:
             print(f"note: {line}", file=sys.stderr)
         book = Path(app.srcdir)
         write_files(book / RUNS, dict(_list_notebooks()), "*.ipynb")
+        template = (book / "_further.md").read_text(encoding="utf-8")
         pages = {
-            f"{name}.md": RESULTS.format(title=dataset_title(name), dataset=name).encode()
+            f"{name}.md": template.replace("TITLE", dataset_title(name))
+            .replace("DATASET", name)
+            .encode()
             for name in datasets()
             if not (book / f"results/{name}.md").exists()
         }
         write_files(book / FURTHER, pages, "*.md")
-        config.html_theme_options["announcement"] = write_banner(datasets())
-        app.report_fingerprint = fingerprint()
+        config.html_theme_options["announcement"] = write_banner()
+        app.report_fingerprint = fingerprint(corrupt + missing)
     except InputError as error:
         # SystemExit, because Sphinx and jupyter-book turn all other exceptions into a traceback.
         print(f"error: {error}", file=sys.stderr)
@@ -142,8 +127,11 @@ def read_in_parallel(app: Sphinx, config) -> None:
         app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
 
 
-def fingerprint() -> str:
-    """Return a hash of all that executed pages depend on: records, code, reference, static files."""
+def fingerprint(lines: list[str]) -> str:
+    """Return a hash of what executed pages depend on: records, code, reference, static files.
+
+    lines : what is missing or corrupt
+    """
     package = ROOT / "src/helpers"
     folders = [*(package / name for name in ("metrics", "report", "runs")), NOTEBOOKS]
     paths = [package / "catalogue.py"]
@@ -155,8 +143,7 @@ def fingerprint() -> str:
         digest.update(path.read_bytes())
     # A checksum of a run covers all its files; its notebook may have been edited or deleted.
     runs = [(r.checksum, bool(r.notebook)) for group in list_runs().values() for r in group]
-    lines = [missing_runs(dataset) for dataset in datasets()]
-    digest.update(json.dumps([runs, lines, describe_corrupt()]).encode())
+    digest.update(json.dumps([runs, lines]).encode())
     return digest.hexdigest()
 
 
@@ -200,7 +187,7 @@ def _stamp(app: Sphinx) -> Path:
 
 def set_banner(app: Sphinx, page, template, context: dict, doctree) -> None:
     """Set the banner of a page: which data made its numbers."""
-    context["theme_announcement"] = banner_of(page)
+    context["theme_announcement"] = write_banner(page)
 
 
 def offer_notebook(app: Sphinx, page, template, context: dict, doctree) -> None:
