@@ -37,6 +37,8 @@ def run_build(folder: Path, *words: str, **variables: str) -> SimpleNamespace:
 def copy_book(folder: Path) -> None:
     leave = shutil.ignore_patterns("_build", "runs", "further", "experiments")
     shutil.copytree(ROOT / "book", folder / "book", ignore=leave)
+    reference = "src/helpers/report/reference"
+    shutil.copytree(ROOT / reference, folder / reference)
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +66,7 @@ def book(tmp_path_factory) -> SimpleNamespace:
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "x"}')
     first = run_build(folder)
+    (folder / 'log').write_text(first.log)
     assert first.code == 0, first.log
     html = folder / "first"
     shutil.copytree(folder / "book/_build/html", html)

@@ -11,6 +11,7 @@ from helpers.runs.record import Record, read_records
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
+    _adapt,  # until the second house is done
     arms,
     dataset_title,
     datasets,
@@ -49,7 +50,7 @@ def list_runs() -> dict[str, list[Record]]:
     shown = [record for records in runs.values() for record in records]
     used = {record.weights["sha256"] for record in shown} - {None}
     for results in dict.fromkeys(record.folder.parents[1] for record in shown):
-        for record in read_records(results, "pretrain_*", []):
+        for record in map(_adapt, read_records(results, "pretrain_*", [])):
             if record.run["files"].get("weights.pt") in used:
                 runs.setdefault(record.experiment, []).append(record)
     return runs
@@ -99,7 +100,7 @@ def _describe_run(record: Record, is_page: bool) -> list[str]:
     return [
         escape_markdown(record.folder.parent.name),
         seed,
-        escape_code(record.config_hash),
+        escape_code(_hash(record)),
         f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {_describe_origin(data)}",
         start + (f"; made {_cut(made)}" if made else ""),
         _describe_commit(record),
@@ -112,7 +113,7 @@ def _describe_run(record: Record, is_page: bool) -> list[str]:
 def _list_facts(record: Record) -> dict[str, str]:
     """Return a row of the CSV file: no markup, whole checksums, more columns."""
     run, environment = record.run, record.environment
-    facts = {"experiment": record.folder.parent.name, "configuration": record.config_hash}
+    facts = {"experiment": record.folder.parent.name, "configuration": _hash(record)}
     facts |= {key: run.get(key) for key in ("seed", "profile", "best_epoch")}
     facts |= {f"data_{key}": record.data[key] for key in ("name", "sha256", "official")}
     facts |= {f"weights_{key}": record.weights[key] for key in ("sha256", "official")}
@@ -120,6 +121,10 @@ def _list_facts(record: Record) -> dict[str, str]:
     facts |= {"torch": environment["torch"], "peak_memory_bytes": run.get("peak_memory_bytes")}
     facts |= {key: run.get(key) for key in ("train_seconds", "evaluate_seconds")}
     return {k: redact_paths("" if v is None else str(v)) for k, v in facts.items()}
+
+
+def _hash(record: Record) -> str:  # until the second house is done
+    return getattr(record, "config_hash", record.run.get("recipe_hash"))
 
 
 def _cut(checksum: str | None) -> str:
