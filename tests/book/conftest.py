@@ -66,7 +66,7 @@ def book(tmp_path_factory) -> SimpleNamespace:
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "x"}')
     first = run_build(folder)
-    (folder / 'log').write_text(first.log)
+    (folder / "log").write_text(first.log)
     assert first.code == 0, first.log
     html = folder / "first"
     shutil.copytree(folder / "book/_build/html", html)

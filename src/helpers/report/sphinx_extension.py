@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipykernel.kernelspec import write_kernel_spec
+from ipykernel.kernelspec import get_kernel_dict
 from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
@@ -118,9 +118,11 @@ def _explain_absence(experiment: str) -> bytes:
 
 def use_own_kernel(folder: Path) -> None:
     """Execute pages with this Python, whatever kernels and IPython profiles the user has."""
-    environment = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONSTARTUP": ""}
-    quiet = ["--log-level=40"]  # errors only
-    write_kernel_spec(folder / "kernels/python3", {"env": environment}, quiet)
+    spec = get_kernel_dict(["--log-level=40"])  # errors only
+    spec["env"] = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONSTARTUP": ""}
+    path = folder / "kernels/python3/kernel.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(spec), encoding="utf-8")
     os.environ["JUPYTER_PATH"] = str(folder)
 
 
