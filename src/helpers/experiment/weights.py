@@ -10,8 +10,9 @@ from torch import Tensor
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED
+from helpers.source_files import digest_file, from_root
 
-from .downloads import digest_file, fetching, from_root
+from .fetch import fetching
 
 #: Per channel mean and standard deviation of ImageNet's training set, as torchvision gives them.
 IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -45,7 +46,7 @@ def load_weights(network: str, initialisation: str, data_dir: str) -> Weights:
         return Weights({"initialisation": "random", "sha256": None, "official": True})
     official = (initialisation, network) in PUBLISHED
     if official:
-        path = _get_published(initialisation, network, data_dir)
+        path = fetch_weights(initialisation, network, data_dir)
         state, normalisation = _load(path), IMAGENET_NORMALISATION
     elif initialisation in {name for name, _ in PUBLISHED}:
         raise InputError(
@@ -84,9 +85,15 @@ def locate_published(name: str, network: str, data_dir: str) -> Path:
     return from_root(data_dir) / "weights" / f"{name}-{network}-{prefix}.pth"
 
 
-def _get_published(name: str, network: str, data_dir: str) -> Path:
+def fetch_weights(name: str, network: str, data_dir: str) -> Path:
+    """Return the path of published weights, downloaded if missing, and verified.
+
+    Raises
+    ------
+    InputError : where the download fails, or the file is corrupt
+    """
     published, path = PUBLISHED[name, network], locate_published(name, network, data_dir)
-    advice = f"put {published.url} (SHA-256 {published.sha256_prefix}...) there"
+    advice = f"download {published.url} (SHA-256 {published.sha256_prefix}...) to {path}"
     with fetching(path, advice) as folder:
         if folder:
             torch.hub.download_url_to_file(
@@ -94,8 +101,8 @@ def _get_published(name: str, network: str, data_dir: str) -> Path:
             )
     if not digest_file(path).startswith(published.sha256_prefix):
         raise InputError(
-            f"{path} is damaged or another file (its SHA-256 does not begin with"
-            f" {published.sha256_prefix}); delete it, and it will be downloaded again"
+            f"{path} is corrupt or another file (its SHA-256 does not begin with"
+            f" {published.sha256_prefix}); delete it to have it downloaded again, or {advice}"
         )
     return path
 
