@@ -1,5 +1,6 @@
 """Downloads: once, verified, whole or not at all, and with the remedy where they fail."""
 
+import ast
 import hashlib
 import http.server
 import io
@@ -229,3 +230,27 @@ def test_files_that_were_changed_later_are_noticed(published):
         if name != "pathmnist":  # which is read from its cache
             with pytest.raises(InputError, match="delete it to have it downloaded again, or"):
                 get()
+
+
+UNSAFE = {"pickle", "dill", "joblib", "shelve", "marshal", "eval", "exec", "yaml.load"}
+UNSAFE |= {"compile", "os.system", "torch.hub.load", "allow_pickle=True", "shell=True"}
+
+
+def list_unsafe(source):
+    """Return what of a module would run what a foreign file says."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {getattr(node, "module", ""), *(a.name for a in node.names)}
+        if isinstance(node, ast.Call) and ast.unparse(node) != "exec('')":
+            found |= {ast.unparse(node.func), *map(ast.unparse, node.keywords)}
+            if ast.unparse(node.func) == "torch.load" and "weights_only=True" not in found:
+                return {"torch.load"}
+    return found & UNSAFE
+
+
+def test_no_module_runs_what_a_file_says():
+    for path in (ROOT / "src").rglob("*.py"):
+        assert not list_unsafe(path.read_text(encoding="utf-8")), path
+    for source in ("eval(x)", "import pickle", "torch.load(p)", "np.load(p, allow_pickle=True)"):
+        assert list_unsafe(source)
