@@ -1,7 +1,6 @@
 """Plans: the runs that are asked for, those that they need, and those that are done."""
 
 import json
-import os
 
 import pytest
 
