@@ -15,10 +15,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED
+from helpers.source_files import digest_file, from_root
 
 from .data import Data
 from .device import pick_device
-from .downloads import digest_file, from_root
 from .small_maps import SmallMapConv2d, use_small_maps
 from .weights import fetch_weights
 

@@ -116,7 +116,7 @@ class TrainingState:
         self.best_weights = {name: value.clone() for name, value in weights.items()}
 
     def _report(self) -> None:
-        if hasattr(self.checkpoint, "report"):  # until the second house is done: if checkpoint
+        if self.checkpoint:
             done = len(self.history)
             self.checkpoint.report(
                 epoch=done,
