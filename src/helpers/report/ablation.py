@@ -33,9 +33,9 @@ def show_ablation(dataset: str) -> Markdown:
         for (label, variant), records in variants.items():
             before, after = map(list_parameters, (shown[label][0], records[0]))
             changes = ", ".join(
-                f"{escape_code(name)} {escape_markdown(before.get(name))} → {escape_markdown(value)}"
-                for name, value in after.items()
-                if value != before.get(name)
+                f"{escape_code(name)} {escape_markdown(before.get(name))} → {escape_markdown(new)}"
+                for name, new in after.items()
+                if new != before.get(name)
             )
             seeds = list_numbers([record.seed for record in records])
             rows.append([f"{label}: {changes} [seeds {seeds}]{{.interval}}"])

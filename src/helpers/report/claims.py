@@ -130,7 +130,7 @@ class Finding(NamedTuple):
     """Verdict on a claim, the known effects, the one that decides (or None) and other reasons."""
 
     word: str
-    effects: list[Effect] = []
+    effects: tuple[Effect, ...] = ()
     shown: Effect | None = None
     why: str = ""
 
@@ -279,13 +279,13 @@ def _conclude(claim: Claim, effects: list[Effect], absent: str) -> Finding:
         if absent == "not measured" and unknown:
             why += f": no runs of {', '.join(unknown)}"
     if against := [effect for effect in effects if effect.outcome < 0]:
-        return Finding("fails", effects, min(against, key=lambda effect: effect.gain), why)
+        return Finding("fails", tuple(effects), min(against, key=lambda effect: effect.gain), why)
     if claim.figure:
         shown = max(effects, key=lambda effect: effect.gain, default=None)
     else:
         shown = min(effects, key=lambda effect: effect.clarity, default=None)
     sure = not missing and all(effect.outcome > 0 for effect in effects)
-    return Finding("holds" if sure else "inconclusive", effects, shown, why)
+    return Finding("holds" if sure else "inconclusive", tuple(effects), shown, why)
 
 
 def judge_claims() -> list[tuple[Claim, Finding, Finding]]:
@@ -349,8 +349,8 @@ def show_claims() -> Markdown:
     drawn = [dataset_title(d) for d in PAPER_ARMS if shown_records(d) and not is_real(d)]
     if drawn:
         counts += (
-            f"\n\n**The runs of {' and '.join(drawn)} used stand-in data; their verdicts say nothing"
-            " about the paper.**"
+            f"\n\n**The runs of {' and '.join(drawn)} used stand-in data; their verdicts say"
+            " nothing about the paper.**"
         )
     caption = "The paper's statements, judged by its own numbers and by these runs"
     return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")

@@ -20,8 +20,9 @@ from .records import (
     shown_records,
 )
 from .styles import draw_intervals, draw_legend, style_arms
-from .tables import judge
-from .verdicts import LEVEL, print_verdict, reasons_not_comparable
+from .table_export import write_markdown
+from .tables import find_cells
+from .verdicts import LEVEL, SIGNS, judge, print_verdict, reasons_not_comparable
 
 #: Columns of the overview: head to metric and shift.
 HEADS = {
@@ -33,37 +34,19 @@ HEADS = {
 
 
 def show_overview() -> Markdown:
-    """Return a row per arm: each value beside the paper's, the best of a column in bold."""
-    lines = [f"| Model | {' | '.join(HEADS)} |", "|:--|" + "--:|" * len(HEADS)]
+    """Return a row per arm: each value above the paper's, the best of a column in bold."""
+    rows = [["Model", *HEADS], [":--", *["--:"] * len(HEADS)]]
     for dataset in datasets():
-        lines.append(f"| **{dataset_title(dataset)}** |" + " |" * len(HEADS))
-        rows = {
-            label: [find_estimate(dataset, label, *place) for place in HEADS.values()]
-            for label in style_arms(dataset)
-        }
-        best = [
-            max(
-                (
-                    MEASURES[row["metric"]].better * MEASURES[row["metric"]].round(row["mean"])
-                    for row in column
-                    if row["n_seeds"]
-                ),
-                default=None,
-            )
-            for column in zip(*rows.values(), strict=True)
-        ]
-        for label, row in rows.items():
-            lines.append(f"| {label} | {' | '.join(map(_pair, row, best))} |")
-    table = "\n".join(lines)
+        rows.append([f"**{dataset_title(dataset)}**", *[""] * len(HEADS)])
+        columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
+        for label in columns[0]:
+            rows.append([label])
+            for row, best in (cells[label][0] for cells in columns):
+                text, paper = (MEASURES[row["metric"]].print(row[n]) for n in ("mean", "paper"))
+                text = f"**{text}**" if best else text
+                rows[-1].append(text + f" [{paper}]{{.paper}}" * (paper != "—"))
+    table = write_markdown(rows)
     return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
-
-
-def _pair(row: dict, best: float | None) -> str:
-    measure = MEASURES[row["metric"]]
-    text, paper = measure.print(row["mean"]), measure.print(row["paper"])
-    if row["n_seeds"] and measure.better * measure.round(row["mean"]) == best:
-        text = f"**{text}**"
-    return text if paper == "—" else f"{text} [{paper}]{{.paper}}"
 
 
 def show_cells() -> Picture:
@@ -167,27 +150,23 @@ def _summarise(dataset: str) -> str:
 
 def _judge_cells() -> str:
     """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
-    cells, parts = read_paper(), []
-    keys = ["arm", "metric", "shift", "strength"]
-    for dataset in PAPER_ARMS:
-        own = cells[cells["dataset"] == dataset][keys].astype(object)
-        own = own.where(own.notna(), None)
-        words = Counter(
-            judge(find_estimate(dataset, *row), row[0]) for row in own.itertuples(index=False)
-        )
-        judged = [f"{print_verdict(word)} {words[word]}" for word in sorted(words) if word]
-        if judged:
-            parts.append(f"{dataset_title(dataset)}: {', '.join(judged)}")
-        if words[""]:
-            labels = shown_records(dataset)
-            why = {reason for label in labels for reason in reasons_not_comparable(dataset, label)}
-            reasons = "; ".join(sorted(why)) or "no runs"
-            parts.append(f"{dataset_title(dataset)}: {words['']} not judged ({reasons})")
-    return f"**The paper's {len(cells)} cells.** {'. '.join(parts)}."
+    measured = estimates().query("variant == '' and n_seeds > 0").to_dict("records")
+    cells = [row for row in measured if row["metric"] in PAPER_METRICS and row["paper"] > 0]
+    words, total = Counter(map(judge, cells)), len(read_paper())
+    judged = [f"{print_verdict(word)} {words[word]}" for word in SIGNS if words[word]]
+    reasons = {
+        reason
+        for dataset in PAPER_ARMS
+        for label in shown_records(dataset)
+        for reason in reasons_not_comparable(dataset, label)
+    }
+    judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
+    judged += [f"not measured {total - len(cells)}"] * (total > len(cells))
+    return f"**The paper's {total} cells:** {', '.join(judged)}."
 
 
 def show_made_from() -> Markdown:
-    """Return in a line what this build shows: profile, data, seeds, commits and dates of the runs."""
+    """Return a line with the profile, data, seeds, commits and dates of the shown runs."""
     parts, runs = [], []
     for dataset in datasets():
         records = [record for group in shown_records(dataset).values() for record in group]

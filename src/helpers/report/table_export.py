@@ -48,10 +48,10 @@ def link_files(name: str, title: str, **files: str) -> str:
     return f'```{{raw}} html\n<p class="downloads">{" · ".join(links)}</p>\n```'
 
 
-def write_csv(rows: Iterable[dict]) -> str:
+def write_csv(rows: Iterable[dict] | pd.DataFrame) -> str:
     """Return rows as CSV; text that a spreadsheet would take for a formula gets an apostrophe."""
-    table = pd.DataFrame(list(rows)).map(_disarm)
-    return table.to_csv(index=False, float_format="%.6g")
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    return table.map(_disarm).to_csv(index=False, float_format="%.6g")
 
 
 def _disarm(value):

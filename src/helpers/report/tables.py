@@ -15,6 +15,7 @@ from .estimates import (
     FLOOR_SEEDS,
     MEASURES,
     PAPER_METRICS,
+    differences,
     estimates,
     find_difference,
     find_estimate,
@@ -46,8 +47,8 @@ CELLS = (
 )
 
 PATIENTS = (
-    "Test images count as independent. Those of PathMNIST come from the slides of few patients, whom"
-    " the file does not identify ({doc}`/data`), so the test-image part of the interval is too"
+    "Test images count as independent. Those of PathMNIST come from the slides of few patients,"
+    " whom the file does not identify ({doc}`/data`), so the test-image part of the interval is too"
     " narrow."
 )
 
@@ -67,11 +68,9 @@ def show_table(number: int) -> Markdown:
 
 def show_results(dataset: str) -> Markdown:
     """Return all tables of a data set that the paper lacks, as the body of its page."""
-    columns = list_columns(dataset)
-    parts = [show_legend(dataset).data, "## Accuracy and calibration"]
-    parts += [_render(dataset, metric, columns) for metric in PAPER_METRICS]
-    parts += [show_other_shifts(dataset).data, "## Differences between the arms"]
-    return Markdown("\n\n".join([*parts, show_differences(dataset).data]))
+    parts = [_render(dataset, metric, list_columns(dataset)) for metric in PAPER_METRICS]
+    others = show_other_shifts(dataset).data, show_differences(dataset).data
+    return Markdown("\n\n".join([show_legend(dataset).data, *parts, *others]))
 
 
 def show_other_shifts(dataset: str) -> Markdown:
@@ -81,7 +80,6 @@ def show_other_shifts(dataset: str) -> Markdown:
         if not paper_strengths(dataset, shift):
             strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
             columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
-            parts.append(f"## {name_column(shift)} by strength")
             parts += [_render(dataset, metric, columns) for metric in PAPER_METRICS]
     return Markdown("\n\n".join(parts))
 
@@ -113,7 +111,7 @@ def export_table(number: int, format: str) -> str:
         return write_csv({"table": number} | row for row in _list(dataset, metric, columns))
     mark = r"\textbf{{{}}}" if format == "latex" else "**{}**"
     heads, rows = ["Model", *(name_column(*column) for column in columns)], []
-    for label, cells in _find_cells(dataset, metric, columns).items():
+    for label, cells in find_cells(dataset, metric, columns).items():
         rows.append([label])
         for row, best in cells:
             text, paper = print_spread(row), MEASURES[metric].print(row["paper"])
@@ -161,7 +159,7 @@ def _write_caption(dataset: str, metric: str, columns: list[tuple], parts: bool 
     return f"{text}{below}; best in bold; {describe_evidence(dataset)}"
 
 
-def _find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, list[tuple]]:
+def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, list[tuple]]:
     """Return label to its cells: a row of `estimates`, and whether it is best as printed."""
     measure, cells = MEASURES[metric], {label: [] for label in arms(dataset)}
     for column in columns:
@@ -178,12 +176,12 @@ def _lay_out(dataset: str, metric: str, columns: list[tuple]) -> Iterator[list[s
     """Yield the rows of a table in Markdown: below a value a line each for what explains it."""
     yield ["Model", *(name_column(*column) for column in columns)]
     yield [":--", *["--:"] * len(columns)]
-    for label, cells in _find_cells(dataset, metric, columns).items():
+    for label, cells in find_cells(dataset, metric, columns).items():
         yield [label, *(print_cell(row, best, is_bold(row)) for row, best in cells)]
 
 
 def _list(dataset: str, metric: str, columns: list[tuple]) -> Iterator[dict]:
-    for cells in _find_cells(dataset, metric, columns).values():
+    for cells in find_cells(dataset, metric, columns).values():
         for row, best in cells:
             yield row | {"best": best, "paper_bold": is_bold(row), "verdict": judge(row)}
 
@@ -298,6 +296,13 @@ def _print_difference(row: dict) -> str:
     tests += [] if math.isnan(row["p"]) else [f"Holm {print_p_value(row['p_holm'])}"]
     text = f"**{mean}** \\*" if row["p_holm"] < LEVEL else mean
     return f"{text} [{low} to {high}]{{.interval}} [{', '.join(tests)}]{{.interval}}"
+
+
+def show_tidy() -> Markdown:
+    """Return links that save both tidy tables as CSV."""
+    tables = {"estimates": estimates(), "differences": differences()}
+    links = [link_files(n, n.capitalize(), csv=write_csv(t)) for n, t in tables.items()]
+    return Markdown("\n\n".join(links))
 
 
 def show_metrics(record) -> Markdown:

@@ -45,7 +45,7 @@ def reasons_not_comparable(dataset: str, label: str) -> list[str]:
     """Return why an arm's runs say nothing about the paper's values, apart from their epochs."""
     records, reasons = shown_records(dataset).get(label, []), []
     if not all(record.data["official"] for record in records):
-        reasons.append(f"the data are {describe_data(dataset)}, not {dataset_title(dataset)}")
+        return [f"the data are {describe_data(dataset)}, not {dataset_title(dataset)}"]
     if not all(record.weights["official"] for record in records):
         reasons.append("the initial weights are stand-ins")
     if names := [f"`{name}`" for name in list_changes(records) if name != "epochs"]:
