@@ -26,7 +26,6 @@ from .records import (
     arms,
     describe_data,
     describe_evidence,
-    describe_spread,
     list_warnings,
     missing_runs,
     shown_records,
@@ -38,6 +37,8 @@ NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
 #: Characters of a table that pdfLaTeX's fonts may lack.
 LATEX = str.maketrans({"±": r"$\pm$", "−": "$-$", "σ": r"$\sigma$", "–": "--", "—": "---"})
+
+SPREAD = "mean ± standard deviation over the seeds"
 
 CELLS = (
     "**A cell** shows the mean ± standard deviation over the seeds; its 95 % interval for other"
@@ -155,7 +156,7 @@ def _write_caption(dataset: str, metric: str, columns: list[tuple], parts: bool 
         over = f"by strength of {name_column(columns[0][0]).lower()}"
     floor = ", noise floor" * bool(METRICS[metric].definition)
     below = f", 95 % interval{floor}{', paper' * (dataset in PAPER_ARMS)}" * parts
-    text = f"{measure.title} ({better}) of {of}, {over}. Each cell: {describe_spread(dataset)}"
+    text = f"{measure.title} ({better}) of {of}, {over}. Each cell: {SPREAD}"
     return f"{text}{below}; best in bold; {describe_evidence(dataset)}"
 
 
