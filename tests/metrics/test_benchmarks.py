@@ -26,8 +26,7 @@ def test_scripts_run_on_a_tiny_case(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command) or done)
     rows += [*batch.measure(repeats=1), *book.measure()]
     assert [command[1:] for command in commands[-2:]] == [["build", "-W", "book"]] * 2
-    table = timing.format_table(rows).splitlines()
-    assert len(table) == 4 + len(rows)
+    assert len(timing.format_table(rows).splitlines()) == 4 + len(rows)
     assert timing.Row("rate", "images/s", 300, 100, 400).cells()[5:] == ["3.00", "0.75"]
     assert timing.Row("time", "s", 2, 3).cells()[5] == "1.50"
 
