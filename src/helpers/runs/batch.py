@@ -96,11 +96,11 @@ def _list_missing(jobs: Iterable[Job]) -> list[Job]:
 
 def _tidy(folder: Path) -> None:
     """Remove what a run left beside its record when it was killed right after writing that."""
-    kinds = "new", "old", "checkpoint"
+    kinds = "new", "checkpoint"
     if list_beside(folder, *kinds):
         with contextlib.suppress(InputError), claim(folder) as ours:
             if ours:
-                clear_leftovers(folder, *kinds)
+                clear_leftovers(folder, True)
 
 
 def _outcomes(missing: list[Job], workers: int | None, scheduler: str | None) -> Iterator[Outcome]:
@@ -155,7 +155,7 @@ def _submit(client, jobs: list[Job], threads: int | None, ended: dict) -> Iterat
 def _check_sources(jobs: Iterable[Job]) -> None:
     """Raise InputError for own data that are not there, before hours of what comes first."""
     for job in jobs:
-        source = getattr(job.recipe, "data_source", "synthetic")
+        source = getattr(job.config, "data_source", "synthetic")
         place = ROOT / Path(source).expanduser()
         if source not in ("official", "synthetic") and not place.exists():
             raise InputError(f"data_source: there is no {place}")

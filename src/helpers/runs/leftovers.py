@@ -8,7 +8,6 @@ from pathlib import Path
 from helpers import ROOT
 
 from .claims import claim
-from .files import recover_all
 
 #: Made again from the pages and the records.
 BUILT = ("book/_build", "book/runs")
@@ -21,8 +20,6 @@ def list_leftovers() -> list[tuple[Path, int]]:
     states of trainings that are not over, half-written and damaged records. What belongs to a run
     that is being made is left out, and so are locks: an empty file that others may have open.
     """
-    for profile in (ROOT / "results").glob("*"):
-        recover_all(profile)
     built = [ROOT / name for name in BUILT if (ROOT / name).exists()]
     found = []
     dotted = (ROOT / "results").glob("*/*/.*")

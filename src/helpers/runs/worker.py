@@ -5,23 +5,20 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
-from operator import methodcaller
 from pathlib import Path
 
 import jupytext
 
 from helpers import ROOT, InputError
 
-from .checkpoint import remove_checkpoints
+from .atomic_io import clear_leftovers, quarantine, remove, writing
 from .claims import claim
-from .files import clear_leftovers, remove, set_aside, write_whole, writing
+from .config import NOTEBOOKS
 from .gpus import take_gpu
 from .kernels import preload
-from .notebooks import seal
-from .parameters import NOTEBOOKS
 from .plan import Job
 from .progress import Listener, tell_batch
-from .record import DamagedRecord, read_record
+from .record import CorruptRecord as DamagedRecord, keep_notebook
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,11 @@ def _is_made(job: Job) -> bool:
     """Return whether another process was faster; if not, leave nothing in the run's way."""
     try:
         if job.is_done():
-            remove_checkpoints(job.folder)
+            clear_leftovers(job.folder, True)
             return True
     except DamagedRecord:
-        set_aside(job.folder)
-    clear_leftovers(job.folder, "new", "old")
+        quarantine(job.folder)
+    clear_leftovers(job.folder, False)
     remove(job.notebook)  # of a try that failed: what is beside a record shall be its own
     return False
 
@@ -113,10 +110,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
             kind, message = type(error).__name__, str(error)
             _note_error(executed, kind, message)
         if executed.exists():
-            content = executed.read_bytes()
-            if record := read_record(job.folder):
-                content = seal(content, record)
-            write_whole(job.notebook, methodcaller("write", content))
+            keep_notebook(job.folder, executed.read_bytes())
     return kind, message
 
 
