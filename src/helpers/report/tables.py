@@ -86,7 +86,10 @@ def show_other_shifts(dataset: str) -> Markdown:
 
 
 def _render(dataset: str, metric: str, columns: list[tuple]) -> str:
-    caption, name = _write_caption(dataset, metric, columns), f"{dataset}-{metric}-{columns[-1][0]}"
+    caption, name = (
+        _write_caption(dataset, metric, columns),
+        f"{dataset}-{metric}" + f"-{columns[0][0]}" * (columns[0][1] is not None),
+    )
     rows, data = _lay_out(dataset, metric, columns), _list(dataset, metric, columns)
     return "\n\n".join([render_table(name, caption, rows, data), *list_gaps(dataset)])
 
