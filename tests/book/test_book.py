@@ -13,7 +13,7 @@ from helpers import ROOT
 
 EXECUTED = {
     *("bibliography", "calibration", "claims", "data", "explorer", "index", "method", "register"),
-    *("reproduce", "runs", "results/pathmnist", "results/pets", "further/fog"),
+    *("reproduce", "runs", "results/pathmnist", "results/pets", "further/fog", "tidy"),
 }
 PAGES = EXECUTED | {"extend", "reliability"}
 

@@ -11,7 +11,6 @@ from helpers.runs.record import Record, read_records
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
-    _adapt,  # until the second house is done
     arms,
     dataset_title,
     datasets,
@@ -50,7 +49,7 @@ def list_runs() -> dict[str, list[Record]]:
     shown = [record for records in runs.values() for record in records]
     used = {record.weights["sha256"] for record in shown} - {None}
     for results in dict.fromkeys(record.folder.parents[1] for record in shown):
-        for record in map(_adapt, read_records(results, "pretrain_*", [])):
+        for record in read_records(results, "pretrain_*", []):
             if record.run["files"].get("weights.pt") in used:
                 runs.setdefault(record.experiment, []).append(record)
     return runs
