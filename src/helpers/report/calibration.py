@@ -6,9 +6,9 @@ from helpers.metrics import METRICS
 
 from .estimates import MEASURES, RMS, TEMPERED, find_estimate
 from .paper import name_column
-from .records import describe_data, describe_evidence, describe_spread, shown_records
+from .records import describe_data, describe_evidence, shown_records
 from .table_export import render_table
-from .tables import list_columns, list_gaps, print_floor, print_spread, render_differences
+from .tables import SPREAD, list_columns, list_gaps, print_floor, print_spread, render_differences
 
 
 def show_scores(dataset: str) -> Markdown:
@@ -62,7 +62,7 @@ def show_temperature_differences(dataset: str) -> Markdown:
 def _render(dataset: str, name: str, title: str, rows: list, data: list[dict]) -> Markdown:
     if not shown_records(dataset):
         return Markdown("\n\n".join(list_gaps(dataset)))
-    caption = f"{title} on {describe_data(dataset)}: {describe_spread(dataset)}, noise floor"
+    caption = f"{title} on {describe_data(dataset)}: {SPREAD}, noise floor"
     caption += f"; {describe_evidence(dataset)}"
     table = render_table(f"{dataset}-{name}", caption, rows, data)
     return Markdown("\n\n".join([table, *list_gaps(dataset)]))

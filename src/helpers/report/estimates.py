@@ -129,7 +129,7 @@ def read_predictions(dataset: str, arm: str, variant: str = "") -> Predictions |
 
 
 def _predict(records: list | None, names=()) -> Predictions | None:
-    whole = [r for r in records or [] if "predictions.npz" in r.run["files"]]
+    whole = [r for r in records or [] if r.has("predictions.npz")]
     if not whole:
         return None
     seeds = tuple(record.seed for record in whole)
@@ -171,7 +171,7 @@ def _sum_up(records: list, averaged: dict, names, floors: bool = True) -> tuple[
     Strength None stands for clean images, or the mean over the strengths in `averaged`.
     """
     samples, draws = {}, {}
-    histories = [r.history for r in records if "history.csv" in r.run["files"]]
+    histories = [r.history for r in records if r.has("history.csv")]
     for name, find in TRAINING.items():
         values = np.array([find(history) for history in histories])
         if len(values) == len(records) and not np.isnan(values).any():

@@ -102,7 +102,7 @@ def show_summary() -> Markdown:
 def show_findings(dataset: str) -> Markdown:
     """Return the findings of one data set, a bullet per question."""
     bullets = [_summarise(dataset)]
-    for shift in ("clean", "brightness", "blur"):
+    for shift in ("clean", "brightness", "blur") if shown_records(dataset) else ():
         rows = {
             label: find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)
         }
@@ -111,7 +111,6 @@ def show_findings(dataset: str) -> Markdown:
         bullets.append(
             f"Not distinguishable from calibrated, {name_column(shift).lower()}: {named}."
         )
-    bullets += [line for line in [missing_runs(dataset)] if line]
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 

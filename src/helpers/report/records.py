@@ -7,12 +7,19 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers import ROOT, InputError
+from helpers import ROOT
 from helpers.catalogue import DATASETS, find_dataset
-from helpers.runs.parameters import NOTEBOOKS, PROFILES, parse_seeds, read_defaults
+from helpers.runs.config import (
+    list_experiments,
+    list_profiles,
+    parse_seeds,
+    read_defaults,
+    read_title,
+    unknown,
+)
 from helpers.runs.record import read_records
 
-from .escape import escape_markdown
+from .escape import escape_markdown, redact_paths
 
 #: Arms of the paper in the order of its tables: data set to label to experiment.
 PAPER_ARMS = {
@@ -58,10 +65,9 @@ class Settings(NamedTuple):
             return {self.profile or Path(self.results).name: (ROOT / self.results,)}
         profiles = [self.profile] if self.profile else BEST_FIRST
         found = {name: (ROOT / "results" / name, ROOT / "records" / name) for name in profiles}
-        known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
-        if self.profile not in ["", *known] and not any(p.is_dir() for p in found[self.profile]):
-            names = ", ".join(known)
-            raise InputError(f"REPORT_PROFILE={self.profile}: unknown profile; choose from {names}")
+        known = ["", *list_profiles()]
+        if self.profile not in known and not any(path.is_dir() for path in found[self.profile]):
+            raise unknown("REPORT_PROFILE", self.profile, known[1:])
         return found
 
 
@@ -179,33 +185,17 @@ def _read(folders: tuple[Path, ...], seeds: str) -> tuple[list, list]:
     """
     found, corrupt, wanted = {}, [], parse_seeds(seeds) if seeds else None
     for folder in folders:
-        for record in map(_adapt, read_records(folder, "*", corrupt)):
-            if not hasattr(record, "variant"):  # until the second house is done
-                continue
-            measured = "predictions.npz" in record.run["files"] or find_dataset(record.experiment)
+        for record in read_records(folder, "*", corrupt):
+            measured = record.has("predictions.npz") or find_dataset(record.experiment)
             if measured and (wanted is None or record.seed in wanted):
                 found.setdefault((record.experiment, record.variant, record.seed), record)
     return [found[key] for key in sorted(found)], corrupt
 
 
-def _adapt(record):  # until the second house is done
-    if hasattr(record, "variant") or "changes" in record.run:
-        return record
-    names = ("parameters", "data", "weights", "environment")
-    old = type(record)(record.folder, record.run)
-    old.__dict__.update({n: record.run.get(n, {}) for n in names})
-    old.__dict__.update(variant="", checksum=record.run["checksum"])
-    return old
-
-
 def _read_label(experiment: str) -> str:
-    if not (NOTEBOOKS / f"{experiment}.py").exists():
-        return experiment.removeprefix(f"{dataset_of(experiment)}_").replace("_", " ")
-    try:  # until the second house is done
-        from helpers.runs.config import read_title
-    except ImportError:
-        return experiment
-    return read_title(experiment)[1]
+    if experiment in list_experiments():
+        return read_title(experiment)[1]
+    return experiment.removeprefix(f"{dataset_of(experiment)}_").replace("_", " ")
 
 
 def _config_key(record) -> str:
@@ -213,8 +203,7 @@ def _config_key(record) -> str:
 
 
 def _read_study(experiment: str) -> dict:
-    known = (NOTEBOOKS / f"{experiment}.py").exists()
-    return read_defaults(experiment) if known else {}
+    return read_defaults(experiment) if experiment in list_experiments() else {}
 
 
 def list_parameters(record) -> dict:
@@ -261,9 +250,10 @@ def missing_runs(dataset: str) -> str | None:
     seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
     for label in arms(dataset):
         records = shown.get(label, [])
-        whole = {r.seed for r in records if "predictions.npz" in r.run["files"]}
+        whole = {r.seed for r in records if r.has("predictions.npz")}
         absent = [seed for seed in seeds if seed not in whole]
-        numbers = f" ({_count(absent)})" if len(absent) < len(seeds) else ""
+        few = f" (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})"
+        numbers = few if len(absent) < len(seeds) else ""
         parts += [f"{label}{numbers}"] * bool(absent)
     profile = shown_profile(dataset) or Settings.read().profile or BEST_FIRST[0]
     numbers = list_numbers(seeds).replace("–", "-").replace(" ", "")
@@ -274,8 +264,8 @@ def missing_runs(dataset: str) -> str | None:
 
 def _write_command(profile: str, only: str, seeds: str) -> str:
     results = Settings.read().results
-    words = [f"--profile {profile}"] * (PROFILES / f"{profile}.yaml").exists()
-    words += [f"-p results={results}"] * bool(results)
+    words = [f"--profile {profile}"] * (profile in list_profiles())
+    words += [f"-p results={redact_paths(results)}"] * bool(results)
     return " ".join(["python -m helpers run", *words, f"--only {only} --seeds {seeds}"])
 
 

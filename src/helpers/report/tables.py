@@ -26,7 +26,6 @@ from .records import (
     arms,
     describe_data,
     describe_evidence,
-    describe_spread,
     list_warnings,
     missing_runs,
     shown_records,
@@ -38,6 +37,8 @@ NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
 #: Characters of a table that pdfLaTeX's fonts may lack.
 LATEX = str.maketrans({"±": r"$\pm$", "−": "$-$", "σ": r"$\sigma$", "–": "--", "—": "---"})
+
+SPREAD = "mean ± standard deviation over the seeds"
 
 CELLS = (
     "**A cell** shows the mean ± standard deviation over the seeds; its 95 % interval for other"
@@ -85,7 +86,10 @@ def show_other_shifts(dataset: str) -> Markdown:
 
 
 def _render(dataset: str, metric: str, columns: list[tuple]) -> str:
-    caption, name = _write_caption(dataset, metric, columns), f"{dataset}-{metric}-{columns[-1][0]}"
+    caption, name = (
+        _write_caption(dataset, metric, columns),
+        f"{dataset}-{metric}" + f"-{columns[0][0]}" * (columns[0][1] is not None),
+    )
     rows, data = _lay_out(dataset, metric, columns), _list(dataset, metric, columns)
     return "\n\n".join([render_table(name, caption, rows, data), *list_gaps(dataset)])
 
@@ -155,7 +159,7 @@ def _write_caption(dataset: str, metric: str, columns: list[tuple], parts: bool 
         over = f"by strength of {name_column(columns[0][0]).lower()}"
     floor = ", noise floor" * bool(METRICS[metric].definition)
     below = f", 95 % interval{floor}{', paper' * (dataset in PAPER_ARMS)}" * parts
-    text = f"{measure.title} ({better}) of {of}, {over}. Each cell: {describe_spread(dataset)}"
+    text = f"{measure.title} ({better}) of {of}, {over}. Each cell: {SPREAD}"
     return f"{text}{below}; best in bold; {describe_evidence(dataset)}"
 
 
