@@ -160,7 +160,8 @@ def test_a_missing_file_and_a_moved_record_are_named(folder, tmp_path):
 
 def test_examples_may_be_left_out_but_not_get_lost(tmp_path):
     folder = run_folder(tmp_path, "pathmnist_basic", 3)
-    write_record(folder, RUN, CONTENTS | {"examples.npz": b"pixels"})
+    run = RUN | {"config_hash": "0123456789ab"}
+    write_record(folder, run, CONTENTS | {"examples.npz": b"pixels"})
     (folder / "examples.npz").unlink()
     with pytest.raises(CorruptRecord, match="examples.npz cannot be read"):
         read_record(folder).check()

@@ -302,9 +302,8 @@ def _split(record: Record) -> list[Record]:
 
 def _complete(run: dict, folder: Path) -> dict:
     """Return a run with a default for each missing field, as of one more level below."""
-    old = "recipe_hash" in run
-    if old:
-        run = run | {"config_hash": run["recipe_hash"]}
+    old = "config_hash" not in run
+    run = {"config_hash": run.get("recipe_hash")} | run
     filled = DEFAULTS | {name: value for name, value in run.items() if value is not None}
     for name, default in DEFAULTS.items():
         if isinstance(default, dict):
