@@ -11,14 +11,10 @@ import sys
 import tarfile
 import threading
 import time
-import tracemalloc
-import zipfile
 import zlib
 from http.client import BadStatusLine, IncompleteRead
 
-import numpy as np
 import pytest
-import torch
 import torchvision
 from PIL import EpsImagePlugin, Image
 
@@ -28,7 +24,6 @@ from helpers.catalogue import PUBLISHED, Published
 from helpers.experiment import downloads, pets, weights
 from helpers.experiment.data import load_data
 from helpers.experiment.downloads import fetching
-from helpers.experiment.weights import load_weights, pack_checkpoint
 
 #: Gets published weights as a notebook's process does; told the address, its checksum, data_dir.
 CHILD = """
@@ -315,104 +310,6 @@ def test_no_image_runs_a_program(tmp_path, monkeypatch, name):
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
     with pytest.raises(InputError, match=rf"{name} cannot be decoded .*; replace the file"):
         pets._decode_one(tmp_path / name, 16)
-
-
-@pytest.fixture
-def checkpoint(tmp_path):
-    path = tmp_path / "weights.pt"
-    state = {"conv1.weight": torch.zeros(64, 3, 7, 7)}
-    path.write_bytes(pack_checkpoint("resnet18", state, [0.5] * 3, [0.2] * 3))
-    return path
-
-
-def test_a_checkpoint_that_would_fill_the_memory_is_refused(checkpoint):
-    """Compressed zeros: a gigabyte in a megabyte."""
-    with zipfile.ZipFile(checkpoint) as archive:
-        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    with zipfile.ZipFile(checkpoint, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            with archive.open(name, "w") as file:
-                for _ in range(2**10 if "/data/" in name else 0):
-                    file.write(bytes(2**20))
-                file.write(content)
-    tracemalloc.start()
-    with pytest.raises(InputError, match=r"damaged one \(it would unpack to 1,07\d,\d{3},\d{3}"):
-        load_weights("resnet18", str(checkpoint), "nowhere")
-    assert tracemalloc.get_traced_memory()[1] < 2**24
-    tracemalloc.stop()
-
-
-def test_a_changed_bit_in_a_weight_is_found(checkpoint):
-    content = bytearray(checkpoint.read_bytes())
-    content[len(content) // 2] ^= 1
-    checkpoint.write_bytes(content)
-    with pytest.raises(InputError, match="damaged one .*data/0 differs from its checksum"):
-        load_weights("resnet18", str(checkpoint), "nowhere")
-
-
-def try_to_load(path):
-    try:
-        load_weights("resnet18", str(path), "nowhere")
-    except InputError as error:
-        return str(error)
-    return ""
-
-
-def test_a_fuzzed_checkpoint_is_refused_in_one_line(checkpoint):
-    """Bytes changed, left out or cut off: never another error, and hardly ever none."""
-    rng = np.random.default_rng(0)
-    whole = checkpoint.read_bytes()
-    refused = 0
-    for _ in range(300):
-        content = bytearray(whole)
-        for place in rng.integers(len(content), size=rng.integers(1, 20)):
-            content[place] = rng.integers(256)
-        start, end = np.sort(rng.integers(len(content), size=2))
-        if rng.random() < 0.3:
-            del content[start : end if rng.random() < 0.5 else None]
-        checkpoint.write_bytes(content)
-        message = try_to_load(checkpoint)
-        assert "\n" not in message
-        refused += bool(message)
-    assert refused > 290
-
-
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_a_fuzzed_pickle_is_refused_in_one_line(checkpoint):
-    """The same where the archive's checksums are right."""
-    rng = np.random.default_rng(1)
-    with zipfile.ZipFile(checkpoint) as archive:
-        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    (name,) = (name for name in entries if name.endswith("data.pkl"))
-    refused = 0
-    for _ in range(300):
-        content = bytearray(entries[name])
-        for place in rng.integers(len(content), size=rng.integers(1, 4)):
-            content[place] = rng.integers(256)
-        with zipfile.ZipFile(checkpoint, "w") as archive:
-            for entry, original in entries.items():
-                archive.writestr(entry, bytes(content) if entry == name else original)
-        message = try_to_load(checkpoint)
-        assert "\n" not in message
-        refused += bool(message)
-    assert refused > 150
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"state": 3},
-        {"state": {"conv1.weight": [0.0]}},
-        {"mean": [0.5]},
-        {"std": "abc"},
-        {"std": [0.2, 0.0, 0.2]},
-        {"network": torch.zeros(1)},
-    ],
-)
-def test_a_checkpoint_of_other_contents_is_refused(checkpoint, change):
-    torch.save(torch.load(checkpoint, weights_only=True) | change, checkpoint)
-    with pytest.raises(InputError, match="is no checkpoint of a pretraining notebook"):
-        load_weights("resnet18", str(checkpoint), "nowhere")
 
 
 MODULES = {"pickle", "dill", "joblib", "shelve", "marshal"}

@@ -15,8 +15,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from helpers import InputError
-from helpers.experiment.resuming import Session
-from helpers.experiment.weights import load_weights, pack_checkpoint
+from helpers.experiment.models import load_weights, pack_weights
 from helpers.runs.checkpoint import Checkpoint
 from helpers.runs.integrity import DamagedRecord
 from helpers.runs.record import read_record, read_records, run_folder, write_record
@@ -206,49 +205,13 @@ def test_a_changed_checkpoint_is_not_taken_up(tmp_path_factory, change):
         assert checkpoint.load() is None
 
 
-class Kept:
-    """A checkpoint with a right checksum and this content."""
-
-    def __init__(self, content: bytes):
-        self.content = content
-
-    def load(self) -> bytes:
-        return self.content
-
-    def save(self, content) -> None:
-        raise AssertionError("nothing trains here")
-
-
 def saved(state) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
-@pytest.fixture
-def resume():
-    """Take up a training from some bytes; its identity is "mine"."""
-    model = torch.nn.Linear(2, 2)
-    optimizer = torch.optim.AdamW(model.parameters())
-    return lambda content: Session(Kept(content), "mine", model, optimizer, torch.Generator())
-
-
-def test_a_hostile_checkpoint_is_not_executed(resume, tmp_path, capsys):
-    marker = tmp_path / "touched"
-    evil = Touch(marker)
-    for content in (pickle.dumps(evil), saved(evil), saved({"identity": "mine", "rows": [evil]})):
-        assert resume(content).rows == []
-        assert not marker.exists()
-    assert capsys.readouterr().out.count("starts anew") == 3
-
-
-@pytest.mark.parametrize("state", [{}, [], 7, None, {"identity": None}])
-def test_a_checkpoint_of_other_content_is_not_taken_up(resume, state, capsys):
-    assert resume(saved(state)).rows == []
-    assert "starts anew" in capsys.readouterr().out
-
-
-BACKBONE = pack_checkpoint("resnet18", {"conv1.weight": torch.zeros(2, 2)}, [0.5] * 3, [0.2] * 3)
+BACKBONE = pack_weights("resnet18", {"conv1.weight": torch.zeros(2, 2)}, [0.5] * 3, [0.2] * 3)
 
 
 def test_hostile_weights_are_refused_and_not_executed(tmp_path):

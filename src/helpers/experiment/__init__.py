@@ -1,11 +1,11 @@
 """One run: data, network, training, corruption, predictions. Knows no notebooks and no results."""
 
 from .augmentation import Augmentation
+from .barlow_twins import fit_barlow_twins
 from .corruptions import CORRUPTIONS
 from .data import load_data
 from .evaluation import evaluate
 from .models import make_model
-from .pretraining import fit_barlow_twins
 from .training import fit
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Augmentation of batches on the device, with one draw for each image."""
+"""Augmentation of batches on the device, with one draw per image."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The protocol's augmentation.
+    """The augmentation of the paper.
 
     Parameters
     ----------
-    probability : of each of horizontal flip, vertical flip and rotation, for each image
-    degrees : a rotation is by U(-degrees, degrees), nearest neighbour, zero fill
-    mixup_alpha : MixUp's lambda is drawn from Beta(alpha, alpha), one a batch; 0 for no MixUp
+    probability : of each of horizontal flip, vertical flip and rotation, per image
+    degrees : rotations are by U(-degrees, degrees), nearest neighbour, filled with zeros
+    alpha : MixUp's lambda is drawn from Beta(alpha, alpha), once per batch; 0 means no MixUp
     """
 
     probability: float
     degrees: float
-    mixup_alpha: float
+    alpha: float
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Flip and rotate each image by a draw of its own: uint8 (N, 3, S, S) to the same."""
+        """Flip and rotate each image by its own draw: uint8 (N, 3, S, S) to the same."""
         if self.probability == 0:
             return images
         draws = torch.rand(4, len(images), generator=generator, device=images.device)
@@ -33,10 +33,10 @@ class Augmentation:
         return flip_and_rotate(images, horizontal, vertical, angle)
 
     def draw_lambdas(self, count: int, generator: np.random.Generator) -> list[float]:
-        """Draw MixUp's lambda for as many batches; 1 (nothing mixed) without MixUp."""
-        if self.mixup_alpha == 0:
+        """Draw MixUp's lambda for ``count`` batches; all 1 (nothing mixed) without MixUp."""
+        if self.alpha == 0:
             return [1.0] * count
-        return generator.beta(self.mixup_alpha, self.mixup_alpha, count).tolist()
+        return generator.beta(self.alpha, self.alpha, count).tolist()
 
 
 def flip_and_rotate(images: Tensor, horizontal: Tensor, vertical: Tensor, angle: Tensor) -> Tensor:
@@ -46,17 +46,17 @@ def flip_and_rotate(images: Tensor, horizontal: Tensor, vertical: Tensor, angle:
     ----------
     images : uint8 (N, 3, S, S)
     horizontal, vertical : bool (N,)
-    angle : float32 (N,), degrees, counter-clockwise; what comes from outside is 0
+    angle : float32 (N,), degrees, counter-clockwise; pixels from outside the image are 0
 
     Returns
     -------
-    uint8 (N, 3, S, S); flips alone move pixels without changing any
+    uint8 (N, 3, S, S); flips alone permute pixels exactly
     """
     radians = torch.deg2rad(angle)
     cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     flip_x, flip_y = 1 - 2.0 * horizontal, 1 - 2.0 * vertical
-    # The matrix takes an output point to the input point it is read from: first back through the
-    # rotation, then through the flip. y points down, as in an image.
+    # The matrix maps an output point to the input point that it is read from: first back through
+    # the rotation, then through the flip. y points down, as in an image.
     first = torch.stack([flip_x * cosine, -flip_x * sine, zero], dim=1)
     second = torch.stack([flip_y * sine, flip_y * cosine, zero], dim=1)
     matrix = torch.stack([first, second], dim=1)

@@ -1,4 +1,4 @@
-"""Corruptions of 8-bit images: brightness and Gaussian blur, as torchvision does them."""
+"""Corruptions of 8-bit images: brightness and Gaussian blur, as in torchvision."""
 
 from pkgutil import resolve_name
 
@@ -15,7 +15,7 @@ BLUR_KERNEL = 5
 def brightness(images: Tensor, factor: float) -> Tensor:
     """Multiply every channel by a factor and clip: uint8 (N, 3, H, W) to the same.
 
-    Equal to ``torchvision.transforms.functional.adjust_brightness`` on PIL images, bit by bit.
+    Equal to ``torchvision.transforms.functional.adjust_brightness`` on PIL images, bit for bit.
     """
     return functional.adjust_brightness(images, factor)
 
@@ -23,10 +23,10 @@ def brightness(images: Tensor, factor: float) -> Tensor:
 def blur(images: Tensor, sigma: float) -> Tensor:
     """Blur with a 5x5 Gaussian of a standard deviation in pixels: uint8 (N, 3, H, W) to the same.
 
-    Equal to ``torchvision.transforms.functional.gaussian_blur`` on PIL images, but for one grey
-    level in about 1 pixel of 100,000 (the same sum, rounded in another order).
+    Equal to ``torchvision.transforms.functional.gaussian_blur`` on PIL images, except for one
+    grey level in about 1 pixel of 100,000 (the same sum, rounded in another order).
     """
-    # One image of N * 3 channels: a convolution by channel is five times faster on many than on 3.
+    # One image of N * 3 channels: a depthwise convolution is five times faster on many than on 3.
     planes = images.flatten(0, 1)[None]
     planes = functional.gaussian_blur(planes, [BLUR_KERNEL, BLUR_KERNEL], [sigma, sigma])
     return planes.view_as(images)
@@ -37,12 +37,12 @@ def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, floa
 
     Raises
     ------
-    InputError : naming a corruption that does not exist
+    InputError : naming an unknown corruption
     """
     for name in corruptions:
         if name not in CORRUPTIONS:
             raise InputError(
-                f"corruptions: there is no {name!r}; there are {', '.join(CORRUPTIONS)}"
+                f"corruptions: unknown corruption {name!r}; choose from {', '.join(CORRUPTIONS)}"
             )
     shifts = [(name, strength) for name, values in corruptions.items() for strength in values]
     return [("clean", None), *shifts]

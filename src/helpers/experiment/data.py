@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pkgutil import resolve_name
 
 import torch
@@ -14,6 +15,9 @@ from helpers.catalogue import DATASETS
 from . import synthetic
 from .own_data import load_own
 
+#: Largest share of a GPU's free memory that the images of a split take; the network needs the rest.
+RESIDENT_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Split:
@@ -21,6 +25,22 @@ class Split:
 
     images: Tensor
     labels: Tensor
+    _copies: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def on(self, device: torch.device) -> "Split":
+        """Return the split for use on a device; uploaded once, then cached.
+
+        The labels are on the device. So are the images if they fit `RESIDENT_SHARE` of its free
+        memory; otherwise they stay on the CPU, from where batches are uploaded.
+        """
+        if device.type != "cuda":
+            return Split(self.images, self.labels.to(device))
+        if device not in self._copies:
+            free, _ = torch.cuda.mem_get_info(device)
+            fits = self.images.nbytes <= RESIDENT_SHARE * free
+            images = self.images.to(device) if fits else self.images
+            self._copies[device] = Split(images, self.labels.to(device))
+        return self._copies[device]
 
 
 @dataclass(frozen=True)
@@ -56,21 +76,27 @@ class Data:
         if len(self.train.labels) == 1:
             raise InputError(f"{self.name}: one training image is too few; batch norm needs two")
 
-    @property
-    def summary(self) -> dict:
-        """What the record says of the data: name, origin, checksum of all arrays, counts."""
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of all images and labels, of training, validation and test set in turn."""
         digest = hashlib.sha256()
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        for split in splits.values():
+        for split in (self.train, self.validation, self.test):
             digest.update(split.images.numpy())
             digest.update(split.labels.numpy())
-        counts = {name: len(split.labels) for name, split in splits.items()}
+        return digest.hexdigest()
+
+    @property
+    def summary(self) -> dict:
+        """Description for the record: name, origin, checksum, classes, images per split."""
         return {
             "name": self.name,
             "official": self.official,
-            "sha256": digest.hexdigest(),
+            "sha256": self.sha256,
             "classes": list(self.classes),
-        } | counts
+            "train": len(self.train.labels),
+            "validation": len(self.validation.labels),
+            "test": len(self.test.labels),
+        }
 
     def mean_and_std(self) -> tuple[list[float], list[float]]:
         """Return each channel's mean and standard deviation over the training set, in [0, 1].

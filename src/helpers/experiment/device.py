@@ -1,55 +1,138 @@
-"""Where tensors live, and that the same seed gives the same bits there."""
+"""The device: its settings, mixed precision, uploads of batches and CUDA graphs."""
 
-import contextlib
-import ctypes
 import os
-import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
-
-#: Of glibc's malloc.h: blocks above this size are mapped one by one (32 MiB is the most it takes),
-#: and above this size what is free at the end of the heap goes back to the system.
-M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that a training step frees, for the next step to take.
-
-    Given back and taken again, each page is cleared by the system anew: a tenth of a step. The
-    peak grows by about one percent. Where the C library is not glibc, nothing happens.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # another C library
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
-            mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
-    """Return the first CUDA device if there is one, else the CPU.
+    """Return the first CUDA device, or the CPU where there is none.
 
-    On the CPU a run takes one core, unless OMP_NUM_THREADS says otherwise: sums depend on how
-    many share them, and a batch makes one run a core. On CUDA it asks for deterministic
-    algorithms and for float32 that is float32; an operation that has no deterministic algorithm
-    is named in a warning.
+    On a CPU a run uses one core unless OMP_NUM_THREADS is set: sums depend on the number of
+    threads, and a batch makes one run per core. On CUDA this requests deterministic algorithms
+    and full float32 precision; an operation without a deterministic algorithm gives a warning.
     """
     if not torch.cuda.is_available():
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
-        keep_freed_memory()
         return torch.device("cpu")
-    # cuBLAS needs its workspace fixed before the first call to be deterministic.
+    # cuBLAS is deterministic only if its workspace is fixed before the first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cudnn.allow_tf32 = False  # else a blur sums with ten bits
+    torch.backends.cudnn.allow_tf32 = False  # a blur would sum with ten bits of mantissa
     return torch.device("cuda")
 
 
 def autocast(device: torch.device, precision: str, cache: bool = True) -> torch.autocast:
-    """Return the context of a training's forward pass; "bfloat16" is mixed precision.
+    """Return the context of a forward pass in training; "bfloat16" means mixed precision.
 
-    With ``cache``, a weight that is used several times in it is cast once.
+    With ``cache``, a weight that is used several times in the context is cast once.
     """
     mixed = precision == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=cache)
+
+
+def iter_batches(images: Tensor, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the indices and the images of each batch, on the device of ``order``.
+
+    Parameters
+    ----------
+    images : uint8 (N, 3, S, S), on that device or too large for it; then each batch is uploaded
+    order : int64 (M,), indices of images; the last batch may be smaller
+    """
+    parts = order.split(batch_size)
+    if images.device == order.device:
+        for index in parts:
+            yield index, images[index]
+    else:
+        uploads = upload(images, order.cpu().split(batch_size), order.device)
+        yield from zip(parts, uploads, strict=True)
+
+
+def upload(images: Tensor, parts: tuple[Tensor, ...], device: torch.device) -> Iterator[Tensor]:
+    """Yield batches on the device; a thread gathers the next one while the device works.
+
+    Two page-locked buffers alternate: PyTorch reuses one as soon as the copy from it has ended.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(_gather_pinned, images, parts[0])
+        for following in [*parts[1:], None]:
+            batch = pending.result()
+            if following is not None:
+                pending = pool.submit(_gather_pinned, images, following)
+            yield batch.to(device, non_blocking=True)
+
+
+def _gather_pinned(images: Tensor, index: Tensor) -> Tensor:
+    shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
+    buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
+    torch.index_select(images, 0, index, out=buffer)
+    return buffer
+
+
+class GraphedForward:
+    """A network in training mode; on CUDA its forward and backward passes replay a graph.
+
+    One launch replaces hundreds. Logits, gradients and batch norm statistics are those of the
+    network itself, which also takes every batch of another size, and all batches on a CPU.
+    Parameters and buffers must keep their memory, and each backward pass must precede the next
+    forward pass, which overwrites the activations.
+
+    Parameters
+    ----------
+    model : on its device
+    shape : (N, 3, H, W) of the batches, float32 in [0, 1]
+    precision : see `autocast`
+
+    Source: ``torch.cuda.make_graphed_callables``.
+    """
+
+    def __init__(self, model: nn.Module, shape: tuple[int, ...], precision: str):
+        self.model, self.shape, self.precision = model, torch.Size(shape), precision
+        self.device = next(model.parameters()).device
+        self.enabled = self.device.type == "cuda"
+        self.replay, self.modes = None, None
+
+    def prepare(self) -> None:
+        """Capture the graph if a layer has changed its mode; call this before each epoch.
+
+        If the capture fails, a warning gives the reason and training continues without graph.
+        """
+        modes = [module.training for module in self.model.modules()]
+        if not self.enabled or modes == self.modes:
+            return
+        self.modes, self.replay = modes, None  # the old graph returns its memory
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        images = torch.zeros(self.shape, device=self.device)
+        try:
+            passes = _Pass(self.model, self.device, self.precision)
+            self.replay = torch.cuda.make_graphed_callables(passes, (images,))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            warnings.warn(f"no CUDA graph, training is slower: {reason}", stacklevel=2)
+        # Warming up changes the batch norm statistics; the graph holds their addresses.
+        for buffer, value in zip(self.model.buffers(), before, strict=True):
+            buffer.copy_(value)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return logits (N, C) of images, float in [0, 1]."""
+        forward = self.replay if self.replay and images.shape == self.shape else self.model
+        return forward(images)
+
+
+class _Pass(nn.Module):
+    """A forward pass in its precision; a module of its own, since a capture replaces `forward`."""
+
+    def __init__(self, model: nn.Module, device: torch.device, precision: str):
+        super().__init__()
+        self.model, self.device, self.precision = model, device, precision
+
+    def forward(self, images: Tensor) -> Tensor:
+        # Without cache: later passes must not use casts of weights made during the capture.
+        with autocast(self.device, self.precision, cache=False):
+            return self.model(images)

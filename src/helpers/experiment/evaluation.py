@@ -1,4 +1,4 @@
-"""Predictions of a network: on the test set, clean and corrupted, and on the validation set."""
+"""Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
 
 import time
 from dataclasses import dataclass
@@ -12,14 +12,12 @@ from tqdm import tqdm
 
 from helpers import metrics
 
-from .batches import gather
 from .corruptions import corrupt, list_conditions
 from .data import Data, Split
-from .folding import fold
-from .mistakes import find_mistakes
-from .models import Classifier
+from .device import iter_batches
+from .models import Classifier, fuse_batch_norm
 
-#: Images a batch; with nine conditions one batch is nine forward passes.
+#: Images per batch; with nine conditions one batch takes nine forward passes.
 BATCH_SIZE = 256
 
 
@@ -33,7 +31,7 @@ class Evaluation:
     logits : float16 (P, N, C); every score is computed from these, as they are stored
     labels : int64 (N,)
     validation_logits, validation_labels : float16 (V, C) and int64 (V,)
-    examples : what `make_examples` and `find_mistakes` return, for galleries
+    examples : the results of `make_examples` and `find_confident_errors`
     seconds : duration
     """
 
@@ -46,14 +44,15 @@ class Evaluation:
     seconds: float
 
     def scores(self) -> pd.DataFrame:
-        """Return a row a condition: corruption, strength, and the scores as fractions.
+        """Return one row per condition: corruption, strength, and the scores as fractions.
 
-        ``noise_floor`` is the calibration error that a calibrated network would show by chance, in
-        the mean; ``noise_floor_95`` what it stays below in 95 % of the cases.
+        ``noise_floor`` is the mean calibration error that a calibrated network would have by
+        chance, ``noise_floor_95`` its 95 % quantile.
         """
         rows = []
         for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True):
-            confidence, correct = metrics.confidence(logits), metrics.correct(logits, self.labels)
+            confidence = metrics.confidence(logits)
+            correct = metrics.is_correct(logits, self.labels)
             floor = metrics.noise_floor(confidence)
             row = {
                 "corruption": corruption,
@@ -67,65 +66,67 @@ class Evaluation:
         return pd.DataFrame(rows).astype({"strength": float})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what the record stores as predictions."""
+        """Return the arrays that a record stores as predictions."""
         names = ("logits", "labels", "validation_logits", "validation_labels")
-        return {name: getattr(self, name) for name in names} | _name(self.conditions)
+        return {name: getattr(self, name) for name in names} | _condition_arrays(self.conditions)
 
 
 @torch.inference_mode()
 def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]]) -> Evaluation:
     """Return the logits of test and validation set, the former under each corruption too.
 
-    Corruption acts on the 8-bit images on the device; each batch is uploaded once for all its
-    conditions. Batch norm is folded into the convolutions. All is in float32, on CUDA too:
-    bfloat16 would blur other images than the paper's and keep too few digits of the logits.
+    Corruption acts on 8-bit images on the device; a batch is read once for all conditions. Batch
+    norm is fused into the convolutions. Everything is in float32, on CUDA too: bfloat16 would
+    blur differently from the paper and keep too few digits of the logits.
 
     Parameters
     ----------
     model : network on its device
     data : its test and validation splits are used
-    corruptions : names of `CORRUPTIONS`, each with its strengths
+    corruptions : names in `CORRUPTIONS`, each with its strengths
 
     Raises
     ------
-    InputError : naming a corruption that does not exist
-    FloatingPointError : where a logit is not finite, or too large for float16
+    InputError : naming an unknown corruption
+    FloatingPointError : if a logit is not finite, or too large for float16
     """
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
-    model = fold(model)
+    model = fuse_batch_norm(model)
     logits = _predict(model, data.test, conditions)
+    errors = find_confident_errors(data.test, logits, conditions)
     return Evaluation(
         conditions,
         logits=logits,
         labels=data.test.labels.numpy(),
         validation_logits=_predict(model, data.validation, conditions[:1])[0],
         validation_labels=data.validation.labels.numpy(),
-        examples=make_examples(data, corruptions) | find_mistakes(data.test, logits, conditions),
+        examples=make_examples(data, corruptions) | errors,
         seconds=time.perf_counter() - started,
     )
 
 
 def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
     """Return the logits float16 (P, N, C) of a split under P conditions."""
-    order = torch.arange(len(split.labels), device=model.device)
+    images = split.on(model.device).images
+    order = torch.arange(len(images), device=model.device)
     shape = (len(conditions), len(order), model.head.out_features)
     logits = torch.empty(shape, dtype=torch.float16, device=model.device)
     progress = tqdm(total=len(order) * len(conditions), desc="evaluate", unit="image", leave=False)
-    for index, images in gather(split.images, order, BATCH_SIZE):
+    for index, batch in iter_batches(images, order, BATCH_SIZE):
         for row, condition in zip(logits, conditions, strict=True):
-            row[index] = model(corrupt(images, *condition)).half()
-        progress.update(len(images) * len(conditions))
+            row[index] = model(corrupt(batch, *condition)).half()
+        progress.update(len(batch) * len(conditions))
     progress.close()
-    found = logits.cpu()
-    bad = (~found.isfinite()).nonzero()
+    logits = logits.cpu()
+    bad = (~logits.isfinite()).nonzero()
     if len(bad):
         corruption, strength = conditions[bad[0, 0]]
         raise FloatingPointError(
-            f"a logit is {found[tuple(bad[0])]:.0f} ({corruption} {strength or ''}), beyond"
+            f"a logit is {logits[tuple(bad[0])]:.0f} ({corruption} {strength or ''}), beyond"
             " float16; lower the learning rate"
         )
-    return found.numpy()
+    return logits.numpy()
 
 
 @torch.inference_mode()
@@ -136,17 +137,17 @@ def score(
 
     Parameters
     ----------
-    subset : int64 (M,), the indices of the images to take; all by default
+    subset : int64 (M,), the indices of the images to use; default all
     """
     model.eval()
+    split = split.on(model.device)
     order = torch.arange(len(split.labels)) if subset is None else subset
     loss = torch.zeros((), device=model.device)
     right = torch.zeros((), device=model.device)
-    labels = split.labels.to(model.device)
-    for index, images in gather(split.images, order.to(model.device), batch_size):
-        logits = model(images)
-        loss += functional.cross_entropy(logits, labels[index], reduction="sum")
-        right += (logits.argmax(1) == labels[index]).sum()
+    for index, images in iter_batches(split.images, order.to(model.device), batch_size):
+        logits, labels = model(images), split.labels[index]
+        loss += functional.cross_entropy(logits, labels, reduction="sum")
+        right += (logits.argmax(1) == labels).sum()
     return loss.item() / len(order), right.item() / len(order)
 
 
@@ -160,8 +161,8 @@ def make_examples(
     images : uint8 (P, k, 3, H, W), the first test image of k classes under every condition
     labels : int64 (k,)
     corruption, strength : str (P,) and float64 (P,), the conditions
-    mixup : uint8 (3, 3, H, W), two training images, of different classes where there are two,
-        and, at lambda = 0.5, their mix
+    mixup : uint8 (3, 3, H, W), two training images, of different classes if possible, and their
+        mix at lambda = 0.5
     mixup_labels : int64 (2,)
     """
     present = data.test.labels.unique()
@@ -169,21 +170,58 @@ def make_examples(
     chosen = [int((data.test.labels == label).nonzero()[0]) for label in classes]
     images = data.test.images[chosen]
     conditions = list_conditions(corruptions)
-    corrupted = [corrupt(images, *condition) for condition in conditions]
     train = data.train
-    # The first of another class; of one class alone, the second image.
+    # The first image of another class, or the second image if there is only one class.
     other = int((train.labels != train.labels[0]).int().argmax()) or 1
     first, second = train.images[0], train.images[other]
     mixed = (0.5 * first + 0.5 * second).to(torch.uint8)
     return {
-        "images": torch.stack(corrupted).numpy(),
+        "images": torch.stack([corrupt(images, *condition) for condition in conditions]).numpy(),
         "labels": data.test.labels[chosen].numpy(),
         "mixup": torch.stack([first, second, mixed]).numpy(),
         "mixup_labels": train.labels[[0, other]].numpy(),
-    } | _name(conditions)
+    } | _condition_arrays(conditions)
 
 
-def _name(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
+def find_confident_errors(
+    split: Split, logits: np.ndarray, conditions: list[tuple[str, float | None]], count: int = 4
+) -> dict[str, np.ndarray]:
+    """Return the most confident errors under each corruption, each image once, at its worst.
+
+    Parameters
+    ----------
+    split : N images and their labels
+    logits : float16 (P, N, C), as stored
+    conditions : P pairs of a corruption and its strength
+    count : errors per corruption; fewer if the network makes fewer
+
+    Returns
+    -------
+    mistakes : uint8 (M, 3, H, W), as the network saw them, by corruption and then by confidence
+    mistakes_index : int64 (M,), index of each in the split
+    mistakes_condition : int64 (M,), index of each among the conditions
+    """
+    labels = split.labels.numpy()
+    # Confidence in a wrong answer, which is positive; 0 for a right answer.
+    wrong = np.stack(
+        [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
+    )
+    chosen = []
+    for corruption in dict.fromkeys(name for name, _ in conditions):
+        rows = [row for row, (name, _) in enumerate(conditions) if name == corruption]
+        worst, highest = wrong[rows].argmax(axis=0), wrong[rows].max(axis=0)
+        first = np.argsort(-highest, kind="stable")[:count]
+        chosen += [(index, rows[worst[index]]) for index in first if highest[index] > 0]
+    images = [corrupt(split.images[[index]], *conditions[row])[0] for index, row in chosen]
+    index, row = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
+    return {
+        "mistakes": torch.stack(images).numpy() if images else split.images[:0].numpy(),
+        "mistakes_index": index,
+        "mistakes_condition": row,
+    }
+
+
+def _condition_arrays(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
     """Return the conditions as arrays of P names and P strengths, NaN for clean."""
     corruption, strength = zip(*conditions, strict=True)
     return {

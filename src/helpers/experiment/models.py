@@ -1,15 +1,29 @@
-"""Networks: a torchvision ResNet behind its normalisation, with a fresh head."""
+"""Networks: a torchvision ResNet behind its normalisation, with a new head, and its weights."""
+
+import copy
+import functools
+import io
+import itertools
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers import InputError
+from helpers.catalogue import PUBLISHED
 
 from .data import Data
 from .device import pick_device
-from .small_maps import use_small_maps
-from .weights import Weights, load_weights, pack_checkpoint
+from .downloads import digest_file, from_root
+from .small_maps import SmallMapConv2d, use_small_maps
+from .weights import fetch_weights
+
+#: Mean and standard deviation of each channel of ImageNet's training set, as in torchvision.
+IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 class Classifier(nn.Module):
@@ -18,7 +32,7 @@ class Classifier(nn.Module):
     Parameters
     ----------
     name : "resnet18" or "resnet50"
-    classes : outputs of the fresh head
+    classes : outputs of the new head
     mean, std : of each channel, for pixels in [0, 1]
     batch_norm : "train"; "frozen", affine parameters and statistics fixed; or "affine_frozen",
         affine parameters fixed, statistics fixed in the first epoch only
@@ -36,12 +50,12 @@ class Classifier(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.mean.device
 
     @property
     def machine(self) -> dict:
-        """What the record says of the device; sums depend on the CPU's threads and vectors too."""
+        """Device, and the threads and vector instructions of the CPU, on which sums depend."""
         return {
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             "threads": torch.get_num_threads(),
@@ -50,12 +64,12 @@ class Classifier(nn.Module):
 
     @property
     def peak_gpu_memory_bytes(self) -> int | None:
-        """The most memory of the GPU that this process has used; None on a CPU."""
+        """The most GPU memory that this process has used; None on a CPU."""
         return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
 
     @property
     def head(self) -> nn.Linear:
-        """The last layer; all else is the backbone."""
+        """The last layer; everything else is the backbone."""
         return self.network.fc
 
     def forward(self, images: Tensor) -> Tensor:
@@ -65,7 +79,7 @@ class Classifier(nn.Module):
         return self.network(images.contiguous(memory_format=torch.channels_last))
 
     def train(self, mode: bool = True, epoch: int = 1) -> "Classifier":
-        """Switch to training in an epoch (from 1); fixed statistics are used and stay."""
+        """Switch to training in an epoch (from 1); fixed statistics are used and do not change."""
         super().train(mode)
         if self.batch_norm == "frozen" or (self.batch_norm == "affine_frozen" and epoch == 1):
             for module in self._batch_norms():
@@ -73,7 +87,7 @@ class Classifier(nn.Module):
         return self
 
     def parameter_groups(self, backbone_lr: float, head_lr: float) -> list[dict]:
-        """Return the trained parameters of backbone and head, each with its learning rate."""
+        """Return the trainable parameters of backbone and head, each with its learning rate."""
         head = set(self.head.parameters())
         trained = [p for p in self.parameters() if p.requires_grad]
         return [
@@ -82,18 +96,18 @@ class Classifier(nn.Module):
         ]
 
     def pack_backbone(self) -> bytes:
-        """Return a checkpoint of the network without its head."""
+        """Return the backbone as the content of a file that `load_weights` reads."""
         state = self.network.state_dict()
         backbone = {name: state[name].cpu() for name in state if not name.startswith("fc.")}
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        return pack_checkpoint(self.name, backbone, mean, std)
+        return pack_weights(self.name, backbone, mean, std)
 
-    def load_backbone(self, weights: Weights) -> None:
-        """Load a state dict into all but the head.
+    def load_backbone(self, weights: "Weights") -> None:
+        """Load a state dict into everything but the head.
 
         Raises
         ------
-        InputError : where it is of another architecture
+        InputError : if it belongs to another architecture
         """
         state = {name: value for name, value in weights.state.items() if name[:3] != "fc."}
         try:
@@ -112,36 +126,31 @@ class Classifier(nn.Module):
 
 
 def make_model(
-    network: str,
-    initialisation: str,
-    data: Data,
-    data_dir: str,
-    batch_norm: str,
-    seed: int,
+    network: str, start: str, data: Data, data_dir: str, batch_norm: str, seed: int
 ) -> Classifier:
-    """Make a network for a data set on the device that there is.
+    """Make a network for a data set, on the device of `pick_device`.
 
-    From random weights it normalises by the training set's mean and standard deviation, from
+    Random weights are normalised by the mean and standard deviation of the training set,
     pretrained ones by those of the data that they were trained on, as in the paper (section 6).
 
     Parameters
     ----------
-    network, initialisation, data_dir : see `load_weights`
+    network, start, data_dir : see `load_weights`
     data : gives the number of classes and the normalisation
     batch_norm : see `Classifier`
     seed : of the random weights
 
     Returns
     -------
-    Classifier ; its attribute ``weights`` says, for the record, what it started from
+    Classifier ; its attribute ``weights`` describes its start weights for the record
 
     Raises
     ------
     InputError : see `load_weights`
     """
-    weights = load_weights(network, initialisation, data_dir)
+    weights = load_weights(network, start, data_dir)
     mean, std = weights.normalisation or data.mean_and_std()
-    # torchvision's initialisers take no generator: seed the global one, and put it back.
+    # torchvision initialises from the global generator: seed it, then restore it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Classifier(network, len(data.classes), mean, std, batch_norm)
@@ -152,3 +161,122 @@ def make_model(
     if device.type == "cpu":
         use_small_maps(model)
     return model.to(device, memory_format=torch.channels_last)
+
+
+def fuse_batch_norm(model: Classifier) -> Classifier:
+    """Return a copy for inference with every batch norm fused into the convolution before it.
+
+    Its outputs are those of the model in evaluation mode up to rounding. It cannot be trained.
+    """
+    fused = copy.deepcopy(model).eval().requires_grad_(False)
+    for parent in list(fused.modules()):
+        # torchvision's ResNets register their layers in the order of the forward pass.
+        for (name, conv), (norm_name, norm) in itertools.pairwise(parent.named_children()):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                conv = fuse_conv_bn_eval(conv, norm)
+                if isinstance(conv, SmallMapConv2d):
+                    conv.matrix = functools.cache(conv.matrix)  # its weights no longer change
+                setattr(parent, name, conv)
+                setattr(parent, norm_name, nn.Identity())
+    return fused
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone's state dict, the normalisation it was trained with, and its origin."""
+
+    summary: dict
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    normalisation: tuple[list[float], list[float]] | None = None
+
+
+def load_weights(network: str, start: str, data_dir: str) -> Weights:
+    """Load start weights.
+
+    Parameters
+    ----------
+    network : "resnet18" or "resnet50"
+    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
+        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook
+    data_dir : its folder ``weights`` holds the published weights
+
+    Raises
+    ------
+    InputError : for weights that are missing, unavailable, corrupt, or of another architecture
+    """
+    if start == "random":
+        return Weights({"initialisation": "random", "sha256": None, "official": True})
+    official = (start, network) in PUBLISHED
+    if official:
+        path = fetch_weights(start, network, data_dir)
+        state, normalisation = _read(path), IMAGENET_NORMALISATION
+    elif start in {name for name, _ in PUBLISHED}:
+        raise InputError(
+            f"initialisation: no {start} weights are published for a {network};"
+            " choose another network, or give the path of weights"
+        )
+    else:
+        path = from_root(start)
+        content = _read(path)
+        if not _is_packed(content):
+            raise InputError(f"{path} does not hold the weights of a pretraining notebook")
+        if content["network"] != network:
+            raise InputError(
+                f"{path} holds a {content['network']}, not a {network};"
+                " give weights of the same network"
+            )
+        state, normalisation = content["state"], (content["mean"], content["std"])
+    digest = digest_file(path)
+    return Weights(
+        {"initialisation": start, "sha256": digest, "official": official}, state, normalisation
+    )
+
+
+def pack_weights(
+    network: str, state: dict[str, Tensor], mean: list[float], std: list[float]
+) -> bytes:
+    """Return the content of a file of pretrained weights, which `load_weights` reads."""
+    buffer = io.BytesIO()
+    torch.save({"network": network, "state": state, "mean": mean, "std": std}, buffer)
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> dict:
+    """Read tensors and plain values from a file, without running pickled code.
+
+    torch neither checks an archive's checksums nor compresses: a changed bit is found here, and
+    an archive that would unpack to more than its size, made to fill the memory, is refused.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+                if unpacked > path.stat().st_size:
+                    raise ValueError(f"it would unpack to {unpacked:,} bytes")
+                if corrupt := archive.testzip():
+                    raise ValueError(f"{corrupt} differs from its checksum")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+    except FileNotFoundError:
+        raise InputError(
+            f"initialisation: {path} does not exist; make it with a pretraining notebook, or choose"
+            f" random or {' or '.join(sorted({name for name, _ in PUBLISHED}))}"
+        ) from None
+    except Exception as error:  # torch raises almost anything for a corrupt file
+        reason = (str(error) or type(error).__name__).split("\n")[0]
+        raise InputError(f"{path} holds no weights, or is corrupt ({reason})") from None
+    return content
+
+
+def _is_packed(content: dict) -> bool:
+    """Return whether a file's content has the types that `pack_weights` writes."""
+    channels, state = [content.get("mean"), content.get("std")], content.get("state")
+    return (
+        isinstance(content.get("network"), str)
+        and isinstance(state, dict)
+        and all(isinstance(value, Tensor) for value in state.values())
+        and all(isinstance(values, list) and len(values) == 3 for values in channels)
+        and all(isinstance(value, float) for values in channels for value in values)
+        and all(value > 0 for value in content["std"])
+    )

@@ -1,4 +1,4 @@
-"""3x3 convolutions on maps of 1x1 and 2x2 pixels as the dense products that they are, on a CPU."""
+"""Fast 3x3 convolutions on maps of 1x1 and 2x2 pixels, as matrix products, on a CPU."""
 
 import torch
 from torch import Tensor, nn
@@ -6,24 +6,33 @@ from torch.nn import functional
 
 Window = tuple[slice, slice, slice, slice]
 
+#: oneDNN's inner product with a bias, which has no public name. PyTorch uses MKL instead, which
+#: reaches four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512. None
+#: where PyTorch lacks it.
+ONEDNN_LINEAR = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if torch.backends.mkldnn.is_available()
+    else None
+)
+
 
 class SmallMapConv2d(nn.Conv2d):
     """A padded 3x3 convolution that is a matrix product where its input is 1x1 or 2x2 pixels.
 
     At 28 px the last stages of a ResNet see such maps, and there oneDNN spends most of a training
-    step on taps that meet only padding. What meets data is, for each output pixel, one window of
-    the taps as large as the map: on a 1x1 map the centre tap, on a 2x2 map 2x2 taps (with stride
-    2 those at the lower right, with stride 1 four windows for four pixels). Stacked, the windows
-    are the matrix of the product.
+    step on taps that meet only padding. For each output pixel, one window of the taps as large as
+    the map meets data: on a 1x1 map the centre tap, on a 2x2 map 2x2 taps (with stride 2 those at
+    the lower right, with stride 1 four windows for four pixels). The stacked windows are the
+    matrix of the product.
 
-    Values and gradients are those of ``nn.Conv2d`` up to the order of summation, and so is the
-    state dict. Every other map goes to ``nn.Conv2d``. A bias, which a folded batch norm leaves, is
-    for inference only.
+    Values and gradients are those of ``nn.Conv2d`` up to the order of summation; the state dict
+    is the same. Larger maps use ``nn.Conv2d``. A bias, left by a fused batch norm, is for
+    inference only.
     """
 
     @classmethod
     def like(cls, conv: nn.Conv2d) -> "SmallMapConv2d":
-        """Return the drop-in for a convolution; it shares the parameters."""
+        """Return the replacement of a convolution; it shares the parameters."""
         new = cls(conv.in_channels, conv.out_channels, 3, conv.stride, 1, bias=False, device="meta")
         new.weight = conv.weight
         return new
@@ -48,7 +57,7 @@ class SmallMapConv2d(nn.Conv2d):
 
 
 def _windows(size: int, side: int) -> list[Window]:
-    """Return the taps that meet a map of ``size`` pixels a side, for each of its outputs."""
+    """Return the taps that meet a map of ``size`` by ``size`` pixels, for each output pixel."""
     whole = slice(None)
     return [
         (whole, whole, slice(1 - row, 1 - row + size), slice(1 - column, 1 - column + size))
@@ -62,23 +71,18 @@ def _stack(weight: Tensor, windows: list[Window]) -> Tensor:
 
 
 def multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return (N, O), the product of rows (N, I) and the transpose of a matrix (O, I), plus a bias.
-
-    For float32 that is oneDNN's inner product, which has no public name: PyTorch takes MKL, which
-    reaches four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512.
-    """
-    known = rows.dtype == torch.float32 and rows.device.type == "cpu"
-    if known and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "none", [], "")
+    """Return rows (N, I) times the transpose of a matrix (O, I), plus a bias (O,)."""
+    if ONEDNN_LINEAR and rows.dtype == torch.float32 and rows.device.type == "cpu":
+        return ONEDNN_LINEAR(rows, matrix, bias, "none", [], "")
     return functional.linear(rows, matrix, bias)
 
 
 class _Product(torch.autograd.Function):
     """Rows times the stacked windows of a weight.
 
-    Autograd could derive this, but would make the weight's gradient as a sum of padded copies in
-    another memory layout than the weight's: a fifth of the step. In mixed precision it stays in
-    float32, of which small maps need little.
+    Autograd could derive this, but would sum padded copies into the weight's gradient, in another
+    memory layout than the weight's, at a fifth of the step's time. In mixed precision it stays in
+    float32, since small maps take little time.
     """
 
     @staticmethod
@@ -96,13 +100,13 @@ class _Product(torch.autograd.Function):
         weight_gradient = torch.zeros_like(weight)
         parts = multiply(gradient.T, rows.T).chunk(len(context.windows))
         for window, part in zip(context.windows, parts, strict=True):
-            place = weight_gradient[window].permute(0, 2, 3, 1)
-            place += part.view(place.shape)
+            view = weight_gradient[window].permute(0, 2, 3, 1)
+            view += part.view(view.shape)
         return multiply(gradient, matrix.T), weight_gradient, None
 
 
 def use_small_maps(module: nn.Module) -> nn.Module:
-    """Replace, in place, every bias-free padded 3x3 convolution of stride 1 or 2 by the drop-in."""
+    """Replace in a module every padded 3x3 convolution of stride 1 or 2 that has no bias."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d) and _fits(child):
             setattr(module, name, SmallMapConv2d.like(child))

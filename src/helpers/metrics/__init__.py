@@ -1,60 +1,73 @@
-"""Scores of stored logits: numpy functions that know nothing of networks, files or pages."""
+"""Metrics of stored logits, their noise floors and confidence intervals, in numpy alone."""
 
-from .calibration import (
-    CALIBRATION_SCORES,
-    debiased_calibration_error,
-    equal_count_calibration_error,
-    expected_calibration_error,
-    maximum_calibration_error,
-    rms_calibration_error,
-    signed_calibration_gap,
-)
-from .influence import accuracy_influence, rms_influence
-from .intervals import Estimate, Sample, holm, mean_samples, predict_next
-from .noise import Floor, find_floor, noise_floor, simulate_calibrated, simulate_each
+from .calibration import Definition, assign_equal_width, rms_calibration_error
+from .intervals import Estimate, Sample, VarianceComponent, holm, mean_samples, predict_next
+from .noise_floor import Floor, find_floor, noise_floor, simulate_calibrated
 from .scores import (
+    METRICS,
+    Metric,
+    Outcome,
     accuracy,
-    balanced_accuracy,
-    brier_score,
+    all_scores,
+    calibration_metric,
     confidence,
-    correct,
-    describe,
-    judge,
-    negative_log_likelihood,
+    is_correct,
+    mean_metric,
     softmax,
 )
 from .selective import risk_coverage
 from .temperature import fit_temperature
 
+#: Definitions of the calibration error by name of the metric.
+CALIBRATION_SCORES = {
+    name: metric.definition for name, metric in METRICS.items() if metric.definition
+}
+
+# The remaining names serve old callers, until the second house is done.
+correct, describe, simulate_each = is_correct, all_scores, simulate_calibrated
+rms_influence = CALIBRATION_SCORES["rms_calibration_error_10"].influence
+
+
+def accuracy_influence(correct):
+    """Alias for METRICS["accuracy"].influence, of bool (N,)."""
+    return (correct - correct.mean()).astype("float32")
+
+
+def judge(logits, labels):
+    """Alias: confidence, correct and the scores other than calibration errors."""
+    outcome, scores = Outcome(logits, labels), all_scores(logits, labels)
+    others = {name: scores[name] for name in scores if name not in CALIBRATION_SCORES}
+    return outcome.confidence, outcome.correct, others
+
+
+score_logits = judge
+# End of the names for old callers.
+
 __all__ = [
     "CALIBRATION_SCORES",
+    "METRICS",
+    "Definition",
     "Estimate",
     "Floor",
+    "Metric",
+    "Outcome",
     "Sample",
+    "VarianceComponent",
     "accuracy",
-    "accuracy_influence",
-    "balanced_accuracy",
-    "brier_score",
+    "all_scores",
+    "assign_equal_width",
+    "calibration_metric",
     "confidence",
-    "correct",
-    "debiased_calibration_error",
-    "describe",
-    "equal_count_calibration_error",
-    "expected_calibration_error",
     "find_floor",
     "fit_temperature",
     "holm",
-    "judge",
-    "maximum_calibration_error",
+    "is_correct",
+    "mean_metric",
     "mean_samples",
-    "negative_log_likelihood",
     "noise_floor",
     "predict_next",
     "risk_coverage",
     "rms_calibration_error",
-    "rms_influence",
-    "signed_calibration_gap",
     "simulate_calibrated",
-    "simulate_each",
     "softmax",
 ]

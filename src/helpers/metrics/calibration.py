@@ -1,21 +1,151 @@
-"""Calibration error: how far confidence lies from accuracy, in every definition in use.
+"""Calibration errors: how far confidence lies from accuracy, in every definition in use.
 
-All definitions put the images into bins by their confidence and join the gaps of the bins. They
-differ in the bins (of equal width or of equal count) and in how they join the gaps.
+Each definition sorts the images into bins by their confidence and combines the gaps of the bins,
+where a gap is mean confidence minus accuracy. Definitions differ in the bins (equal width or equal
+count) and in how they combine the gaps. Functions below share these arguments:
+
+    confidence : float (N,), top-1 probabilities
+    correct : bool (N,), True where the top-1 class is the label
+    count, accuracy, gap : int (M,), float (..., M), float (..., M), per bin; 0 for an empty bin
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from .bins import (
-    equal_count,
-    equal_width,
-    join_absolutes,
-    join_debiased,
-    join_maximum,
-    join_signed,
-    join_squares,
-    join_squares_without_last,
-)
+
+@dataclass(frozen=True)
+class Definition:
+    """One definition of the calibration error, callable with confidence and correct.
+
+    Attributes
+    ----------
+    assign : confidence (N,) -> int (N,), the bin of each image
+    combine : count, accuracy, gap -> score (...,)
+    slope : gap of each image's bin (N,), confidence minus correct (N,), score -> float (N,), the
+        influence of each image on the score; None where the score has no useful derivative
+    """
+
+    assign: Callable[[np.ndarray], np.ndarray]
+    combine: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
+
+    def __call__(self, confidence: np.ndarray, correct: np.ndarray) -> float:
+        """Return the score of one test set; ValueError if it holds no images."""
+        if len(confidence) == 0:
+            raise ValueError("the calibration error of no images is not defined")
+        index = self.assign(confidence)
+        return float(self.score_bins(confidence, index, np.bincount(index, weights=correct)))
+
+    def score_bins(
+        self, confidence: np.ndarray, index: np.ndarray, right: np.ndarray
+    ) -> np.ndarray:
+        """Return the scores (...,) for `right` (..., M) correct images per bin."""
+        count = np.bincount(index)
+        divisor = np.maximum(count, 1)
+        accuracy = right / divisor
+        gap = np.bincount(index, weights=confidence) / divisor - accuracy
+        return self.combine(count, accuracy, gap)
+
+    def influence(self, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+        """Return the influence of each image on the score, float32 (N,); see `intervals.Sample`.
+
+        Zeros where the score is 0, as it has no derivative there.
+        """
+        score, index = self(confidence, correct), self.assign(confidence)
+        if score == 0:
+            return np.zeros(len(index), np.float32)
+        difference = confidence - correct
+        gap = np.bincount(index, weights=difference) / np.maximum(np.bincount(index), 1)
+        return self.slope(gap[index], difference, score).astype(np.float32)
+
+
+def assign_equal_width(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return the bin of each confidence, int (N,); bin i of M is ((i-1)/M, i/M].
+
+    A confidence of exactly 0 falls into the first bin, one of exactly 1 into the last.
+    """
+    return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
+
+
+def assign_equal_count(confidence: np.ndarray, size: int) -> np.ndarray:
+    """Return the bin of each confidence, int (N,), by rank, with `size` images per bin.
+
+    The last bin takes the remainder and holds up to 2 * size - 1 images; fewer than `size` images
+    make one bin. Images of equal confidence keep their order in the data.
+    """
+    rank = np.empty(len(confidence), dtype=np.int64)
+    rank[np.argsort(confidence, kind="stable")] = np.arange(len(confidence))
+    return np.minimum(rank // size, max(len(confidence) // size, 1) - 1)
+
+
+def rms(count, accuracy, gap):
+    """Return the root of the mean squared gap, weighted by the images in each bin."""
+    return np.sqrt((count * gap**2).sum(axis=-1) / count.sum())
+
+
+def rms_without_last(count, accuracy, gap):
+    """Return `rms` without the last bin's square, whose images still count in N."""
+    return np.sqrt((count * gap**2)[..., :-1].sum(axis=-1) / count.sum())
+
+
+def debiased_rms(count, accuracy, gap):
+    """Return `rms` with the variance of each accuracy subtracted; 0 if the sum is negative.
+
+    Source: Kumar, Liang and Ma 2019, Verified uncertainty calibration: p (1 - p) / (n - 1) makes
+    the square unbiased. Bins of one image (which have no variance) and negative sums as in their
+    code, p-lambda/verified_calibration, ``unbiased_l2_ce``.
+    """
+    variance = accuracy * (1 - accuracy) / np.maximum(count - 1, 1)
+    square = (np.where(count > 1, count, 0) * (gap**2 - variance)).sum(axis=-1) / count.sum()
+    return np.sqrt(np.maximum(square, 0))
+
+
+def mean_absolute(count, accuracy, gap):
+    """Return the mean absolute gap, weighted by the images in each bin."""
+    return (count * np.abs(gap)).sum(axis=-1) / count.sum()
+
+
+def maximum(count, accuracy, gap):
+    """Return the largest absolute gap, however few images its bin holds."""
+    return np.abs(gap).max(axis=-1)
+
+
+def mean_signed(count, accuracy, gap):
+    """Return the mean gap, above 0 for over-confidence and below 0 for under-confidence."""
+    return (count * gap).sum(axis=-1) / count.sum()
+
+
+def _rms_slope(gap, difference, score):
+    return (2 * gap * difference - gap**2 - score**2) / (2 * score)
+
+
+def _mean_absolute_slope(gap, difference, score):
+    return np.sign(gap) * difference - score
+
+
+def _mean_signed_slope(gap, difference, score):
+    return difference - score
+
+
+def equal_width(bins: int, combine: Callable) -> Definition:
+    """Return the definition with this many bins of equal width."""
+    slopes = {
+        rms: _rms_slope,
+        mean_absolute: _mean_absolute_slope,
+        mean_signed: _mean_signed_slope,
+    }
+    return Definition(partial(assign_equal_width, bins=bins), combine, slopes.get(combine))
+
+
+def equal_count(size: int, combine: Callable) -> Definition:
+    """Return the definition with this many images per bin.
+
+    It has no influence function, since another test set would move the edges of the bins too.
+    """
+    return Definition(partial(assign_equal_count, size=size), combine)
 
 
 def rms_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
@@ -24,13 +154,12 @@ def rms_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int
     .. math:: \sqrt{\sum_{i=1}^{M} b_i \, (p_i - c_i)^2}
 
     with :math:`b_i` the fraction of the images in bin i, :math:`p_i` their accuracy and
-    :math:`c_i` their mean confidence. Bin i of M is :math:`((i-1)/M, i/M]`: a confidence of
-    exactly 0 falls into the first one, one of exactly 1 into the last. An empty bin adds nothing.
+    :math:`c_i` their mean confidence. Bin i of M is :math:`((i-1)/M, i/M]`. An empty bin adds
+    nothing.
 
     Parameters
     ----------
-    confidence : float (N,), the top-1 probabilities
-    correct : bool (N,), whether the top-1 class is the label
+    confidence, correct : see the module
     bins : number of bins M
 
     Returns
@@ -41,104 +170,9 @@ def rms_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int
     ------
     ValueError : for no images at all
 
-    Source: equation 1 of the paper. Ten equal-width bins are its authors' choice, taken with
-    torchmetrics' ``CalibrationError(norm="l2", n_bins=10)``. At the time of the paper (up to 0.11)
-    its bins were these. Since 1.0 they are :math:`[(i-1)/M, i/M)`, and a confidence of exactly 1
-    has a bin of its own; its multiclass form rounds to float32 before, so that .99999999 is 1.
+    Source: equation 1 of the paper. Ten equal-width bins are its authors' choice, computed with
+    torchmetrics' ``CalibrationError(norm="l2", n_bins=10)``. The bins of torchmetrics up to 0.11,
+    current when the paper was written, are these. Since 1.0 they are :math:`[(i-1)/M, i/M)` and a
+    confidence of exactly 1 has a bin of its own; its multiclass form rounds to float32 first.
     """
-    return equal_width(bins, join_squares)(confidence, correct)
-
-
-def expected_calibration_error(
-    confidence: np.ndarray, correct: np.ndarray, bins: int = 15
-) -> float:
-    """Return the mean absolute gap over equal-width bins, weighted by the images in each (ECE).
-
-    Parameters, Returns and Raises as for `rms_calibration_error`, which it never
-    exceeds in the same bins.
-
-    Source: Naeini, Cooper and Hauskrecht 2015; 15 bins as in Guo et al. 2017.
-    """
-    return equal_width(bins, join_absolutes)(confidence, correct)
-
-
-def maximum_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Return the largest absolute gap of any equal-width bin (MCE), however few images it holds.
-
-    Parameters, Returns and Raises as for `rms_calibration_error`, which never
-    exceeds it in the same bins.
-
-    Source: Naeini, Cooper and Hauskrecht 2015; 15 bins as in Guo et al. 2017.
-    """
-    return equal_width(bins, join_maximum)(confidence, correct)
-
-
-def debiased_calibration_error(
-    confidence: np.ndarray, correct: np.ndarray, bins: int = 10
-) -> float:
-    """Return the RMS calibration error over equal-width bins, less what chance adds to its square.
-
-    From each squared gap it takes p (1 - p) / (n - 1), the estimated variance of the accuracy p
-    of the bin's n images, so that the square is unbiased. A bin of one image has no such estimate
-    and adds nothing, but its image counts in N. A negative sum gives 0.
-
-    Parameters, Returns and Raises as for `rms_calibration_error`, which it never
-    exceeds in the same bins.
-
-    Source: Kumar, Liang and Ma 2019, Verified uncertainty calibration; single images and negative
-    sums as in their code (p-lambda/verified_calibration, ``unbiased_l2_ce``). Their bins are of
-    equal count by default; here they are the paper's, so that the bias alone differs.
-    """
-    return equal_width(bins, join_debiased)(confidence, correct)
-
-
-def equal_count_calibration_error(
-    confidence: np.ndarray, correct: np.ndarray, size: int = 100, last: bool = True
-) -> float:
-    """Return the root-mean-square calibration error over bins of equal count.
-
-    Parameters
-    ----------
-    confidence, correct : as for `rms_calibration_error`
-    size : images a bin, in the order of confidence; the last bin also takes what is left over.
-        Images of equal confidence keep their order in the data.
-    last : whether the last bin, of the highest confidences, counts
-
-    Returns
-    -------
-    float in [0, 1], a fraction. Without the last bin the weights of the others still are fractions
-    of all N images; where there is one bin only (N < 2 * size) the error is then 0.
-
-    Raises
-    ------
-    ValueError : for no images at all
-
-    Source: Hendrycks, Mazeika and Dietterich 2019, Deep anomaly detection with outlier exposure.
-    Their code (hendrycks/outlier-exposure, ``utils/calibration_tools.py``) leaves the last bin
-    out, orders ties by an unstable sort, and fails below 100 images.
-    """
-    join = join_squares if last else join_squares_without_last
-    return equal_count(size, join)(confidence, correct)
-
-
-def signed_calibration_gap(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Return mean confidence minus accuracy, in [-1, 1]: above 0 over-, below 0 under-confident.
-
-    Parameters and Raises as for `rms_calibration_error`, which is at least its absolute value.
-    """
-    return equal_width(1, join_signed)(confidence, correct)
-
-
-#: The definitions that the report shows side by side, each a function of confidence and correct.
-CALIBRATION_SCORES = {
-    "rms_calibration_error_10": equal_width(10, join_squares),
-    "rms_calibration_error_15": equal_width(15, join_squares),
-    "rms_calibration_error_equal_count_100": equal_count(100, join_squares),
-    "rms_calibration_error_equal_count_100_without_last": equal_count(
-        100, join_squares_without_last
-    ),
-    "debiased_rms_calibration_error_10": equal_width(10, join_debiased),
-    "expected_calibration_error_15": equal_width(15, join_absolutes),
-    "maximum_calibration_error_15": equal_width(15, join_maximum),
-    "signed_calibration_gap": equal_width(1, join_signed),
-}
+    return equal_width(bins, rms)(confidence, correct)

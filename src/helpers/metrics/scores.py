@@ -1,48 +1,48 @@
-"""Accuracy, confidence and proper scores of logits; and all scores of a table at once."""
+"""Scores of one network's predictions, and the registry of every metric in the report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import special
 
-from .calibration import CALIBRATION_SCORES
+from .calibration import (
+    Definition,
+    debiased_rms,
+    equal_count,
+    equal_width,
+    maximum,
+    mean_absolute,
+    mean_signed,
+    rms,
+    rms_without_last,
+)
+from .intervals import Sample
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the class probabilities of logits.
-
-    Parameters
-    ----------
-    logits : float (..., C), of any precision
-
-    Returns
-    -------
-    float64 (..., C), each row summing to 1. Computed in float64 with the row's maximum taken off
-    first, so that no finite float16 overflows.
-    """
+    """Return the class probabilities of logits (..., C) of any precision, float64 (..., C)."""
     return special.softmax(np.asarray(logits, dtype=np.float64), axis=-1)
 
 
-def centre(logits: np.ndarray) -> np.ndarray:
-    """Return the logits less each image's largest one, a row a class.
+def shift_logits(logits: np.ndarray) -> np.ndarray:
+    """Return the logits (..., C) minus each image's largest one, as float64 (C, ...).
 
-    Parameters
-    ----------
-    logits : float (..., C)
-
-    Returns
-    -------
-    float64 (C, ...): numpy goes over a few long rows several times faster than over many short ones
+    No finite float16 overflows the exponential then. Classes come first because numpy reduces a
+    few long rows several times faster than many short ones.
     """
     logit = np.array(np.moveaxis(logits, -1, 0), dtype=np.float64, order="C")
     return logit - logit.max(axis=0)
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:
-    """Return the top-1 probability of each row of logits: float64 (...,) in [1/C, 1]."""
-    return 1 / np.exp(centre(logits)).sum(axis=0)
+    """Return the top-1 probability for logits (..., C), float64 (...,) in [1/C, 1]."""
+    return 1 / np.exp(shift_logits(logits)).sum(axis=0)
 
 
-def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return whether the top-1 class is the label: bool (..., N); a tie goes to the lower class.
+def is_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return whether the top-1 class is the label, bool (..., N); a tie goes to the lower class.
 
     Parameters
     ----------
@@ -53,126 +53,178 @@ def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the fraction of images whose top-1 class is the label: float64 (...,).
-
-    Parameters
-    ----------
-    logits : float (..., N, C)
-    labels : int (N,)
-    """
-    return correct(logits, labels).mean(axis=-1)
+    """Return the fraction of correct images, float64 (...,), for logits (..., N, C)."""
+    return is_correct(logits, labels).mean(axis=-1)
 
 
-def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean, over the classes that occur in the labels, of the fraction found.
+class Outcome:
+    """Predictions of one network for N labelled images under one condition, from one softmax.
 
     Parameters
     ----------
     logits : float (N, C)
     labels : int (N,)
 
-    Returns
-    -------
-    float in [0, 1], a fraction
-
-    Source: Brodersen et al. 2010, The balanced accuracy and its posterior distribution. A class
-    without an image counts for nothing, as in scikit-learn.
-    """
-    return _balance(correct(logits, labels), labels)
-
-
-def _balance(right: np.ndarray, labels: np.ndarray) -> float:
-    count = np.bincount(labels)
-    occurs = count > 0
-    return float((np.bincount(labels, weights=right)[occurs] / count[occurs]).mean())
-
-
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of -ln(probability of the label).
-
-    Parameters
+    Attributes
     ----------
-    logits : float (N, C)
     labels : int (N,)
-
-    Returns
-    -------
-    float, at least 0, in nats. Taken from the log-softmax in float64: finite for every finite
-    float16 logit, also where the probability itself rounds to 0.
-
-    Source: Good 1952, Rational decisions.
-    """
-    return judge(logits, labels)[2]["negative_log_likelihood"]
-
-
-def brier_score(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean squared distance between the class probabilities and the label.
-
-    Parameters
-    ----------
-    logits : float (N, C)
-    labels : int (N,)
-
-    Returns
-    -------
-    float in [0, 2]: summed over all classes, not halved and not averaged over them
-
-    Source: Brier 1950, Verification of forecasts expressed in terms of probability.
-    """
-    return judge(logits, labels)[2]["brier_score"]
-
-
-def describe(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return every score of one test set under one condition.
-
-    Parameters
-    ----------
-    logits : float (N, C)
-    labels : int (N,)
-
-    Returns
-    -------
-    accuracy, balanced_accuracy, negative_log_likelihood, brier_score, and the names of
-    `CALIBRATION_SCORES`, in this order
+    probabilities : float64 (N, C)
+    confidence : float64 (N,), top-1 probability
+    correct : bool (N,)
+    log_loss : float64 (N,), -ln(probability of the label) in nats; finite for finite logits, even
+        where the probability itself rounds to 0
 
     Raises
     ------
     ValueError : for no images at all
     """
-    if len(labels) == 0:
-        raise ValueError("the scores of no images are not defined")
-    top, right, proper = judge(logits, labels)
-    calibration = {name: score(top, right) for name, score in CALIBRATION_SCORES.items()}
-    return proper | calibration
+
+    def __init__(self, logits: np.ndarray, labels: np.ndarray):
+        if len(labels) == 0:
+            raise ValueError("the scores of no images are not defined")
+        shifted = shift_logits(logits)
+        weight = np.exp(shifted)
+        total = weight.sum(axis=0)
+        self.labels = np.asarray(labels)
+        self.probabilities = (weight / total).T
+        self.confidence = 1 / total
+        self.correct = shifted.argmax(axis=0) == self.labels
+        self.log_loss = np.log(total) - shifted[self.labels, np.arange(len(self.labels))]
 
 
-def judge(
-    logits: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-    """Return confidence, correct, and the scores that are not of them alone, for one softmax.
+@dataclass(frozen=True)
+class Metric:
+    """One metric: its formula, and its appearance in tables.
 
-    Parameters
+    Attributes
     ----------
-    logits : float (N, C)
-    labels : int (N,)
-
-    Returns
-    -------
-    confidence : float64 (N,)
-    correct : bool (N,)
-    accuracy, balanced_accuracy, negative_log_likelihood, brier_score
+    title : name in tables
+    score : `Outcome` -> float, a fraction rather than percent
+    influence : `Outcome` -> float32 (N,), the influence of each image on the score (see
+        `intervals.Sample`); None leaves the test images out of the metric's intervals
+    digits : decimals in tables
+    percent : shown in percent
+    better : 1 if higher is better, -1 if lower is better, 0 if nearer to zero is better
+    bounds : smallest and largest possible score
+    definition : of a calibration error, for its noise floor; None for other metrics
     """
-    logit = centre(logits)
-    weight = np.exp(logit)
-    total = weight.sum(axis=0)
-    logit_of_label = logit[labels, np.arange(len(labels))]
-    probability_of_label = np.exp(logit_of_label) / total
-    brier = (weight**2).sum(axis=0) / total**2 - 2 * probability_of_label + 1
-    right = logit.argmax(axis=0) == labels
-    scores = {
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": _balance(right, labels),
-        "negative_log_likelihood": float((np.log(total) - logit_of_label).mean()),
-        "brier_score": float(brier.mean()),
-    }
-    return 1 / total, right, scores
+
+    title: str
+    score: Callable[[Outcome], float]
+    influence: Callable[[Outcome], np.ndarray] | None = None
+    digits: int = 3
+    percent: bool = False
+    better: int = -1
+    bounds: tuple[float, float] = (0.0, 1.0)
+    definition: Definition | None = None
+
+    def sample(self, seeds: tuple[int, ...], outcomes: list[Outcome]) -> Sample:
+        """Return the score of each seed's outcome (same images) as a sample for intervals."""
+        values = np.array([self.score(outcome) for outcome in outcomes], dtype=np.float64)
+        if self.influence is None:
+            return Sample(tuple(seeds), values)
+        return Sample(tuple(seeds), values, np.stack([self.influence(each) for each in outcomes]))
+
+
+def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -> Metric:
+    """Return the metric that averages `value`, one number per image (N,), over the images."""
+
+    def score(outcome: Outcome) -> float:
+        return float(value(outcome).mean())
+
+    def influence(outcome: Outcome) -> np.ndarray:
+        each = value(outcome)
+        return (each - each.mean()).astype(np.float32)
+
+    return Metric(title, score, influence, **options)
+
+
+def calibration_metric(title: str, definition: Definition, **options) -> Metric:
+    """Return the metric of a calibration error, with influence where its definition has one."""
+
+    def apply(function: Callable, outcome: Outcome):
+        return function(outcome.confidence, outcome.correct)
+
+    influence = partial(apply, definition.influence) if definition.slope else None
+    score = partial(apply, definition)
+    return Metric(title, score, influence, definition=definition, **options)
+
+
+def _brier(outcome: Outcome) -> np.ndarray:
+    label = np.take_along_axis(outcome.probabilities, outcome.labels[:, None], axis=1)[:, 0]
+    return np.einsum("nc,nc->n", outcome.probabilities, outcome.probabilities) - 2 * label + 1
+
+
+def _recall(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and recall per class, int (K,) and float (K,); 0 for a class without images."""
+    count = np.bincount(outcome.labels)
+    right = np.bincount(outcome.labels, weights=outcome.correct)
+    return count, right / np.maximum(count, 1)
+
+
+def _balanced_accuracy(outcome: Outcome) -> float:
+    count, recall = _recall(outcome)
+    return float(recall[count > 0].mean())
+
+
+def _balanced_accuracy_influence(outcome: Outcome) -> np.ndarray:
+    count, recall = _recall(outcome)
+    weight = len(outcome.labels) / np.maximum(count, 1) / (count > 0).sum()
+    psi = weight[outcome.labels] * (outcome.correct - recall[outcome.labels])
+    return psi.astype(np.float32)
+
+
+#: Every metric of the report by name; an entry here adds one to all tables.
+#:
+#: Sources: balanced accuracy (mean recall of the classes that occur), Brodersen et al. 2010;
+#: negative log-likelihood, Good 1952; Brier score (summed over classes), Brier 1950; RMS, the
+#: paper; bins of equal count, Hendrycks, Mazeika and Dietterich 2019, whose code (not their paper)
+#: drops the last bin; ECE and MCE, Naeini et al. 2015, with the 15 bins of Guo et al. 2017.
+METRICS: dict[str, Metric] = {
+    "accuracy": mean_metric(
+        "Accuracy", lambda outcome: outcome.correct, digits=1, percent=True, better=1
+    ),
+    "balanced_accuracy": Metric(
+        "Balanced accuracy",
+        _balanced_accuracy,
+        _balanced_accuracy_influence,
+        digits=1,
+        percent=True,
+        better=1,
+    ),
+    "negative_log_likelihood": mean_metric(
+        "Negative log-likelihood", lambda outcome: outcome.log_loss, bounds=(0.0, np.inf)
+    ),
+    "brier_score": mean_metric("Brier score", _brier, bounds=(0.0, 2.0)),
+    "rms_calibration_error_10": calibration_metric(
+        "RMS calibration error, 10 bins (the paper's)", equal_width(10, rms)
+    ),
+    "rms_calibration_error_15": calibration_metric(
+        "RMS calibration error, 15 bins", equal_width(15, rms)
+    ),
+    "rms_calibration_error_equal_count_100": calibration_metric(
+        "RMS calibration error, 100 images per bin", equal_count(100, rms)
+    ),
+    "rms_calibration_error_equal_count_100_without_last": calibration_metric(
+        "RMS calibration error, 100 images per bin, last bin dropped",
+        equal_count(100, rms_without_last),
+    ),
+    "debiased_rms_calibration_error_10": calibration_metric(
+        "Debiased RMS calibration error, 10 bins", equal_width(10, debiased_rms)
+    ),
+    "expected_calibration_error_15": calibration_metric(
+        "Expected calibration error (ECE), 15 bins", equal_width(15, mean_absolute)
+    ),
+    "maximum_calibration_error_15": calibration_metric(
+        "Maximum calibration error (MCE), 15 bins", equal_width(15, maximum)
+    ),
+    "signed_calibration_gap": calibration_metric(
+        "Signed calibration gap", equal_width(1, mean_signed), better=0, bounds=(-1.0, 1.0)
+    ),
+}
+
+
+def all_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return every score in `METRICS` of logits (N, C) and labels (N,)."""
+    outcome = Outcome(logits, labels)
+    return {name: metric.score(outcome) for name, metric in METRICS.items()}

@@ -1,23 +1,23 @@
-"""Selective prediction: how often a model errs where it may leave out its least sure images."""
+"""Selective prediction: the error rate when a network may abstain on its least sure images."""
 
 import numpy as np
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the error rate of the k most confident images, for every k.
+    """Return the error rate among the k most confident images, for every k.
 
-    Images of equal confidence come in no order: within such a group the errors rise evenly, which
-    is their mean over all orders. The curve thus does not depend on the order of the data.
+    Within a group of equal confidence the errors rise evenly, their mean over all orders, so the
+    curve does not depend on the order of the data.
 
     Parameters
     ----------
-    confidence : float (N,), or any other score that is high where the model is sure
+    confidence : float (N,), or another score that is high where the network is sure
     correct : bool (N,)
 
     Returns
     -------
     coverage : float64 (N,), k/N for k = 1 ... N
-    risk : float64 (N,), the fraction of wrong ones among the k most confident images
+    risk : float64 (N,), fraction of errors among the k most confident images
 
     Raises
     ------
@@ -28,7 +28,7 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarr
     """
     if len(confidence) == 0:
         raise ValueError("the risk of no images is not defined")
-    # Without the minus sign the groups would come with the least confident images first.
+    # The minus sign sorts the most confident images first.
     _, group, count = np.unique(-np.asarray(confidence), return_inverse=True, return_counts=True)
     error_rate = np.bincount(group, weights=1 - np.asarray(correct)) / count
     kept = np.arange(1, len(group) + 1)

@@ -1,31 +1,30 @@
-"""Temperature scaling: one number that makes logits softer or sharper."""
+"""Temperature scaling: one number that makes probabilities softer or sharper."""
 
 import numpy as np
 from scipy.optimize import brentq
 
-from .scores import centre
+from .scores import shift_logits
 
-#: The temperatures searched, lowest and highest.
+#: Range of the search.
 BOUNDS = (0.05, 20.0)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature T whose logits / T have the least negative log-likelihood.
+    """Return the temperature T that minimises the negative log-likelihood of logits / T.
 
-    The likelihood is convex in 1/T, so that the root of its slope is the one minimum; no class
-    changes rank, so accuracy stays. To apply it: ``softmax(logits.astype(float) / T)``; a float16
-    array divided by T would be rounded to float16 once more.
+    The loss is convex in 1/T, so the root of its slope is the only minimum. No class changes rank,
+    so accuracy stays the same. Apply it as ``softmax(logits.astype(float) / T)``: a float16 array
+    divided by T would be rounded to float16 again.
 
     Parameters
     ----------
-    logits : float (V, C), of the validation set: never of the test set
+    logits : float (V, C), of the validation set and never of the test set
     labels : int (V,)
 
     Returns
     -------
-    float in `BOUNDS`. The lowest where sharper always is better, above all where every image is
-    right, and where all temperatures are alike (one class); the highest where no temperature is
-    high enough.
+    float in `BOUNDS`: the lower bound if sharper is always better (every image correct) or if the
+    temperature has no effect (one class); the upper bound if softer is always better
 
     Raises
     ------
@@ -34,12 +33,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Source: Guo et al. 2017, On calibration of modern neural networks.
     """
     if len(labels) == 0:
-        raise ValueError("no temperature fits no images")
-    logit = centre(logits)
+        raise ValueError("a temperature cannot be fitted to no images")
+    logit = shift_logits(logits)
     logit_of_label = logit[labels, np.arange(len(labels))]
 
     def slope(log_temperature: float) -> float:
-        """Return the derivative of the negative log-likelihood by 1/T."""
+        """Return the derivative of the negative log-likelihood with respect to 1/T."""
         weight = np.exp(logit / np.exp(log_temperature))
         expected = np.einsum("cv,cv->v", weight, logit) / weight.sum(axis=0)
         return (expected - logit_of_label).mean()

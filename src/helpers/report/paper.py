@@ -33,6 +33,38 @@ def read_reference() -> pd.DataFrame:
 
 
 @cache
+def read_paper() -> pd.DataFrame:
+    """Return the paper's 84 cells, tidy.
+
+    Returns
+    -------
+    DataFrame with table, dataset, arm, metric (a name in `metrics.METRICS`), shift, strength (NaN:
+    clean, or the mean over the strengths), paper (a fraction), bold
+    """
+    cells = read_reference().rename(columns={"row": "arm"})
+    conditions = pd.DataFrame(map(parse_column, cells["column"]), columns=["shift", "strength"])
+    percent = cells["metric"] == "accuracy_percent"
+    cells["paper"] = np.where(percent, cells["value"] / 100, cells["value"])
+    cells["metric"] = np.where(percent, "accuracy", "rms_calibration_error_10")
+    return cells.drop(columns=["column", "value"]).join(conditions)
+
+
+def parse_column(column: str) -> tuple[str, float]:
+    """Return shift and strength of a column of the paper, such as ``Clean`` or ``sigma=0.3``."""
+    if column in SHIFTS:
+        return SHIFTS[column], np.nan
+    prefix, strength = column.split("=")
+    return PREFIXES[prefix], float(strength)
+
+
+@cache
+def paper_strengths(dataset: str, shift: str) -> list[float]:
+    """Return the strengths of a shift in the paper's tables, empty where it has none."""
+    cells = read_paper().query("dataset == @dataset and shift == @shift")
+    return sorted(cells["strength"].dropna().unique().tolist())
+
+
+@cache
 def read_curves() -> pd.DataFrame:
     """Return the authors' training logs: row and, an epoch a row, the columns of a history."""
     curves = pd.read_csv(REFERENCE / "authors_curves.csv")

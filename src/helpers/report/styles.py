@@ -1,19 +1,15 @@
-"""One colour, marker and line for each arm, on all pages."""
+"""Colour, marker and line of each arm, the same on all pages."""
 
-from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
-from helpers.metrics import Estimate
-
-from .pictures import INK
 from .source import ARMS
 
 
 class Style(NamedTuple):
-    """How all figures draw an arm: colour, marker and line, and the sign of a legend."""
+    """Appearance of an arm in figures: colour, marker, line and the sign of a legend."""
 
     colour: str
     marker: str
@@ -21,40 +17,57 @@ class Style(NamedTuple):
     sign: str
 
 
-#: By the arm's place in the table. Okabe and Ito's palette is safe for colour-blind readers;
-#: markers and lines survive print in grey.
-STYLES = (
-    Style("#0072B2", "o", "-", "●"),
-    Style("#D55E00", "s", "--", "■"),
-    Style("#009E73", "^", "-.", "▲"),
-)
+#: Okabe and Ito's palette, safe for colour-blind readers, without black and yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+#: Markers of matplotlib and their signs. As many more than colours as no 42 arms look alike.
+MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
+
+LINES = ("-", "--", "-.", ":")
+
+
+def choose_style(place: int) -> Style:
+    """Return the style of an arm by its place in the table of its data set."""
+    marker, sign = MARKERS[place % len(MARKERS)]
+    return Style(COLOURS[place % len(COLOURS)], marker, LINES[place % len(LINES)], sign)
 
 
 def style_arms(dataset: str) -> dict[str, Style]:
-    """Return the style of each row of a data set's tables."""
-    return dict(zip(ARMS[dataset].values(), STYLES, strict=True))
+    """Return the style of each arm of a data set, by its label."""
+    labels = ARMS[dataset].values()
+    return {label: choose_style(place) for place, label in enumerate(labels)}
 
 
-def find_colour(experiment: str) -> str:
-    """Return the colour of an experiment that is an arm; of another one that of text."""
-    places = {name: place for arms in ARMS.values() for place, name in enumerate(arms)}
-    return STYLES[places[experiment]].colour if experiment in places else INK
-
-
-def legend_panel(dataset: str) -> str:
-    """Return the legend of all panels of a picture, a line of its own above or below them."""
+def draw_legend(dataset: str) -> str:
+    """Return the legend of all panels of a picture, on a line of its own."""
     entries = "".join(
         f'<span><span style="color:{style.colour}" aria-hidden="true">{style.sign}</span>'
-        f" {escape(row)}</span>"
-        for row, style in style_arms(dataset).items()
+        f" {escape(label)}</span>"
+        for label, style in style_arms(dataset).items()
     )
     line = "flex-basis:100%;display:flex;flex-wrap:wrap;gap:0 1.2rem;justify-content:center"
     return f'<div style="{line};font-size:.85em">{entries}</div>'
 
 
-def draw_estimates(axes, places: Iterable[float], estimates: Iterable[Estimate], style: Style):
-    """Draw means as a line and their intervals as bars."""
-    mean, low, high = np.array([(e.mean, e.low, e.high) for e in estimates]).T
-    bars = np.abs([low - mean, high - mean])
+def draw_intervals(axes, positions, mean, low, high, style: Style) -> None:
+    """Draw means as a line with markers and their intervals as bars; NaN draws no bar."""
+    mean = np.asarray(mean, float)
+    bars = np.nan_to_num(np.abs([np.asarray(low) - mean, np.asarray(high) - mean]))
     look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
-    axes.errorbar(list(places), mean, bars, ms=4, capsize=2, **look)
+    axes.errorbar(list(positions), mean, bars, ms=4, capsize=2, **look)
+
+
+# Old names, until the second house is done.
+STYLES = tuple(map(choose_style, range(3)))
+legend_panel = draw_legend
+
+
+def find_colour(experiment: str) -> str:
+    """Return the colour of an experiment that is an arm; of another one that of text."""
+    places = {name: place for arms in ARMS.values() for place, name in enumerate(arms)}
+    return choose_style(places[experiment]).colour if experiment in places else "#787878"
+
+
+def draw_estimates(axes, places, estimates, style: Style) -> None:
+    """Draw means as a line and their intervals as bars."""
+    draw_intervals(axes, places, *np.array([(e.mean, e.low, e.high) for e in estimates]).T, style)

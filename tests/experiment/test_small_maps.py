@@ -1,3 +1,5 @@
+"""Convolutions of small maps against ``nn.Conv2d`` and torchvision's networks."""
+
 import copy
 
 import pytest
@@ -5,13 +7,21 @@ import torch
 import torchvision
 from torch import nn
 
+from helpers.experiment import small_maps
 from helpers.experiment.small_maps import SmallMapConv2d, multiply, use_small_maps
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # each its own library
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.fixture(params=["oneDNN", "fallback"])
+def library(request, monkeypatch):
+    if request.param == "fallback":
+        monkeypatch.setattr(small_maps, "ONEDNN_LINEAR", None)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_equals_the_convolution_in_values_and_gradients(size, stride, dtype):
+def test_values_and_gradients_equal_those_of_the_convolution(size, stride, dtype):
     torch.manual_seed(0)
     stock = nn.Conv2d(5, 7, 3, stride, 1, bias=False).to(dtype)
     ours = SmallMapConv2d.like(copy.deepcopy(stock))
@@ -28,24 +38,17 @@ def test_equals_the_convolution_in_values_and_gradients(size, stride, dtype):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 @pytest.mark.parametrize(
-    # At 224 px no map is small: there both must be the same computation, bit by bit.
+    # At 224 px no map is small: there both must be the same computation, bit for bit.
     ("size", "dtype", "tolerance"),
-    [
-        (28, torch.float64, 1e-6),
-        (32, torch.float64, 1e-6),
-        (64, torch.float64, 1e-6),
-        (224, torch.float32, 0),
-    ],
+    [(28, torch.float64, 1e-6), (64, torch.float64, 1e-6), (224, torch.float32, 0)],
 )
-@pytest.mark.parametrize("mode", ["train", "eval"])
-def test_a_whole_network_is_unchanged(name, size, dtype, tolerance, mode):
+def test_a_whole_network_is_unchanged(name, size, dtype, tolerance):
     torch.manual_seed(0)
     stock = torchvision.models.get_model(name, num_classes=9).to(dtype)
     ours = use_small_maps(copy.deepcopy(stock))
     images = torch.randn(2 if size == 224 else 3, 3, size, size, dtype=dtype)
     gradients = []
     for network in (stock, ours):
-        getattr(network, mode)()
         logits = network(images)
         logits.square().sum().backward()
         gradients.append([logits, *(p.grad for p in network.parameters())])
@@ -53,8 +56,9 @@ def test_a_whole_network_is_unchanged(name, size, dtype, tolerance, mode):
         torch.testing.assert_close(mine, theirs, rtol=10 * tolerance, atol=tolerance)
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_product_of_float32_rounds_like_that_of_float64(bias):
+def test_a_float32_product_rounds_like_that_of_float64(bias):
     torch.manual_seed(0)
     rows, matrix, sums = torch.randn(64, 300), torch.randn(200, 300), torch.randn(200)
     exact = rows.double() @ matrix.double().T + (sums.double() if bias else 0)
@@ -64,18 +68,15 @@ def test_a_product_of_float32_rounds_like_that_of_float64(bias):
         torch.testing.assert_close(product.double(), exact, rtol=1e-5, atol=1e-4)
 
 
-def test_state_dicts_load_in_both_directions():
-    stock = torchvision.models.resnet18(num_classes=4)
-    ours = use_small_maps(torchvision.models.resnet18(num_classes=4))
+def test_state_dicts_are_the_same_and_other_convolutions_are_left_alone():
+    stock, ours = (torchvision.models.resnet18(num_classes=4) for _ in range(2))
+    use_small_maps(ours)
     assert sum(isinstance(m, SmallMapConv2d) for m in ours.modules()) == 16
     for target, source in ((ours, stock), (stock, ours)):
         nn.init.ones_(source.layer4[1].conv2.weight)
         target.load_state_dict(source.state_dict(), strict=True)
         assert (target.layer4[1].conv2.weight == 1).all()
         nn.init.zeros_(target.layer4[1].conv2.weight)
-
-
-def test_other_convolutions_are_left_alone():
     odd = nn.Sequential(
         nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 3, groups=2, bias=False)
     )

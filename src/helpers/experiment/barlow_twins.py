@@ -1,0 +1,180 @@
+"""Barlow Twins: a backbone learned from images without labels.
+
+Source: Zbontar et al. (2021), Barlow Twins: Self-Supervised Learning via Redundancy Reduction,
+section 2 (loss, projector) and appendix A (augmentations).
+"""
+
+import itertools
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.transforms.v2 import functional as transforms
+
+from .data import Data
+from .device import autocast
+from .models import Classifier
+from .training import Checkpoint, Training, TrainingState, fingerprint
+
+#: Smallest variance by which a dimension of the embedding is divided.
+EPSILON = 1e-5
+
+#: Side of the crop as a fraction of the image's, and the range of its aspect ratio's logarithm.
+CROP, LOG_ASPECT = (0.5, 1.0), 0.29
+#: Strengths of the colour jitter, and the probabilities of the other changes.
+BRIGHTNESS, CONTRAST, SATURATION = 0.6, 0.6, 0.9
+P_FLIP, P_GREY, P_BLUR = 0.5, 0.3, 0.3
+#: Standard deviation of the blur in pixels, of a 3x3 kernel.
+BLUR_SIGMA = 0.8
+
+
+def barlow_twins_loss(first: Tensor, second: Tensor, off_diagonal_weight: float) -> Tensor:
+    r"""Return the distance of two views' cross-correlation from the identity.
+
+    .. math:: \sum_i (1 - C_{ii})^2 + \gamma \sum_i \sum_{j \ne i} C_{ij}^2
+
+    Parameters
+    ----------
+    first, second : float (N, D), embeddings of two views of the same N images
+    off_diagonal_weight : gamma, the lambda of the source
+
+    Source: equations 1 and 2 of Zbontar et al. (2021).
+    """
+    first, second = (
+        (z - z.mean(0)) / (z.var(0, correction=0) + EPSILON).sqrt() for z in (first, second)
+    )
+    correlation = first.T @ second / len(first)
+    diagonal = correlation.diagonal()
+    off_diagonal = correlation.square().sum() - diagonal.square().sum()
+    return (1 - diagonal).square().sum() + off_diagonal_weight * off_diagonal
+
+
+def make_projector(features: int, widths: list[int]) -> nn.Sequential:
+    """Return linear layers of these widths, with batch norm and ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise([features, *widths]):
+        layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])
+
+
+def fit_barlow_twins(
+    model: Classifier,
+    data: Data,
+    projector: list[int],
+    off_diagonal_weight: float,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    weight_decay: float,
+    precision: str,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> Training:
+    """Train a backbone by Barlow Twins with AdamW; labels are not used.
+
+    The projector replaces the head. The validation loss is measured in evaluation mode on one
+    fixed pair of views.
+
+    Parameters
+    ----------
+    model : trained in place; the weights of the last epoch are kept
+    data : its train and validation images are used
+    projector : widths of the projector's layers (8192, 8192, 8192 in the paper)
+    off_diagonal_weight : of the loss (0.0051 for the published checkpoint)
+    epochs, batch_size : the last batch of an epoch may be smaller
+    lr, weight_decay : of AdamW
+    precision, checkpoint : as for `fit`
+    seed : of the projector, the order and the views
+
+    Returns
+    -------
+    Training : with the columns epoch, train_loss, validation_loss
+
+    Raises
+    ------
+    FloatingPointError : when the loss is no longer finite
+    """
+    guard = fingerprint(**locals()) if checkpoint else None
+    device = model.device
+    generator = torch.Generator(device).manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.network.fc = make_projector(model.head.in_features, projector).to(device)
+    images = data.train.on(device).images
+    fixed = torch.Generator(device).manual_seed(0)
+    validation = data.validation.on(device).images.to(device)
+    twins = [random_view(validation, fixed) for _ in range(2)]
+    groups = model.parameter_groups(lr, lr)
+    optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
+    state = TrainingState(checkpoint, guard, epochs, len(images), model, optimizer, generator)
+    for epoch in state.remaining_epochs:
+        model.train(epoch=epoch)
+        for _, batch in state.batches(images, batch_size):
+            views = [random_view(batch, generator) for _ in range(2)]
+            with autocast(device, precision):
+                # One after the other: batch norm sees each view by itself, as in the paper.
+                first, second = (model(view).float() for view in views)
+            state.step(barlow_twins_loss(first, second, off_diagonal_weight))
+        model.eval()
+        with torch.inference_mode():
+            first, second = (torch.cat([model(x) for x in z.split(batch_size)]) for z in twins)
+            validation_loss = barlow_twins_loss(first, second, off_diagonal_weight).item()
+        state.finish_epoch(train_loss=state.losses.mean().item(), validation_loss=validation_loss)
+    return Training(pd.DataFrame(state.history), epochs, state.seconds)
+
+
+def random_view(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Crop, flip, jitter, grey and blur each image by its own draws.
+
+    The kinds of change are those of Zbontar et al. (2021), appendix A, without hue and
+    solarisation. Crops are milder, since an image of 28 px has no second object to find, and
+    colours change more, since there the mean colour is a shortcut that two views share.
+
+    Parameters
+    ----------
+    images : uint8 (N, 3, S, S)
+
+    Returns
+    -------
+    float32 (N, 3, S, S) in [0, 1]
+    """
+    view = _crop(images / 255, generator)
+    view = _jitter(view, generator)
+    blurred = _draw(view, generator) < P_BLUR
+    return torch.where(blurred, transforms.gaussian_blur(view, [3, 3], [BLUR_SIGMA] * 2), view)
+
+
+def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Resize a random upright crop of each image, mirrored or not, to the full size."""
+    draws = torch.rand(5, len(images), generator=generator, device=images.device)
+    side = CROP[0] + (CROP[1] - CROP[0]) * draws[0]
+    stretch = torch.exp((draws[1] - 0.5) * LOG_ASPECT)
+    width, height = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
+    flip = 1 - 2.0 * (draws[2] < P_FLIP)
+    zero = torch.zeros_like(side)
+    # In affine_grid's coordinates the image spans -1 to 1: a crop of half-width w moves by 1 - w.
+    first = torch.stack([flip * width, zero, (2 * draws[3] - 1) * (1 - width)], dim=1)
+    second = torch.stack([zero, height, (2 * draws[4] - 1) * (1 - height)], dim=1)
+    matrix = torch.stack([first, second], dim=1)
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Change brightness, contrast and saturation of all images, and turn some grey."""
+    brightness, contrast, saturation = (
+        1 + strength * (2 * _draw(images, generator) - 1)
+        for strength in (BRIGHTNESS, CONTRAST, SATURATION)
+    )
+    view = images * brightness
+    mean = transforms.rgb_to_grayscale(view).mean((2, 3), keepdim=True)
+    view = mean + contrast * (view - mean)
+    view = torch.lerp(transforms.rgb_to_grayscale(view), view, saturation).clamp(0, 1)
+    grey = transforms.rgb_to_grayscale(view, num_output_channels=3)
+    return torch.where(_draw(images, generator) < P_GREY, grey, view)
+
+
+def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw U(0, 1) for each image, to broadcast over its pixels."""
+    return torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)

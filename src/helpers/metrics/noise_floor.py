@@ -1,0 +1,117 @@
+"""Noise floor: the calibration error that a perfectly calibrated network shows by chance."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from .scores import METRICS
+
+#: Images compared at a time: their draws stay in the processor's cache, and a count of correct
+#: images fits into one byte.
+BLOCK = 255
+
+
+class Floor(NamedTuple):
+    """Mean and 95 % quantile of the absolute score that chance alone gives, as fractions."""
+
+    mean: float
+    high: float
+
+    def covers(self, score: float) -> bool:
+        """Return whether the score is consistent with perfect calibration at the 5 % level."""
+        return abs(score) <= self.high
+
+
+def simulate_calibrated(
+    confidence: np.ndarray,
+    metrics: Iterable[str] = ("rms_calibration_error_10",),
+    draws: int = 500,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Return scores of a network that is correct exactly as often as its confidence says.
+
+    Each image is correct where a uniform number lies below its confidence. In one draw, all K
+    predictions of an image share that number: an image that is hard under one condition or seed is
+    hard under another. This is the strongest possible dependence between them, so averages over
+    the K spread too widely rather than too little.
+
+    Parameters
+    ----------
+    confidence : float (K, N), top-1 probabilities of the same N images under K conditions and
+        seeds; or (N,) for K = 1. Compared in float32.
+    metrics : names of calibration errors in `METRICS`
+    draws : number of simulated outcomes of the N images
+    seed : of the generator; the same seed and N give the same uniform numbers
+
+    Returns
+    -------
+    float64 (K, draws) for each metric. Memory: 4 bytes per image and draw, 14 MB for 7,180 images
+    and 500 draws.
+
+    Raises
+    ------
+    ValueError : for no images at all
+
+    Source: consistency resampling, Bröcker and Smith 2007, Increasing the reliability of
+    reliability diagrams.
+    """
+    confidence = np.atleast_2d(confidence)
+    if confidence.size == 0:
+        raise ValueError("the noise floor of no images is not defined")
+    definitions = {name: METRICS[name].definition for name in metrics}
+    uniform = _draw(draws, confidence.shape[1], seed)
+    scores = {name: np.empty((len(confidence), draws)) for name in definitions}
+    for condition, row in enumerate(confidence):
+        # In order of confidence, the images of a bin are neighbours in every definition.
+        order = np.argsort(row, kind="stable")
+        bins = {name: definition.assign(row) for name, definition in definitions.items()}
+        starts = {
+            name: np.flatnonzero(np.diff(index[order], prepend=-1)) for name, index in bins.items()
+        }
+        cuts = np.unique(np.concatenate([np.arange(0, len(row), BLOCK), *starts.values()]))
+        below = np.zeros((len(cuts) + 1, draws), dtype=np.int32)  # correct images before each cut
+        _count_correct(uniform, order, row[order].astype(np.float32), cuts, below[1:])
+        np.cumsum(below, axis=0, out=below)
+        for name, index in bins.items():
+            edges = np.append(np.searchsorted(cuts, starts[name]), len(cuts))
+            right = np.zeros((draws, index.max() + 1))
+            right[:, index[order[starts[name]]]] = np.diff(below[edges], axis=0).T
+            scores[name][condition] = definitions[name].score_bins(row, index, right)
+    return scores
+
+
+@lru_cache(maxsize=2)  # data sets
+def _draw(draws: int, images: int, seed: int) -> np.ndarray:
+    """Return the uniform numbers, float32 (images, draws)."""
+    uniform = np.random.default_rng(seed).random((draws, images), dtype=np.float32)
+    return np.ascontiguousarray(uniform.T)
+
+
+def _count_correct(uniform, order, limit, cuts, counts) -> None:
+    """Write the number of correct images between cuts in each draw, int (len(cuts), draws)."""
+    for block, (start, end) in enumerate(pairwise([*cuts, len(order)])):
+        right = uniform[order[start:end]] < limit[start:end, None]
+        counts[block] = right.view(np.uint8).sum(axis=0, dtype=np.uint8)
+
+
+def noise_floor(
+    confidence: np.ndarray,
+    metric: str = "rms_calibration_error_10",
+    draws: int = 500,
+    seed: int = 0,
+) -> Floor:
+    """Return the noise floor of a calibration error's mean over the K conditions and seeds.
+
+    Parameters and Raises as for `simulate_calibrated`.
+    """
+    scores = simulate_calibrated(confidence, [metric], draws, seed)[metric]
+    return find_floor(scores.mean(axis=0))
+
+
+def find_floor(scores: np.ndarray) -> Floor:
+    """Return the floor of simulated scores (draws,); a signed score counts by its size."""
+    sizes = np.abs(scores)
+    return Floor(float(sizes.mean()), float(np.quantile(sizes, 0.95)))

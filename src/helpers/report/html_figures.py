@@ -1,0 +1,140 @@
+"""Figures as self-contained HTML, the same in Jupyter and in the book."""
+
+import base64
+import io
+import re
+from html import escape
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+#: Colour of text and axes in a drawing; on a page they take the colour of its muted text.
+INK = "#787878"
+
+STYLE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 9,
+    "font.size": 9,
+    "grid.alpha": 0.35,
+    "grid.color": INK,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+#: Side in pixels up to which images are enlarged without smoothing and, if possible, kept lossless.
+SMALL = 64
+
+#: Largest size of an encoded image in bytes: the 72 of a data set on the explorer take 0.7 MB.
+HEAVIEST = 7500
+
+
+class Picture:
+    """Panels side by side that wrap on a narrow screen.
+
+    Parameters
+    ----------
+    panels : HTML of each
+    caption : for a figure that its page does not caption and number itself
+    """
+
+    def __init__(self, panels: list[str], caption: str = ""):
+        self.panels, self.caption = panels, caption
+
+    def _repr_html_(self) -> str:
+        row = "display:flex;flex-wrap:wrap;gap:.75rem;justify-content:center;align-items:flex-start"
+        panels = f'<div class="picture" style="{row}">{"".join(self.panels)}</div>'
+        if not self.caption:
+            return panels
+        return f"<figure>{panels}<figcaption>{escape(self.caption)}</figcaption></figure>"
+
+
+def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2) -> str:
+    """Return a panel as SVG in the page's text colour, light or dark.
+
+    The style is complete: a user's matplotlibrc changes nothing.
+
+    Parameters
+    ----------
+    draw : called with the matplotlib Axes to draw on
+    alt : text alternative, different for each panel of a page
+    width, height : inches
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE | {"svg.hashsalt": alt})
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.subplots())
+        buffer = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    return _embed_svg(buffer.getvalue(), alt, f"width:{width * 5.5:.1f}rem")
+
+
+def _embed_svg(drawing: str, alt: str, style: str) -> str:
+    """Return matplotlib's SVG file as an element that affects nothing else on its page.
+
+    Rules for all elements move into its own style. Of the ids only those referred to remain:
+    hashes, salted with the text alternative, so that no two drawings share one.
+    """
+    body = " ".join(drawing[drawing.index("<svg") :].split()).replace("> <", "><")
+    body = re.sub(r"^<svg [^>]*|<defs><style.*?</style></defs>|font-family: [^;]*; ?", "", body)
+    body = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", body).replace(INK, "currentColor")
+    size = re.search(r'viewBox="[^"]*"', drawing)[0]
+    style += ";max-width:100%;height:auto;overflow:visible;color:var(--pst-color-text-muted)"
+    style += ";font-family:'DejaVu Sans',Verdana,sans-serif;stroke-linejoin:round"
+    return f'<svg role="img" aria-label="{escape(alt)}" {size} style="{style}"{body}'
+
+
+def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
+    """Return images as one captioned mosaic, two to a row, or one to a row if their number is odd.
+
+    Parameters
+    ----------
+    images : uint8 (k, 3, H, W), shown without interpolation
+    width : a CSS length
+    """
+    pixels = images.transpose(0, 2, 3, 1)
+    columns = 1 if len(pixels) % 2 else 2
+    rows = [np.concatenate(pixels[i : i + columns], axis=1) for i in range(0, len(pixels), columns)]
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(rows)).save(buffer, format="png")
+    text = "font-size:.85em;text-align:center;line-height:1.3;padding:.15rem 0"
+    return (
+        f'<div style="width:{width}"><img class="dark-light" alt="{escape(alt)}"'
+        ' style="max-width:100%;width:100%;image-rendering:pixelated"'
+        f' src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+        f'<div style="{text}">{escape(caption)}</div></div>'
+    )
+
+
+def choose_rendering(side: int) -> str:
+    """Return the CSS image-rendering for images of a side in pixels."""
+    return "pixelated" if side <= SMALL else "auto"
+
+
+def encode_image(image: np.ndarray, largest: int = 224) -> str:
+    """Return an image as a data URI of at most `HEAVIEST` bytes, lossless if it is small.
+
+    Parameters
+    ----------
+    image : uint8 (3, H, W)
+    largest : side in pixels that larger images are reduced to
+    """
+    picture = Image.fromarray(image.transpose(1, 2, 0))
+    picture.thumbnail((largest, largest))
+    encodings = [(True, 80)] * (max(picture.size) <= SMALL)
+    encodings += [(False, quality) for quality in (80, 60, 40, 20, 0)]
+    for lossless, quality in encodings:
+        buffer = io.BytesIO()
+        picture.save(buffer, "webp", lossless=lossless, quality=quality)
+        if buffer.tell() <= HEAVIEST:
+            break
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
