@@ -27,6 +27,7 @@
 # %% tags=["parameters"]
 seed = 0  # of weights, order, augmentation, MixUp
 results = "results/paper"  # folder of this profile's records
+variant = ""  # name of an ablation's variant; its record gets a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
 data_source = "official"  # or "synthetic", the embedded stand-in, or the path of own data
 image_size = 224  # pixels, shorter side resized, centre cropped; chosen: as in pretraining
@@ -57,7 +58,7 @@ run = runs.begin("pets_barlow_twins", globals())
 
 # %%
 data = ex.load_data("pets", data_source, data_dir, image_size)
-model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
+model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, seed)
 augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
 
 # %% [markdown]
@@ -66,7 +67,7 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 # evaluation mode on a fixed clean subset of the training set, as large as the validation set.
 
 # %%
-training = ex.fit(model, data, augmentation, **run.recipe.training, checkpoint=run.checkpoint)
+training = ex.fit(model, data, augmentation, **run.config.training, checkpoint=run.checkpoint)
 report.plot_history(training.history, run.experiment)
 
 # %% [markdown]

@@ -23,6 +23,7 @@
 # %% tags=["parameters"]
 seed = 0  # of weights, order, augmentation
 results = "results/paper"  # folder of this profile's records
+variant = ""  # name of an ablation's variant; its record gets a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
 data_source = "official"  # or "synthetic": the embedded set *source*
 dataset = "pets"  # or "pathmnist": whose training images to learn from
@@ -47,7 +48,7 @@ run = runs.begin("pretrain_barlow_twins", globals())
 # %%
 dataset = "source" if data_source == "synthetic" else dataset
 data = ex.load_data(dataset, data_source, data_dir, image_size)
-model = ex.make_model(network, run.recipe.start, data, data_dir, batch_norm, seed)
+model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, seed)
 
 # %%
 loss = {"projector": projector, "off_diagonal_weight": off_diagonal_weight}

@@ -30,7 +30,7 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
     from helpers.experiment.weights import load_weights
 
     jobs = plan(profile, [0])
-    recipes = {job.experiment: job.recipe for job in jobs}
+    recipes = {job.experiment: job.config for job in jobs}
     yield "Python", platform.python_version(), True
     yield _compare_packages()
     for name, fact in inventory.describe_machine().items():

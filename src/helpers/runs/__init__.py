@@ -1,6 +1,5 @@
-"""Many runs: their parameters, their processes and their files of results. Knows no torch."""
+"""Many runs: their configuration, their processes and their records. Imports no torch."""
 
-from .ablation import begin_ablation
 from .run import begin
 
-__all__ = ["begin", "begin_ablation"]
+__all__ = ["begin"]

@@ -1,62 +1,75 @@
-"""Where a training that is not over keeps its state, so that it can go on after a kill."""
+"""State and progress of an unfinished training, kept beside the place of its record."""
 
 import hashlib
+import json
+import os
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from .files import list_beside, remove, write_whole
+from .atomic_io import remove, write_file
 
 
 class Checkpoint:
-    """One file beside the place of a record, replaced whole, with a checksum of its own.
+    """One file that is replaced as a whole and carries its own SHA-256, and one of progress.
 
     Parameters
     ----------
-    folder : where the record shall lie
-    part : sets apart the trainings of a run that has several
+    folder : place of the record
     """
 
-    def __init__(self, folder: Path, part: int | None = None):
-        name = folder.name if part is None else f"{folder.name}.{part}"
-        self.path = folder.with_name(f".{name}.checkpoint")
+    def __init__(self, folder: Path):
+        self.path = folder.with_name(f".{folder.name}.checkpoint")
+        self.progress = _progress_file(folder)
 
     def load(self) -> memoryview | None:
-        """Return what was saved last; None where there is nothing, or nothing whole."""
+        """Return the state saved last; None without one, or if it is damaged."""
         try:
             content = memoryview(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except OSError as error:
-            print(f"{self.path} cannot be read ({error.strerror}): training starts anew")
+            print(f"{self.path} cannot be read ({error.strerror}): training restarts")
             return None
         content, checksum = content[:-32], content[-32:]
         if hashlib.sha256(content).digest() != checksum:
-            print(f"{self.path} is damaged: training starts anew")
+            print(f"{self.path} is damaged: training restarts")
             return None
         return content
 
     def save(self, fill: Callable[[BinaryIO], object]) -> None:
-        """Replace what was saved by what a function writes into a file.
+        """Replace the state by what a function writes into a file.
 
         Raises
         ------
-        InputError : where it cannot be written; what was saved before is there still
+        InputError : if it cannot be written; the state saved before is kept
         """
 
-        def fill_and_sum_up(file: BinaryIO) -> None:
-            summed = _Summed(file)
+        def fill_and_sum(file: BinaryIO) -> None:
+            hashing = _HashingFile(file)
             try:
-                fill(summed)
-            except RuntimeError as error:  # torch, of a write that failed
-                raise summed.error or error from None
-            file.write(summed.checksum.digest())
+                fill(hashing)
+            except RuntimeError as error:  # torch's, for a write that failed
+                raise hashing.error or error from None
+            file.write(hashing.checksum.digest())
 
-        write_whole(self.path, fill_and_sum_up)
+        write_file(self.path, fill_and_sum)
+
+    def report(self, **progress: float | int | None) -> None:
+        """Replace the progress: epoch, epochs, validation accuracies, seconds per epoch."""
+        host = {"host": socket.gethostname(), "pid": os.getpid(), "updated": time.time()}
+        write_file(self.progress, json.dumps(host | progress).encode())
+
+    def remove(self) -> None:
+        """Remove both files, once the record exists."""
+        for path in (self.path, self.progress):
+            remove(path)
 
 
-class _Summed:
-    """A file that sums up what is written into it: a state is too large to be held twice."""
+class _HashingFile:
+    """A file that hashes what is written to it: a state is too large to be held twice."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.checksum = file, hashlib.sha256()
@@ -74,12 +87,14 @@ class _Summed:
         self.file.flush()
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run whose record is there.
+def read_progress(folder: Path) -> dict | None:
+    """Return the progress of a run that is being made or was interrupted; None if it has none."""
+    try:
+        progress = json.loads(_progress_file(folder).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return progress if isinstance(progress, dict) else None
 
-    Raises
-    ------
-    InputError : where that fails
-    """
-    for path in list_beside(folder, "checkpoint"):
-        remove(path)
+
+def _progress_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.progress")

@@ -1,22 +1,22 @@
-"""The record of a run: one folder that is written whole or not at all, and read with checks.
+"""Record of a run: one folder, written whole and never replaced, that outlives this code.
 
 ``results/<profile>/<experiment>/seed-<n>/`` holds
 
 =================  =========================================================================
-run.json           recipe, data, weights, environment, durations, checksums of the other files
-history.csv        a row an epoch
-metrics.csv        a row a corruption and strength; the first is the clean test set
+run.json           configuration, data, weights, environment, durations, SHA-256 of all files
+history.csv        one row per epoch
+metrics.csv        one row per corruption and strength; the first is the clean test set
 predictions.npz    float16 logits of all test images, clean and corrupted, and of the validation
                    images, and the labels of both
-examples.npz       a few test images under every corruption, the most confident mistakes under each,
-                   and one MixUp instance
+examples.npz       a few test images under every corruption, the most confident errors under each,
+                   and one MixUp example
 weights.pt         pretraining only: the backbone's state dict
 =================  =========================================================================
 
-An ablation's tables have one column more, and its logits one axis, for the variants of its arms.
+A variant of an ablation has a record of its own, in ``<experiment>@<variant>/seed-<n>/``. The
+executed notebook is beside the folder, ``seed-<n>.ipynb``: papermill finishes it after the record.
 
-The executed notebook lies beside the folder as ``seed-<n>.ipynb``: papermill is still writing it
-when its last cell writes the record, so it cannot be inside.
+A field or file that an older record lacks reads as None.
 """
 
 import hashlib
@@ -31,16 +31,56 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .files import reading, recover, recover_all, replace_folder
-from .integrity import DamagedRecord, check_description, read_content, sum_up
+from helpers import InputError
 
-#: Names of experiments; they stand in pages and on command lines.
-EXPERIMENT = re.compile(r"[\w-]+")
+from .atomic_io import reading, write_file, write_folder
+
+#: Fields of run.json and their values in a record that lacks them.
+DEFAULTS: dict = {
+    "variant": "",
+    "parameters": {},
+    "config_hash": None,
+    "environment": dict.fromkeys(
+        [
+            *("device", "threads", "vectors", "machine", "system", "python"),
+            *("torch", "torchvision", "medmnist", "numpy", "scipy", "scikit-learn", "pandas"),
+            *("pillow", "git_commit", "git_dirty"),
+        ]
+    ),
+    "data": {"name": "unknown"}
+    | dict.fromkeys(["official", "sha256", "classes", "train", "validation", "test", "files"]),
+    "weights": dict.fromkeys(["initialisation", "sha256", "official"]),
+    **dict.fromkeys(["started", "train_seconds", "evaluate_seconds", "best_epoch"]),
+    **dict.fromkeys(["peak_memory_bytes", "peak_gpu_memory_bytes", "notebook"]),
+    "files": {},
+    "left_out": [],
+}
+
+
+class CorruptRecord(InputError):  # noqa: N818
+    """A record that differs from what was written, or is in another run's place.
+
+    Attributes
+    ----------
+    folder, why : its place, and what is wrong with it
+    """
+
+    def __init__(self, folder: Path, why: str):
+        super().__init__(
+            f"{folder} is corrupt: {why}; `python -m helpers run` sets it aside and repeats the run"
+        )
+        self.folder, self.why = folder, why
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run: its folder, and what run.json says."""
+    """A finished run.
+
+    Attributes
+    ----------
+    folder : its place
+    run : run.json, with `DEFAULTS` for what it lacks
+    """
 
     folder: Path
     run: dict
@@ -51,178 +91,298 @@ class Record:
         return self.run["experiment"]
 
     @property
+    def variant(self) -> str:
+        """Name of the ablation's variant, "" for the experiment itself."""
+        return self.run["variant"]
+
+    @property
     def seed(self) -> int:
         """Seed of the run."""
         return self.run["seed"]
 
     @property
-    def origin(self) -> list[str | None]:
-        """What runs in one cell share: hashes of recipe, data and first weights, if any."""
-        data, weights = self.run["data"], self.run["weights"]
-        return [self.run["recipe_hash"], data["sha256"], weights["sha256"]]
+    def parameters(self) -> dict:
+        """Configuration of the run: name to value."""
+        return self.run["parameters"]
 
     @property
-    def notebook(self) -> Path:
-        """The executed notebook; there if whoever ran it kept it beside the record."""
-        return self.folder.with_suffix(".ipynb")
+    def data(self) -> dict:
+        """Data set: name, official, sha256, classes, and the number of images in each split."""
+        return self.run["data"]
+
+    @property
+    def weights(self) -> dict:
+        """First weights: initialisation, sha256, official."""
+        return self.run["weights"]
+
+    @property
+    def environment(self) -> dict:
+        """Device, versions of packages, git commit."""
+        return self.run["environment"]
+
+    @property
+    def config_hash(self) -> str | None:
+        """Hash of the parameters except seed and folders."""
+        return self.run["config_hash"]
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of run.json, which holds those of the other files."""
+        return self.run["checksum"]
+
+    @property
+    def origin(self) -> list[str | None]:
+        """Hashes of configuration, data and first weights, shared by the runs of one cell."""
+        return [self.config_hash, self.data["sha256"], self.weights["sha256"]]
+
+    @property
+    def notebook(self) -> Path | None:
+        """The executed notebook; None if it is missing or was edited since."""
+        path = self.folder.with_suffix(".ipynb")
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        return path if hashlib.sha256(content).hexdigest() == self.run["notebook"] else None
 
     @cached_property
-    def history(self) -> pd.DataFrame:
-        """A row an epoch; losses in nats, accuracies as fractions."""
-        return pd.read_csv(io.BytesIO(self._read("history.csv")))
+    def history(self) -> pd.DataFrame | None:
+        """One row per epoch; losses in nats, accuracies as fractions."""
+        return self._table("history.csv")
 
     @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """A row a corruption and strength; scores as fractions, strength NaN for clean."""
-        return pd.read_csv(io.BytesIO(self._read("metrics.csv")))
+    def metrics(self) -> pd.DataFrame | None:
+        """One row per corruption and strength; scores as fractions, strength NaN for clean."""
+        return self._table("metrics.csv")
 
     @cached_property
-    def predictions(self) -> dict[str, np.ndarray]:
+    def predictions(self) -> dict[str, np.ndarray] | None:
         """Logits float16 (P, N, C), labels int64 (N,), corruption str (P,), strength (P,); of the
         clean validation set validation_logits float16 (V, C), validation_labels int64 (V,).
         """
         return self._arrays("predictions.npz")
 
     @cached_property
-    def examples(self) -> dict[str, np.ndarray]:
-        """What ``make_examples`` and ``find_mistakes`` of ``helpers.experiment`` returned."""
+    def examples(self) -> dict[str, np.ndarray] | None:
+        """Images of the galleries; see ``helpers.experiment.evaluation``."""
         return self._arrays("examples.npz")
 
+    def has(self, name: str) -> bool:
+        """Return whether the record holds a file; one left out on purpose does not count."""
+        return name in self.run["files"] and name not in self.run["left_out"]
+
     def check(self) -> "Record":
-        """Return the record if every file has the checksum that run.json gives it.
+        """Return the record if every file has the SHA-256 that run.json gives it.
 
         Raises
         ------
-        DamagedRecord : naming the file that is missing or differs
+        CorruptRecord : naming the file that is missing or differs
         """
-        for name in self.run["files"]:
+        for name in filter(self.has, self.run["files"]):
             self._read(name)
         return self
 
-    def _arrays(self, name: str) -> dict[str, np.ndarray]:
+    def _table(self, name: str) -> pd.DataFrame | None:
+        return pd.read_csv(io.BytesIO(self._read(name))) if self.has(name) else None
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        if not self.has(name):
+            return None
         with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as arrays:
             return dict(arrays)
 
     def _read(self, name: str) -> bytes:
-        content = read_content(self.folder, name)
+        content = _read_file(self.folder, name)
         if hashlib.sha256(content).hexdigest() != self.run["files"][name]:
-            raise DamagedRecord(self.folder, f"{name} differs from its checksum in run.json")
+            raise CorruptRecord(self.folder, f"{name} differs from its checksum in run.json")
         return content
 
 
-def run_folder(results: Path, experiment: str, seed: int) -> Path:
-    """Return where the record of a run lies."""
-    return Path(results) / experiment / f"seed-{seed}"
+class AblationPart(Record):
+    """One variant in a record of the older format, where an ablation had one record for all.
+
+    Its run has ``part``, the name by which tables and arrays of that record call the variant.
+    """
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        table = super()._table(name)
+        return table[table.variant == self.run["part"]].drop(columns="variant")
+
+    def _arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        arrays = super()._arrays(name)
+        if arrays is not None and "variants" in arrays:
+            arrays["logits"] = arrays["logits"][arrays["variants"].tolist().index(self.run["part"])]
+        return arrays
+
+
+def run_folder(results: Path, experiment: str, seed: int, variant: str = "") -> Path:
+    """Return the place of a run's record."""
+    return Path(results) / (f"{experiment}@{variant}" if variant else experiment) / f"seed-{seed}"
 
 
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
-    """Write a record, whole or not at all; one that is there already is replaced.
+    """Write a record, whole or not at all.
 
     Parameters
     ----------
-    folder : where the record shall lie
-    run : what run.json shall say; ``files`` and ``checksum`` are added, the checksums of the other
-        files and of run.json itself
+    run : content of run.json; ``files`` and ``checksum`` are added
     contents : file name to content
 
     Raises
     ------
-    InputError : where the folder cannot be written
+    InputError : if the folder cannot be written, or exists
     """
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     run = json.loads(json.dumps(run | {"files": checksums}, allow_nan=False))
-    run["checksum"] = sum_up(run)
-    text = json.dumps(run, indent=2) + "\n"
-    replace_folder(folder, contents | {"run.json": text.encode()})
-    return Record(folder, run)
+    write_folder(folder, contents | {"run.json": _dump(run)})
+    return read_record(folder)
+
+
+def keep_notebook(folder: Path, content: bytes) -> None:
+    """Write an executed notebook beside the place of a record, and its SHA-256 into run.json.
+
+    Without a record, after a failure, it is kept for its traceback. The paths of its execution are
+    left out: they were temporary.
+    """
+    notebook = json.loads(content)
+    for name in ("input_path", "output_path"):
+        notebook["metadata"].get("papermill", {}).pop(name, None)
+    content = json.dumps(notebook, indent=1).encode() + b"\n"
+    write_file(folder.with_suffix(".ipynb"), content)
+    if (folder / "run.json").exists():
+        run = _load(folder)
+        run |= {"notebook": hashlib.sha256(content).hexdigest()}
+        write_file(folder / "run.json", _dump(run))
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record in a folder, or None where there is none; its files are read later.
+    """Return the record in a folder, or None if there is none; its files are read later.
 
     Raises
     ------
-    DamagedRecord : where run.json is not as it was written, or of another run
-    InputError : where it may not be read
+    CorruptRecord : if run.json differs from what was written, or is of another run
+    InputError : if it may not be read
     """
     with reading(folder):
-        recover(folder)
         try:
             if not any(folder.iterdir()):
                 return None
         except (FileNotFoundError, NotADirectoryError):
             return None
-    content = read_content(folder, "run.json")
-    try:
-        run = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DamagedRecord(folder, f"run.json cannot be read ({error})") from None
-    check_description(folder, run)
-    return Record(folder, run)
-
-
-def read_whole(folder: Path) -> Record | None:
-    """Return the checked record in a folder, or None; read again if it is replaced meanwhile.
-
-    Raises
-    ------
-    DamagedRecord, InputError : as `read_record` and `Record.check`
-    """
-    while True:
-        before = _identify(folder)
-        try:
-            record = read_record(folder)
-            return record and record.check()
-        except DamagedRecord:
-            if _identify(folder) == before:
-                raise
-
-
-def _identify(folder: Path) -> int | None:
-    """Return what differs between a record and the one that takes its place."""
-    try:
-        return folder.stat().st_ino
-    except OSError:
-        return None
+    return Record(folder, _complete(_load(folder), folder))
 
 
 def read_records(
-    results: Path, experiment: str = "*", damaged: list[DamagedRecord] | None = None
+    results: Path, experiment: str = "*", corrupt: list[CorruptRecord] | None = None
 ) -> list[Record]:
-    """Return the checked records below a profile's results, by experiment and then by seed.
+    """Return the checked records of a results folder, by experiment, variant and seed.
 
     Parameters
     ----------
-    damaged : takes what is wrong with the records that are left out; if None, none is left out
+    experiment : pattern of ``<experiment>`` or ``<experiment>@<variant>``
+    corrupt : collects the errors of corrupt records; None raises the first
 
     Raises
     ------
-    DamagedRecord : for the first record that is damaged, if `damaged` is None
-    InputError : where a record may not be read
+    CorruptRecord, InputError : as `read_record`
     """
-    recover_all(results, experiment)
     found = []
     for folder in _list_runs(Path(results), experiment):
         try:
-            if (record := read_whole(folder)) is not None:
-                found.append(record)
-        except DamagedRecord as error:
-            if damaged is None:
+            if (record := read_record(folder)) is not None:
+                found += _split(record.check())
+        except CorruptRecord as error:
+            if corrupt is None:
                 raise
-            damaged.append(error)
-    return sorted(found, key=lambda record: (record.experiment, record.seed))
+            corrupt.append(error)
+    return sorted(found, key=lambda record: (record.experiment, record.variant, record.seed))
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder exists and has the name of a record."""
+    return re.fullmatch(r"seed-\d+", folder.name) is not None and folder.is_dir()
 
 
 def _list_runs(results: Path, experiment: str) -> list[Path]:
-    """Return the folders of runs in order; another name than an experiment's is none."""
     found = []
     with reading(results):
         for place in results.iterdir() if results.is_dir() else []:
-            if EXPERIMENT.fullmatch(place.name) and fnmatch(place.name, experiment):
+            if re.fullmatch(r"[\w-]+(@[\w-]+)?", place.name) and fnmatch(place.name, experiment):
                 found += filter(is_run, place.iterdir() if place.is_dir() else [])
     return sorted(found)
 
 
-def is_run(folder: Path) -> bool:
-    """Return whether a folder is named as a record is, and there."""
-    return re.fullmatch(r"seed-\d+", folder.name) is not None and folder.is_dir()
+def _split(record: Record) -> list[Record]:
+    """Return the record itself, or the variants in an ablation's record of the older format."""
+    if "changes" not in record.run:
+        return [record]
+    parts = []
+    for name, changes in record.run["changes"].items():
+        experiment = name.split(" ")[0]
+        arm = read_record(run_folder(record.folder.parents[1], experiment, record.seed))
+        variant = re.sub(r"[^\w-]+", "-", ",".join(f"{k}-{v}" for k, v in changes.items()))
+        best = record.run["best_epoch"]
+        run = record.run | {
+            "experiment": experiment,
+            "variant": variant,
+            "part": name,
+            "parameters": (arm.parameters if arm else {}) | changes,
+            "weights": arm.weights if arm else DEFAULTS["weights"],
+            "best_epoch": best.get(name) if isinstance(best, dict) else best,
+        }
+        parts.append(AblationPart(record.folder, run))
+    return parts
+
+
+def _complete(run: dict, folder: Path) -> dict:
+    """Return a run with a default for each missing field, as of one more level below."""
+    if "recipe_hash" in run:
+        run = run | {"config_hash": run["recipe_hash"]}
+    filled = DEFAULTS | {name: value for name, value in run.items() if value is not None}
+    for name, default in DEFAULTS.items():
+        if isinstance(default, dict):
+            filled[name] = default | filled[name]
+    # Older records of the study came without their example images and do not say so.
+    absent = "examples.npz" in filled["files"] and not (folder / "examples.npz").exists()
+    return filled | {"left_out": [*filled["left_out"], *["examples.npz"] * absent]}
+
+
+def _load(folder: Path) -> dict:
+    """Return run.json as written; raise CorruptRecord if it was changed or moved."""
+    try:
+        run = json.loads(_read_file(folder, "run.json"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecord(folder, f"run.json is no JSON ({error})") from None
+    fields = {"parameters": dict, "files": dict, "data": dict, "weights": dict, "environment": dict}
+    if (
+        not isinstance(run, dict)
+        or not {"experiment", "seed", "checksum"} <= run.keys()
+        or not all(isinstance(run.get(n, kind()), kind) for n, kind in fields.items())
+    ):
+        raise CorruptRecord(folder, "run.json does not describe a run")
+    if run["checksum"] != _sum(run):
+        raise CorruptRecord(folder, "run.json differs from its checksum")
+    place = folder.absolute()
+    expected = run_folder(Path(), run["experiment"], run["seed"], run.get("variant", ""))
+    if (place.parent.name, place.name) != expected.parts:
+        raise CorruptRecord(folder, f"it belongs to {expected.parts[0]} seed {run['seed']}")
+    return run
+
+
+def _dump(run: dict) -> bytes:
+    return (json.dumps(run | {"checksum": _sum(run)}, indent=2) + "\n").encode()
+
+
+def _sum(run: dict) -> str:
+    """Return the SHA-256 of run.json without its checksum, whatever its layout."""
+    rest = {name: value for name, value in run.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except PermissionError:
+        raise InputError(f"cannot read {folder / name}: fix its permissions") from None
+    except OSError as error:
+        raise CorruptRecord(folder, f"{name} cannot be read ({error.strerror})") from None

@@ -1,23 +1,23 @@
 """A run as its notebook sees it: begun with checked parameters, finished with a record."""
 
-import contextlib
 import io
+import os
 import platform
 import subprocess
 import sys
+import types
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 
 import numpy as np
+import pandas as pd
 
 from helpers import ROOT, InputError
 
-from .checkpoint import Checkpoint, remove_checkpoints
-from .checks import make_recipe
-from .orphans import die_with_parent
-from .recipe import Recipe
-from .record import DamagedRecord, Record, read_record, run_folder, write_record
+from .checkpoint import Checkpoint
+from .config import Config, make_config, unknown
+from .record import Record, run_folder, write_record
 
 try:
     import resource
@@ -41,112 +41,121 @@ class Run:
 
     Attributes
     ----------
-    checkpoint : keeps the state of its training, for when the process is killed
+    config : its checked parameters
+    checkpoint : keeps the state of its training, for the case that the process is killed
     """
 
-    def __init__(self, experiment: str, recipe: Recipe):
-        die_with_parent()
-        self.experiment = experiment
-        self.recipe = recipe
-        self.folder = run_folder(ROOT / recipe.results, experiment, recipe.seed)
-        self._check_place()
+    def __init__(self, experiment: str, config: Config):
+        self.experiment, self.config = experiment, config
+        self.folder = run_folder(ROOT / config.results, experiment, config.seed, config.variant)
+        if (self.folder / "run.json").exists():
+            raise InputError(f"results: {self.folder} exists; delete it, or give another folder")
         self.checkpoint = Checkpoint(self.folder)
         self.started = datetime.now(UTC)
         self.environment = describe_environment()
-
-    def _check_place(self) -> None:
-        """Raise InputError where a run by another recipe lies; a damaged one may be replaced."""
-        with contextlib.suppress(DamagedRecord):
-            record = read_record(self.folder)
-            if record and record.run["recipe_hash"] != self.recipe.identity:
-                raise InputError(
-                    f"results: {self.folder} holds a run by another recipe; give another folder,"
-                    " or delete that one"
-                )
 
     def finish(self, data, model, training, evaluation=None) -> Record:
         """Write the record of the run.
 
         Parameters
         ----------
-        data, model, training, evaluation : what the functions of ``helpers.experiment`` return;
-            without an evaluation the run is a pretraining and its record holds the backbone's
-            weights
+        data, model, training, evaluation : returned by the functions of ``helpers.experiment``;
+            without an evaluation the run is a pretraining, and its record holds the backbone
 
         Raises
         ------
-        InputError : where the results cannot be written
+        InputError : if the results cannot be written, or the record exists
         """
-        contents = {"history.csv": pack_table(training.history)}
+        contents = {"history.csv": _pack_table(training.history)}
         if evaluation is None:
             contents["weights.pt"] = model.pack_backbone()
         else:
-            contents["metrics.csv"] = pack_table(evaluation.scores())
-            contents["predictions.npz"] = pack_arrays(evaluation.arrays())
-            contents["examples.npz"] = pack_arrays(evaluation.examples)
-        about = {
+            contents["metrics.csv"] = _pack_table(evaluation.scores())
+            contents["predictions.npz"] = _pack_arrays(evaluation.arrays())
+            contents["examples.npz"] = _pack_arrays(evaluation.examples)
+        run = {
+            "experiment": self.experiment,
+            "variant": self.config.variant,
+            "seed": self.config.seed,
+            "parameters": self.config.model_dump(mode="json"),
+            "config_hash": self.config.hash,
+            "environment": model.machine | self.environment,
+            "started": self.started.isoformat(timespec="seconds"),
+            "peak_memory_bytes": _peak_memory_bytes(),
+            "peak_gpu_memory_bytes": model.peak_gpu_memory_bytes,
             "data": data.summary,
             "weights": model.weights,
             "train_seconds": round(training.seconds, 3),
             "evaluate_seconds": round(evaluation.seconds, 3) if evaluation else None,
             "best_epoch": training.best_epoch,
         }
-        return self._write(model, about, contents)
-
-    def _write(self, model, about: dict, contents: dict[str, bytes]) -> Record:
-        """Write a record of these files, with what every run tells besides what it is about."""
-        run = {
-            "experiment": self.experiment,
-            "seed": self.recipe.seed,
-            "parameters": self.recipe.model_dump(mode="json"),
-            "recipe_hash": self.recipe.identity,
-            "environment": model.machine | self.environment,
-            "started": self.started.isoformat(timespec="seconds"),
-            "peak_memory_bytes": _peak_memory_bytes(),
-            "peak_gpu_memory_bytes": model.peak_gpu_memory_bytes,
-        }
-        self._check_place()  # another process may have been faster
-        record = write_record(self.folder, run | about, contents)
-        remove_checkpoints(self.folder)
+        record = write_record(self.folder, run, contents)
+        self.checkpoint.remove()
         return record
 
 
 def begin(experiment: str, values: Mapping) -> Run:
-    """Begin a run of an experiment with the parameters that its notebook holds.
+    """Begin a run of an experiment with the parameters of its notebook.
 
     Parameters
     ----------
     experiment : the notebook's name
-    values : the notebook's ``globals()``; what is no parameter is left aside
+    values : the notebook's ``globals()``. Before anything else is computed, all its plain values
+        are parameters, so that a misspelt one is noticed.
 
     Raises
     ------
-    InputError : naming the parameter that is wrong, its value, and what it must be
+    InputError : naming the parameter that is wrong, its value, and what it must be; or for a record
+        that exists
     """
-    return Run(experiment, make_recipe(experiment, values))
+    config = make_config(experiment, values)
+    plain = bool | int | float | str | list | tuple | dict | types.NoneType
+    for name, value in values.items():
+        known = name in type(config).model_fields or name in ("In", "Out") or name.startswith("_")
+        if not known and isinstance(value, plain):
+            raise unknown("parameter", name, sorted(type(config).model_fields))
+    return Run(experiment, config)
 
 
 def describe_environment() -> dict:
     """Return what else the numbers of a run depend on: platform, versions, commit."""
-    commit = _git("rev-parse", "HEAD")
-    # Files that git does not know yet count too; where else they lie, they decide no number.
-    changes = _git("status", "--porcelain", "--", "src", "book/experiments", "profiles")
     return {
         "machine": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in PACKAGES},
-        "git_commit": commit,
-        "git_dirty": None if changes is None else bool(changes),
+        **describe_commit(),
     }
 
 
+def describe_commit() -> dict:
+    """Return commit of this project and whether files that decide numbers differ from it.
+
+    None without git or for an unpacked archive, also one inside another repository.
+    """
+    commit = dirty = None
+    if (ROOT / ".git").exists():
+        commit = _git("rev-parse", "HEAD")
+        # Files that git does not know yet count too.
+        changes = _git("status", "--porcelain", "--", "src", "book/experiments", "profiles")
+        dirty = None if changes is None else bool(changes)
+    return {"git_commit": commit, "git_dirty": dirty}
+
+
 def _git(*arguments: str) -> str | None:
+    # Hooks and tools set GIT_DIR and such, which would name another repository.
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-C", str(ROOT), f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}"]
     try:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None  # no git, or no repository: an unpacked archive
+        done = subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, env=environment
+        )
+    except OSError:
+        return None
+    if done.returncode:
+        print(f"the record has no commit: {done.stderr.strip()}", file=sys.stderr)
+        return None
+    return done.stdout.strip()
 
 
 def _peak_memory_bytes() -> int | None:
@@ -156,13 +165,11 @@ def _peak_memory_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def pack_table(table) -> bytes:
-    """Return a data frame as a record's file."""
+def _pack_table(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False).encode()
 
 
-def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
-    """Return arrays as a record's file."""
+def _pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

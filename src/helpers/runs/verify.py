@@ -1,141 +1,182 @@
-"""A run made again from its record, to see whether it gives the same bits."""
+"""Repetition of a run from its record, and a comparison bit by bit."""
 
 import hashlib
 import os
-import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from helpers import ROOT, InputError
 
-from .checks import make_recipe
-from .cluster import BatchError
-from .comparison import Comparison, compare
+from .config import list_experiments, make_config, unknown
 from .gpus import list_gpus
-from .parameters import list_experiments, unknown
 from .plan import Job
-from .record import Record, is_run, read_record, run_folder
-from .worker import make_run
+from .record import Record, is_run, read_record
+
+#: Files that are compared; images of the galleries decide no number.
+NUMERIC = ("history.csv", "metrics.csv", "predictions.npz", "weights.pt")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A record against that of a repeated run.
+
+    Attributes
+    ----------
+    files : numeric file to its difference, "" for the same bits
+    environment : field that differs to its values then and now
+    """
+
+    files: dict[str, str]
+    environment: dict[str, tuple]
+
+    @property
+    def same(self) -> bool:
+        """Whether every file has the same bits."""
+        return not any(self.files.values())
 
 
 def verify(folder: Path) -> Comparison:
-    """Repeat a run in a new process, away from its record, and compare the two.
+    """Repeat a run in a new process, in a temporary folder, and compare the two records.
 
     The run gets its record's parameters and threads; one that was made on a CPU gets no GPU.
 
-    Parameters
-    ----------
-    folder : of the record; what it started from is looked for in the same results folder
-
     Raises
     ------
-    InputError : where there is no record, it is damaged, or it cannot be repeated: the notebook
-        is gone or takes other parameters, the data or the first weights are others, it was made
-        on a GPU and there is none
-    BatchError : where the run fails otherwise
+    InputError : if there is no record, it is corrupt, or it cannot be repeated: notebook, data or
+        first weights differ, or it was made on a GPU and this machine has none
+    BatchError : if the run fails otherwise
     """
+    from .cluster import BatchError
+    from .worker import make_run
+
     record = read_record(folder) if is_run(folder.resolve()) else None
     if record is None:
         raise InputError(
-            f"there is no record in {folder}; give the folder of a run, such as"
+            f"no record in {folder}; give the folder of a run, such as"
             " results/smoke/pathmnist_basic/seed-0"
         )
     record.check()
     with tempfile.TemporaryDirectory() as results:
-        job = plan_repeat(record, Path(results))
-        seconds = record.run["train_seconds"]
-        print(f"repeating {job.name}, {seconds:.0f} s of training then", flush=True)
-        return compare(record, repeat(record, job))
+        job = plan_repetition(record, Path(results))
+        print(f"repeating {job.name}, {record.run['train_seconds'] or 0:.0f} s of training then")
+        if record.environment["device"] == "cpu":
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        outcome = make_run(job, record.environment["threads"], [])
+        if outcome.kind == "InputError":
+            raise InputError(outcome.message)
+        if outcome.kind:
+            raise BatchError(f"{job.name}: {outcome.kind}: {outcome.message}")
+        repeated = read_record(job.folder)
+        _refuse_other_data(record, repeated)
+        return compare(record, repeated)
 
 
-def plan_repeat(record: Record, results: Path) -> Job:
-    """Return the job that makes a run again in another results folder.
-
-    What it needs of its own results folder, checkpoints or the records of other runs, is copied.
+def plan_repetition(record: Record, results: Path) -> Job:
+    """Return the job that repeats a run in another results folder.
 
     Raises
     ------
-    InputError : where notebook or recipe are not what they were, or what it needs is not there
+    InputError : if notebook, parameters, device or first weights are not available
     """
-    run = record.run
     if record.experiment not in list_experiments():
         raise _refuse(record, unknown("experiment", record.experiment, list_experiments()))
+    source, parameters = record.folder.resolve().parents[1], dict(record.parameters)
+    start = (parameters.get("stand_in_weights") or {}).get(parameters.get("initialisation"))
+    if start is not None:  # a checkpoint of the record's own results folder
+        content = (source / start).read_bytes() if (source / start).is_file() else b""
+        if hashlib.sha256(content).hexdigest() != record.weights["sha256"]:
+            raise InputError(
+                f"{record.folder} cannot be repeated: {source / start} must hold the weights that"
+                f" it started from (SHA-256 {record.weights['sha256']})"
+            )
+        parameters |= {"initialisation": str(source / start), "stand_in_weights": {}}
     try:
-        recipe = make_recipe(record.experiment, run["parameters"] | {"results": str(results)})
+        config = make_config(record.experiment, parameters | {"results": str(results)})
     except InputError as error:  # a parameter that the notebook did not have, or a bad value
         raise _refuse(record, error) from None
-    if recipe.identity != run["recipe_hash"]:
-        gone = run["parameters"].keys() - type(recipe).model_fields.keys()
-        why = f"{record.experiment} has no {', '.join(sorted(gone))} any more" if gone else None
-        raise _refuse(record, why or f"its parameters are not those of recipe {run['recipe_hash']}")
-    device = run["environment"]["device"]
+    if gone := parameters.keys() - type(config).model_fields.keys():
+        raise _refuse(record, f"{record.experiment} no longer has {', '.join(sorted(gone))}")
+    device = record.environment["device"]
     if device != "cpu" and not list_gpus():
         raise InputError(
             f"{record.folder} cannot be repeated: it was made on {device}, and this machine has no"
-            " GPU; repeat it where there is one"
+            " GPU; repeat it on one that has"
         )
-    _copy_needed(record, record.folder.resolve().parents[1], results)
-    return Job(record.experiment, recipe, recipe.model_dump())
+    return Job(record.experiment, config, config.model_dump())
 
 
-def _refuse(record: Record, why: object) -> InputError:
-    commit = record.run["environment"]["git_commit"] or "not known"
+def _refuse(record: Record, reason: object) -> InputError:
+    commit = record.environment["git_commit"] or "unknown"
     return InputError(
-        f"{record.folder} cannot be repeated: {why}; check out the commit that made it ({commit})"
+        f"{record.folder} cannot be repeated: {reason}; check out the commit of the run ({commit})"
     )
 
 
-def _copy_needed(record: Record, source: Path, results: Path) -> None:
-    """Copy from one results folder to another what a run reads there.
-
-    An ablation reads the records of its arms, and starts from what they started from.
-    """
-    for arm, origin in record.run.get("arms", {}).items():
-        folder = run_folder(source, arm, record.seed)
-        base = read_record(folder)
-        if base is None or base.check().origin != origin:
+def _refuse_other_data(record: Record, repeated: Record) -> None:
+    for kind in ("data", "weights"):
+        then, now = record.run[kind]["sha256"], repeated.run[kind]["sha256"]
+        if then not in (None, now):
             raise InputError(
-                f"{record.folder} cannot be repeated: {folder} is not the run that it switches"
-                f" choices of (recipe {origin[0]}); put that run there"
+                f"{record.folder} cannot be repeated: its {kind} differed (SHA-256 {then}, now"
+                f" {now}); check the files in {ROOT / repeated.parameters['data_dir']}"
             )
-        shutil.copytree(folder, run_folder(results, arm, record.seed))
-        _copy_needed(base, source, results)
-    parameters = record.run["parameters"]
-    start = parameters.get("stand_in_weights", {}).get(parameters.get("initialisation"))
-    if start is None:
-        return
-    content = (source / start).read_bytes() if (source / start).is_file() else b""
-    if hashlib.sha256(content).hexdigest() != record.run["weights"]["sha256"]:
-        raise InputError(
-            f"{record.folder} cannot be repeated: {source / start} does not hold the weights that"
-            f" it started from (SHA-256 {record.run['weights']['sha256']}); put them there"
-        )
-    (results / start).parent.mkdir(parents=True, exist_ok=True)
-    (results / start).write_bytes(content)
 
 
-def repeat(record: Record, job: Job) -> Record:
-    """Return the record that a job leaves, made with the threads and the data of another record.
+def compare(then: Record, now: Record) -> Comparison:
+    """Compare the numeric files of two records, and their environments."""
+    names = [name for name in NUMERIC if then.has(name) or now.has(name)]
+    old, new = then.run["files"], now.run["files"]
+    files = {
+        name: "" if old.get(name) == new.get(name) else _compare_file(name, then, now)
+        for name in names
+    }
+    old, new = then.environment, now.environment
+    environment = {
+        name: (old.get(name), new.get(name))
+        for name in old | new
+        # Two trees with uncommitted changes may differ, though their commits do not.
+        if old.get(name) != new.get(name) or (name == "git_dirty" and old.get(name))
+    }
+    return Comparison(files, environment)
 
-    Raises
-    ------
-    InputError : where the data or the first weights are others
-    BatchError : where the run fails otherwise
+
+def _compare_file(name: str, then: Record, now: Record) -> str:
+    if not now.has(name) or not then.has(name):
+        return "is new" if now.has(name) else "is missing"
+    if name == "weights.pt":
+        return "other bytes"
+    # A table is a mapping of columns, as an archive is one of arrays.
+    tables = (getattr(record, name.partition(".")[0]) for record in (then, now))
+    return "; ".join(list_differences(*tables)) or "other bytes, the same values"
+
+
+def list_differences(then: Mapping, now: Mapping) -> list[str]:
+    """Return the arrays or columns in which two mappings differ, and by how much.
+
+    Examples
+    --------
+    >>> list_differences({"logits": [0.0, 1.0]}, {"logits": [0.0, 1.5]})
+    ['logits differs in 1 of 2 values, by up to 0.5']
     """
-    then = record.run
-    if then["environment"]["device"] == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    outcome = make_run(job, then["environment"]["threads"], [])
-    if outcome.kind == "InputError":
-        raise InputError(outcome.message)
-    if outcome.kind:
-        raise BatchError(f"{job.name}: {outcome.kind}: {outcome.message}")
-    repeated = read_record(job.folder)
-    for what in [name for name in ("data", "weights") if name in then]:  # an ablation has arms
-        now, before = repeated.run[what]["sha256"], then[what]["sha256"]
-        if now != before:
-            raise InputError(
-                f"{record.folder} cannot be repeated: other {what} than then (SHA-256 {now}, not"
-                f" {before}); look for the files it used in {ROOT / job.recipe.data_dir}"
-            )
-    return repeated
+    parts = []
+    for name in dict.fromkeys([*then, *now]):
+        if name not in now or name not in then:
+            parts.append(f"{name} is {'new' if name in now else 'missing'}")
+            continue
+        old, new = np.asarray(then[name]), np.asarray(now[name])
+        if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
+            parts.append(f"{name} is {new.dtype} {new.shape}, not {old.dtype} {old.shape}")
+            continue
+        differ = (old != new) & ~((old != old) & (new != new))  # NaN equals NaN
+        if not differ.any():
+            continue
+        part = f"{name} differs in {differ.sum():,} of {differ.size:,} values"
+        if np.issubdtype(old.dtype, np.number):
+            largest = np.abs(old[differ].astype(float) - new[differ].astype(float)).max()
+            part += f", by up to {largest:.3g}"
+        parts.append(part)
+    return parts

@@ -1,0 +1,440 @@
+"""Configuration of a run: the parameters of its notebook, a profile and overrides, checked once.
+
+The notebook's cell tagged ``parameters`` holds the paper's values. A profile is a YAML file of
+values that replace them, as ``papermill -f`` reads it; ``-p name=value`` replaces both. A variant
+of an ablation is a set of further overrides, listed in ``book/experiments/variants.yaml``.
+"""
+
+import ast
+import difflib
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jupytext
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from helpers import ROOT, InputError
+from helpers.catalogue import CORRUPTIONS, DATASETS, PUBLISHED, find_dataset
+
+NOTEBOOKS = ROOT / "book" / "experiments"
+PROFILES = ROOT / "profiles"
+VARIANTS = NOTEBOOKS / "variants.yaml"
+
+#: Parameters that decide where files are, not what is computed; no part of the configuration hash.
+LOCATIONS = {"seed", "results", "data_dir", "variant"}
+
+#: Initialisations besides the path of a checkpoint.
+STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
+
+#: Sides of PathMNIST's published images in pixels.
+PATHMNIST_SIZES = (28, 64, 128, 224)
+
+#: Names of experiments and variants; they appear in pages, folders and on command lines.
+NAME = re.compile(r"[\w-]+")
+
+#: Parameters that a variant may not change: the arm and its variant are compared on the same images
+#: and from the same first weights.
+FIXED = LOCATIONS | {
+    *("data_source", "image_size", "corruptions"),
+    *("network", "initialisation", "stand_in_weights"),
+}
+
+
+def _reject_duplicates(strengths: list[float]) -> list[float]:
+    if len(set(strengths)) < len(strengths):
+        raise ValueError("give each strength once")
+    return strengths
+
+
+def _check_source(source: str) -> str:
+    if source not in ("official", "synthetic") and not set("./\\") & set(source):
+        raise ValueError("take official, synthetic, or the path of custom data, as data/mine.npz")
+    return source
+
+
+def _check_variant(name: str) -> str:
+    if name and not NAME.fullmatch(name):
+        raise ValueError("a name of letters, digits, _ and - is needed")
+    return name
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+#: Beyond these bounds a brightness factor or a 5x5 blur changes nothing more.
+Strength = Annotated[float, Field(ge=0.01, le=100)]
+Strengths = Annotated[list[Strength], Field(min_length=1), AfterValidator(_reject_duplicates)]
+
+
+class Config(BaseModel):
+    """Parameters of a notebook that trains one network.
+
+    A parameter that is added later needs a default, by which older records are read.
+    """
+
+    # Strict: a notebook uses the value as it is, so "1e-3", a string in YAML, is refused.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seed: int = Field(ge=0, lt=2**32)
+    results: Annotated[str, AfterValidator(os.path.expanduser)] = Field(min_length=1)
+    variant: Annotated[str, AfterValidator(_check_variant)] = ""
+    data_dir: str = Field(min_length=1)
+    data_source: Annotated[str, AfterValidator(_check_source)]
+    image_size: int = Field(ge=16, le=1024)
+    network: Literal["resnet18", "resnet50"]
+    initialisation: str = Field(min_length=1)
+    stand_in_weights: dict[Literal[*STARTS[1:]], str]
+    batch_norm: Literal["train", "frozen", "affine_frozen"]
+    weight_decay: NotNegative
+    precision: Literal["float32", "bfloat16"]
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits shared by runs that differ in nothing but their seed."""
+        text = json.dumps(self.computed, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def computed(self) -> dict:
+        """The parameters that decide what is computed, except the seed."""
+        return self.model_dump(mode="json", exclude=LOCATIONS)
+
+    @property
+    def start(self) -> str:
+        """The initialisation, or the path of the checkpoint that stands in for it."""
+        if self.initialisation in self.stand_in_weights:
+            return f"{self.results}/{self.stand_in_weights[self.initialisation]}"
+        return self.initialisation
+
+
+class ExperimentConfig(Config):
+    """Parameters of an experiment."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    backbone_lr: Positive
+    head_lr: Positive
+    mixup_alpha: NotNegative
+    second_forward: bool
+    augment_probability: Probability
+    rotation_degrees: float = Field(ge=0, le=180)
+    corruptions: Annotated[dict[Literal[*CORRUPTIONS], Strengths], Field(min_length=1)]
+
+    @property
+    def training(self) -> dict:
+        """Arguments of ``helpers.experiment.fit`` besides network, data and augmentation."""
+        names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
+        return self.model_dump(include=names | {"weight_decay", "precision", "seed"})
+
+
+class PretrainingConfig(Config):
+    """Parameters of both pretraining notebooks."""
+
+    dataset: Literal[*(name for name, dataset in DATASETS.items() if dataset.loader)]
+    pretraining_epochs: int = Field(ge=1)
+
+
+class SupervisedPretrainingConfig(PretrainingConfig):
+    """Parameters of supervised pretraining."""
+
+    batch_size: int = Field(ge=2)
+    backbone_lr: Positive
+    head_lr: Positive
+    mixup_alpha: NotNegative
+    augment_probability: Probability
+    rotation_degrees: float = Field(ge=0, le=180)
+
+    @property
+    def training(self) -> dict:
+        """Arguments of ``helpers.experiment.fit`` besides network, data and augmentation."""
+        names = {"batch_size", "backbone_lr", "head_lr", "weight_decay", "precision", "seed"}
+        steps = {"epochs": self.pretraining_epochs, "second_forward": False}
+        return steps | self.model_dump(include=names)
+
+
+class BarlowTwinsConfig(PretrainingConfig):
+    """Parameters of Barlow Twins pretraining."""
+
+    twins_batch_size: int = Field(ge=2)
+    lr: Positive
+    projector: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    off_diagonal_weight: Positive
+
+
+PRETRAINING = {
+    "pretrain_supervised": SupervisedPretrainingConfig,
+    "pretrain_barlow_twins": BarlowTwinsConfig,
+}
+
+#: Overrides that are also passed to the pretraining run an experiment depends on, in addition to
+#: the parameters of pretraining alone. Data parameters are not: pretraining has its own data set.
+SHARED = {"results", "data_dir", "image_size", "network"}
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that does not exist, with the nearest one that does."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    return InputError(f"unknown {kind} {name!r}; {advice}")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise InputError for a name that is no notebook's parameter, with the nearest that is."""
+    models = (ExperimentConfig, *PRETRAINING.values())
+    known = {name for model in models for name in model.model_fields}
+    for name in names:
+        if name not in known:
+            raise unknown("parameter", str(name), sorted(known))
+        if name in ("seed", "variant"):
+            raise InputError(f"{name} is not set as a parameter; use --seeds 0-2 or --only NAME")
+
+
+def make_config(experiment: str, values: Mapping) -> Config:
+    """Return the checked configuration of an experiment.
+
+    Values that are no parameter are ignored; a parameter with a default may be absent.
+
+    Raises
+    ------
+    InputError : naming the parameter, its value, and what it must be
+    """
+    model = PRETRAINING.get(experiment, ExperimentConfig)
+    try:
+        config = model(**{name: values[name] for name in model.model_fields if name in values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        reason = first["msg"].removeprefix("Value error, ").lower()
+        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise InputError(f"{experiment}: {name}: {reason}{given}") from None
+    _check_together(experiment, config)
+    return config
+
+
+def _check_together(experiment: str, config: Config) -> None:
+    """Raise InputError for values that are valid one by one but not together."""
+    start = Path(config.start)
+    if str(start) not in STARTS and not (start.parent.name or start.suffix):
+        raise unknown("initialisation", config.start, STARTS)
+    if config.start in STARTS[1:] and (config.start, config.network) not in PUBLISHED:
+        raise InputError(
+            f"{experiment}: initialisation: no {config.start} weights of a {config.network} are"
+            " published; take another network, or the path of a checkpoint"
+        )
+    dataset = getattr(config, "dataset", None) or find_dataset(experiment)
+    if dataset is None:
+        raise InputError(
+            f"{experiment}: the name of a notebook must begin with a data set:"
+            f" {', '.join(DATASETS)}"
+        )
+    known = dataset != "pathmnist" or config.image_size in PATHMNIST_SIZES
+    if config.data_source == "official" and not known:
+        sizes = ", ".join(map(str, PATHMNIST_SIZES))
+        raise InputError(
+            f"{experiment}: image_size: PathMNIST has {sizes} pixels, not {config.image_size}"
+        )
+
+
+def resolve(
+    experiment: str, profile: str, seed: int, overrides: Mapping, variant: str = ""
+) -> Config:
+    """Return the configuration of a run.
+
+    Later values replace earlier ones: notebook, profile, overrides, variant.
+    """
+    check_names(overrides)
+    values = read_defaults(experiment) | read_profile(profile) | dict(overrides)
+    if variant:
+        values |= read_variants()[experiment][variant] | {"variant": variant}
+    return make_config(experiment, values | {"seed": seed})
+
+
+def list_experiments() -> list[str]:
+    """Return the names of the notebooks, pretraining first."""
+    names = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise InputError(f"book/experiments/{name}.py: use letters, digits, _ and - only")
+    return sorted(names, key=lambda name: not name.startswith("pretrain_"))
+
+
+def read_defaults(experiment: str) -> dict:
+    """Return the values of a notebook's ``parameters`` cell, read without running it.
+
+    Raises
+    ------
+    InputError : for an experiment that does not exist, or a line that assigns no plain value
+    """
+    try:
+        cells = _read_cells(experiment)
+        source = next(text for text, tags in cells if "parameters" in tags)
+        lines = ast.parse(source).body
+    except StopIteration:
+        raise InputError(
+            f"book/experiments/{experiment}.py: no cell is tagged parameters"
+        ) from None
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise InputError(f"{experiment}.py: parameters: {line!r} is not 'name = value'") from None
+    values = {}
+    for line in lines:
+        try:
+            target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
+            values[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            text = ast.unparse(line)
+            raise InputError(
+                f"{experiment}.py: parameters: {text!r} is not 'name = value' with a plain value"
+            ) from None
+    return values
+
+
+def read_title(experiment: str) -> tuple[str, str]:
+    """Return data set and arm of a notebook, from its heading ``# PathMNIST: Basic``.
+
+    A heading without a colon gives an empty data set.
+    """
+    for text, _ in _read_cells(experiment):
+        if heading := re.search(r"^# (.+)$", text, re.MULTILINE):
+            dataset, _, arm = heading[1].rpartition(":")
+            return dataset.strip(), arm.strip()
+    return "", experiment
+
+
+def _read_cells(experiment: str) -> list[tuple[str, list[str]]]:
+    """Return source and tags of a notebook's cells."""
+    path = NOTEBOOKS / f"{experiment}.py"
+    if not path.exists():
+        raise unknown("experiment", experiment, list_experiments())
+    return _parse_notebook(path.read_text(encoding="utf-8"))
+
+
+@functools.cache  # a plan of a hundred seeds reads each notebook hundreds of times
+def _parse_notebook(text: str) -> list[tuple[str, list[str]]]:
+    cells = jupytext.reads(text, fmt="py").cells
+    return [(cell.source, cell.metadata.get("tags", [])) for cell in cells]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a name given twice, whose last value would win."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if names.count(key.value) > 1:
+                raise yaml.MarkedYAMLError(
+                    None, None, f"{key.value} is given twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict:
+    """Return the mapping in a YAML file of this project.
+
+    Raises
+    ------
+    InputError : for a file that is no YAML, or no mapping
+    """
+    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    try:
+        values = _parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values or {}, dict):
+        raise InputError(f"{name} must consist of 'name: value' lines")
+    return dict(values or {})
+
+
+@functools.cache
+def _parse_yaml(text: str):
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("write out the value of an alias; a few lines can stand for gigabytes")
+    return yaml.load(text, _Loader)
+
+
+def list_profiles() -> list[str]:
+    """Return the names of the profiles."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def read_profile(profile: str) -> dict:
+    """Return the values of ``profiles/<profile>.yaml``.
+
+    Raises
+    ------
+    InputError : for a profile that does not exist, is no YAML, or names an unknown parameter
+    """
+    if profile not in list_profiles():
+        raise unknown("profile", profile, list_profiles())
+    values = read_yaml(PROFILES / f"{profile}.yaml")
+    check_names(values)
+    return values
+
+
+def read_variants() -> dict[str, dict[str, dict]]:
+    """Return the variants of the ablations: experiment to name to the parameters it changes.
+
+    Raises
+    ------
+    InputError : for an unknown experiment or parameter, or one that a variant may not change
+    """
+    variants = read_yaml(VARIANTS) if VARIANTS.exists() else {}
+    for experiment, named in variants.items():
+        defaults = read_defaults(experiment)
+        for name, changes in (named or {}).items():
+            if not NAME.fullmatch(str(name)) or not isinstance(changes, dict) or not changes:
+                raise InputError(f"variants.yaml: {experiment}: {name}: name: {{parameter: value}}")
+            for parameter in changes:
+                if parameter not in defaults.keys() - FIXED:
+                    allowed = sorted(defaults.keys() - FIXED)
+                    raise unknown(f"parameter of variant {name}", parameter, allowed)
+    return {experiment: named or {} for experiment, named in variants.items()}
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a text such as ``0-2`` or ``0,3,5-7``, sorted.
+
+    Raises
+    ------
+    InputError : for anything else
+    """
+    seeds: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last:
+            raise InputError(f"seeds: {part!r} is not a seed or a range; write 0-2, or 0,3,5-7")
+        if last - first >= 10_000:
+            raise InputError(f"seeds: {part!r} is too long; give at most 10,000 at once")
+        seeds.update(range(first, last + 1))
+    return sorted(seeds)
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict:
+    """Return the parameters set by texts such as ``epochs=3``; values are Python literals.
+
+    Raises
+    ------
+    InputError : for a text without ``=``, or a name given twice
+    """
+    values = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            raise InputError(f"-p {assignment}: write name=value, for example -p epochs=3")
+        if name in values:
+            raise InputError(f"-p {assignment}: {name} is given twice; give it once")
+        try:
+            values[name] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            values[name] = value  # a word is a string without quotes
+    return values
