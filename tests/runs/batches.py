@@ -111,4 +111,3 @@ def wait_for(condition, seconds: float = PATIENCE):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
-

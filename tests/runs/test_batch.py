@@ -135,7 +135,7 @@ def test_two_batches_share_the_work(begin, undisturbed):
     def have_ended() -> bool:
         for seed in (0, 1):  # a run that is made must not be made again
             if (first.place(seed) / "run.json").exists():
-                inode = (first.place(seed) / "run.json").stat().st_ino
+                inode = first.place(seed).stat().st_ino
                 assert made.setdefault(seed, inode) == inode
         return first.process.poll() is not None and second.process.poll() is not None
 

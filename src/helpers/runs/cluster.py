@@ -109,7 +109,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _kill_workers(cluster) -> None:
-    """Kill the workers and kernels of a local cluster; a graceful stop would wait for their runs."""
+    """Kill workers and kernels of a local cluster; a graceful stop would wait for their runs."""
     import psutil
 
     for nanny in cluster.workers.values():

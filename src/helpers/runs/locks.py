@@ -37,7 +37,7 @@ def lock_run(folder: Path) -> Iterator[bool]:
         yield ours
     finally:
         if ours:
-            # Removed only once the record exists: two processes could each lock a file of this name.
+            # Only once the record exists: else two processes could lock two files of this name.
             if (folder / "run.json").exists():
                 with contextlib.suppress(OSError):
                     path.unlink()

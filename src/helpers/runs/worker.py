@@ -1,7 +1,6 @@
 """One run, executed by papermill in the process of a Dask worker."""
 
 import json
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -119,4 +118,3 @@ def _note_error(notebook: Path, kind: str, message: str) -> None:
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
     content["cells"].append(cell | {"outputs": [output]})
     notebook.write_text(json.dumps({"metadata": {}, "nbformat": 4, "nbformat_minor": 4} | content))
-
