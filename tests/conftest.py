@@ -6,7 +6,6 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the tests compare bits of the CPU, on
 
 import functools
 import http.server
-import shutil
 import threading
 from pathlib import Path
 
@@ -15,9 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-import made_up
-from building import build
-from helpers import ROOT
 from helpers.experiment import synthetic
 from helpers.experiment.data import Data, Split
 
@@ -89,21 +85,3 @@ def served(tmp_path):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield folder, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def first_build(tmp_path_factory):
-    """A folder with made-up records and the book of them, and the pages that executed.
-
-    Tests may build again there; its ``first`` stays as the first build left it.
-    """
-    folder = tmp_path_factory.mktemp("report")
-    leave = shutil.ignore_patterns("_build", "runs", "experiments")
-    shutil.copytree(ROOT / "book", folder / "book", ignore=leave)
-    made_up.write_records(folder / "results", "made_up")
-    made_up.write_other(folder / "results", "fog_basic")
-    made_up.make_hostile(folder / "results", "/home/zaphod")
-    done, executed = build(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    shutil.copytree(folder / "book/_build/html", folder / "first")
-    return folder, executed

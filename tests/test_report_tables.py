@@ -159,7 +159,7 @@ def test_seeds_may_differ_between_arms(results):
 
 
 def test_the_overview_names_what_differs_from_the_study(results):
-    (row,) = [line for line in report.show_build().data.split("\n") if "than in the study" in line]
+    (row,) = [line for line in report.show_build().data.split("\n") if "than in the notebooks" in line]
     assert "`epochs = 5`" in row
     assert "image_size" not in row  # as in the notebooks
 

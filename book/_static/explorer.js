@@ -1,6 +1,6 @@
-// Draws what is chosen in the explorer, from the data that lie in the page as JSON.
+// Draws what is chosen in the explorer, from the JSON in the page.
 
-/** Parts of the largest value that an axis may end at; a quarter of each is a round number. */
+/** Fractions of the largest value at which an axis may end; a quarter of each is a round number. */
 const TOPS = [0.08, 0.2, 0.4, 0.6, 0.8, 1];
 
 const PERCENT = (fraction) => `${(100 * fraction).toFixed(1)} %`;
@@ -34,7 +34,7 @@ function makePlot(title, axis, [left, right], top, ticks, label) {
   return { svg, x, y };
 }
 
-/** Return a score of all arms against the strength, the chosen arm and strength standing out. */
+/** Return a score of all arms against the strength, with the chosen arm and strength emphasised. */
 function plotCurve(choice, score, title, largest) {
   const { data, arm, shift, stop } = choice;
   const stops = shift.stops;
@@ -47,7 +47,7 @@ function plotCurve(choice, score, title, largest) {
   const points = (a) =>
     stops.filter(([, k]) => a.conditions[k]).map(([s, k]) => [s, ...a.conditions[k][score], k]);
   const values = points(arm).map(([s, mean]) => `${s}: ${mean.toPrecision(3)}`);
-  const label = `${title} of ${arm.row} by ${shift.axis}: ${values.join(", ")}`;
+  const label = `${title} of ${arm.label} by ${shift.axis}: ${values.join(", ")}`;
   const ends = [stops[0][0], stops[stops.length - 1][0]];
   const { svg, x, y } = makePlot(title, shift.axis, ends, top, ticks, label);
   for (const other of [...data.arms.filter((a) => a !== arm), arm]) {
@@ -70,19 +70,19 @@ function plotCurve(choice, score, title, largest) {
 function makeLegend({ data, arm }) {
   const entries = data.arms.map((other) => {
     const attributes = { style: `color:${other.colour}`, "aria-hidden": "true" };
-    const name = make(other === arm ? "strong" : "span", {}, other.row);
+    const name = make(other === arm ? "strong" : "span", {}, other.label);
     return make("span", {}, make("span", attributes, `${other.sign} `), name);
   });
   return make("p", { class: "legend" }, ...entries);
 }
 
-/** Return accuracy by confidence: bars, fuller the more images, and where each should end. */
+/** Return accuracy by confidence: the more images, the fuller a bar; a mark shows its ideal end. */
 function plotReliability(condition, colour) {
-  const told = condition.bins.map(([, share, confidence, accuracy]) =>
+  const texts = condition.bins.map(([, share, confidence, accuracy]) =>
     `${PERCENT(share)} of the images at confidence ${confidence.toFixed(2)} have accuracy ` +
     accuracy.toFixed(2));
   const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => [value, String(value)]);
-  const label = `Reliability: ${told.join("; ")}`;
+  const label = `Reliability: ${texts.join("; ")}`;
   const { svg, x, y } = makePlot("Reliability", "confidence", [0, 1], 1, ticks, label);
   svg.append(make("line", { x1: x(0), y1: y(0), x2: x(1), y2: y(1), class: "diagonal" }));
   const most = Math.max(...condition.bins.map(([, share]) => share));
@@ -98,7 +98,7 @@ function plotReliability(condition, colour) {
   return svg;
 }
 
-/** Return an example image under the chosen condition with what the network said. */
+/** Return an example image under the chosen condition with the network's answer. */
 function makeImage({ data, arm, stop, where }, k) {
   const name = data.classes[k];
   const alt = `${name}, ${where}`;
@@ -122,21 +122,22 @@ function makeImage({ data, arm, stop, where }, k) {
 
 function summarise({ data, arm, shift, stop, where }) {
   const condition = arm.conditions[stop[1]];
-  const start = `${data.data}, ${arm.row}, ${where}: `;
+  const start = `${data.data}, ${arm.label}, ${where}: `;
   if (!condition) return `${start}not measured.`;
-  const [accuracy, low, high] = condition.accuracy_percent;
-  const [error, least, most] = condition.rms_calibration_error;
+  const [accuracy, low, high] = condition.accuracy;
+  const [error, least, most] = condition.rms_calibration_error_10;
   const side = condition.gap > 0 ? "above" : "below";
   const points = Math.abs(100 * condition.gap).toFixed(1);
   return (
     `${start}accuracy ${accuracy.toFixed(1)} % (95 % interval ${low.toFixed(1)} to ` +
     `${high.toFixed(1)}), RMS calibration error ${error.toFixed(3)} (${least.toFixed(3)} to ` +
-    `${most.toFixed(3)}); confidence ${points} points ${side} accuracy in the mean.`
+    `${most.toFixed(3)}); confidence ${points} points ${side} accuracy on average.`
   );
 }
 
 function startExplorer(page) {
-  const all = JSON.parse(page.querySelector("script").textContent);
+  const all = JSON.parse(document.querySelector("script.explorer-data").textContent);
+  if (!Object.keys(all).length) return;
   const form = page.querySelector("form");
   const { dataset, arm, corruption, strength } = form.elements;
   const offer = (select, texts) => {
@@ -150,7 +151,7 @@ function startExplorer(page) {
   };
   const offerAll = () => {
     const { arms, shifts } = all[dataset.value];
-    offer(arm, arms.map(({ row }, k) => [k, row]));
+    offer(arm, arms.map(({ label }, k) => [k, label]));
     offer(corruption, Object.keys(shifts).map((name) => [name, name]));
     offerStrengths();
   };
@@ -166,12 +167,12 @@ function startExplorer(page) {
     page.querySelector(".explorer-summary").textContent = summarise(choice);
     page.querySelector(".explorer-basis").textContent =
       `Scores: ${data.images} test images, ${data.seeds}. Predictions: seed ${choice.arm.seed}.`;
-    const images = data.classes.map((_, k) => makeImage(choice, k));
+    const images = data.pictures[stop[1]].map((_, k) => makeImage(choice, k));
     page.querySelector(".explorer-images").replaceChildren(...images);
     const plots = [
       makeLegend(choice),
-      plotCurve(choice, "accuracy_percent", "Accuracy (%)", 100),
-      plotCurve(choice, "rms_calibration_error", "RMS calibration error", 1),
+      plotCurve(choice, "accuracy", "Accuracy (%)", 100),
+      plotCurve(choice, "rms_calibration_error_10", "RMS calibration error", 1),
     ];
     if (condition) plots.push(plotReliability(condition, choice.arm.colour));
     page.querySelector(".explorer-plots").replaceChildren(...plots);

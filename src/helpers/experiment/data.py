@@ -1,4 +1,4 @@
-"""Data sets as 8-bit tensors: the real ones and the embedded stand-ins, in one shape."""
+"""Data sets as 8-bit tensors in one layout: published, drawn, and a user's own."""
 
 import hashlib
 import warnings
@@ -13,9 +13,9 @@ from helpers import InputError
 from helpers.catalogue import DATASETS
 
 from . import synthetic
-from .own_data import load_own
+from .custom_data import load_custom
 
-#: Largest share of a GPU's free memory that the images of a split take; the network needs the rest.
+#: Largest share of a GPU's free memory for the images of a split; the network needs the rest.
 RESIDENT_SHARE = 0.5
 
 
@@ -30,8 +30,8 @@ class Split:
     def on(self, device: torch.device) -> "Split":
         """Return the split for use on a device; uploaded once, then cached.
 
-        The labels are on the device. So are the images if they fit `RESIDENT_SHARE` of its free
-        memory; otherwise they stay on the CPU, from where batches are uploaded.
+        Images that do not fit `RESIDENT_SHARE` of its free memory stay on the CPU, from where
+        batches are uploaded.
         """
         if device.type != "cuda":
             return Split(self.images, self.labels.to(device))
@@ -49,10 +49,10 @@ class Data:
 
     Attributes
     ----------
-    name : as in the catalogue; of a stand-in "tissue", "creatures" or "source"; of own data that
-        of the file or folder
+    name : as in the catalogue; of a drawn set, or of the user's file or folder
     official : whether these are the published images in the published split
     classes : names, by label
+    files : identifies the source files of own data, see `describe_source`
     """
 
     name: str
@@ -61,20 +61,21 @@ class Data:
     train: Split
     validation: Split
     test: Split
+    files: dict | None = None
 
     def __post_init__(self):
         for name in ("train", "validation", "test"):
             labels = getattr(self, name).labels
             if len(labels) == 0:
-                raise InputError(f"{self.name}: the {name} split holds no image")
+                raise InputError(f"{self.name}: the {name} split has no image")
             outside = labels[(labels < 0) | (labels >= len(self.classes))]
             if len(outside):
                 raise InputError(
                     f"{self.name}: label {int(outside[0])} in the {name} split is outside the"
-                    f" {len(self.classes)} classes; get the data set anew"
+                    f" {len(self.classes)} classes; correct it"
                 )
         if len(self.train.labels) == 1:
-            raise InputError(f"{self.name}: one training image is too few; batch norm needs two")
+            raise InputError(f"{self.name}: batch norm needs two training images or more")
 
     @cached_property
     def sha256(self) -> str:
@@ -92,6 +93,7 @@ class Data:
             "name": self.name,
             "official": self.official,
             "sha256": self.sha256,
+            "files": self.files,
             "classes": list(self.classes),
             "train": len(self.train.labels),
             "validation": len(self.validation.labels),
@@ -103,7 +105,7 @@ class Data:
 
         Raises
         ------
-        InputError : where a channel is constant, which no network can be normalised by
+        InputError : where a channel is constant
         """
         # Counts of the 256 grey levels are exact; the moments then take 256 terms.
         levels = torch.arange(256, dtype=torch.float64) / 255
@@ -119,7 +121,7 @@ class Data:
         if 0 in deviations:
             raise InputError(
                 f"{self.name}: all training images are the same in channel {deviations.index(0)};"
-                " get the data set anew"
+                " a network cannot be normalised by them"
             )
         return means, deviations
 
@@ -129,33 +131,37 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
 
     Parameters
     ----------
-    name : of the catalogue: "pathmnist", "pets", "source" (embedded only), ...
-    data_source : "official" for the published set, downloaded into ``data_dir`` if it is not
-        there; "synthetic" for the embedded stand-in of the same shape, if it has one; or the path
-        of an own ``.npz`` or folder that takes its place, see `load_own`
+    name : of the catalogue: "pathmnist", "pets", "source" (drawn only), ...
+    data_source : "official" for the published set, downloaded into ``data_dir`` if missing;
+        "synthetic" for its drawn stand-in; or the path of own data, see `load_custom`
     data_dir : folder of the data sets; a relative one is taken from the repository
     image_size : side of the images in pixels
 
     Raises
     ------
-    InputError : naming what is wrong with the data and how to mend it
+    InputError : naming what is wrong with the data and the remedy
     """
     if name not in DATASETS:
-        raise InputError(f"there is no data set {name!r}; there are {', '.join(DATASETS)}")
-    loader, stand_in = DATASETS[name]
+        raise InputError(f"unknown data set {name!r}; choose {', '.join(DATASETS)}")
+    entry, official, files = DATASETS[name], False, None
     if data_source not in ("official", "synthetic"):
-        name, splits, classes, official = load_own(data_source, image_size)
-    elif stand_in and data_source == "synthetic":
-        name, official = stand_in, False
+        name, splits, classes, files = load_custom(data_source, image_size, data_dir)
+    elif entry.stand_in and data_source == "synthetic":
+        name = entry.stand_in
         splits, classes = synthetic.generate(name, image_size), synthetic.CLASSES[name]
-    elif loader:
-        splits, classes, official = resolve_name(loader)(data_dir, image_size)
+    elif entry.loader:
+        splits, classes, official = resolve_name(entry.loader)(data_dir, image_size)
     else:
-        raise InputError(f"data_source: {name} is embedded only; take synthetic")
+        raise InputError(f"data_source: {name} is drawn only; choose synthetic")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
         tensors = {
             split: Split(torch.from_numpy(images), torch.from_numpy(labels))
             for split, (images, labels) in splits.items()
         }
-    return Data(name, official, tuple(classes), **tensors)
+    return Data(name, official, tuple(classes), **tensors, files=files)
+
+
+def fetch(name: str, image_size: int, data_dir: str) -> None:
+    """Download, verify, unpack and decode a published data set, so that runs only map it."""
+    load_data(name, "official", data_dir, image_size)

@@ -1,30 +1,24 @@
-"""What lies in ``data_dir``, and whether it is what was published; looks, and fetches nothing."""
+"""State of published data sets and weights on this machine; downloads nothing."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import psutil
 import torch
-from torchvision.datasets import OxfordIIITPet
 
 from helpers import InputError
+from helpers.source_files import digest_file, from_root
 
-from .downloads import digest_file, from_root
+from .image_cache import free_memory
 from .pathmnist import locate_pathmnist
-from .pets import PETS_OFFICIAL, digest_pets
+from .pets import ARCHIVES, read_lists
 from .weights import PUBLISHED, locate_published
 
 
-@dataclass(frozen=True)
-class Item:
-    """A data set or weights: where they lie or should, and where they are to be had.
+class Item(NamedTuple):
+    """A data set or weights: path, state, checksum the state is based on, and address.
 
-    Attributes
-    ----------
-    state : "as published", "missing", "damaged", or of Pets "a part"
-    checksum : what the state was told by
-    source : address or addresses
+    The state is "as published", "missing", "damaged", or of Pets "a part".
     """
 
     path: Path
@@ -34,48 +28,26 @@ class Item:
 
 
 def look_up_data(name: str, image_size: int, data_dir: str) -> Item:
-    """Return the state of "pathmnist" in a size, or of "pets", which have one for all sizes.
-
-    Raises
-    ------
-    InputError : for a size that PathMNIST does not have
-    """
+    """Return the state of "pathmnist" in a size, or of "pets", the same for all sizes."""
     if name == "pathmnist":
         path, url, md5 = locate_pathmnist(data_dir, image_size)
         return Item(path, _compare(path, md5, "md5"), f"MD5 {md5}", url)
-    folder = from_root(data_dir) / "oxford-iiit-pet"
-    source = " and ".join(url for url, _ in OxfordIIITPet._RESOURCES)
-    archives = f"MD5 {' and '.join(md5 for _, md5 in OxfordIIITPet._RESOURCES)}"
-    return Item(folder, _look_at_pets(folder), archives, source)
-
-
-def _look_at_pets(folder: Path) -> str:
-    """Return the state of the unpacked set, by its published lists and the files that they name."""
-    if not folder.exists():
-        return "missing"
-    try:
-        parts = {split: OxfordIIITPet(folder.parent, split) for split in PETS_OFFICIAL}
-    except (RuntimeError, OSError, ValueError):
-        return "damaged"
-    if not all(path.is_file() for part in parts.values() for path in part._images):
-        return "damaged"
-    whole = all(digest_pets(part) == PETS_OFFICIAL[split] for split, part in parts.items())
-    return "as published" if whole else "a part"
+    path, state = from_root(data_dir) / "oxford-iiit-pet", "missing"
+    if path.exists():
+        try:
+            state = "as published" if read_lists(path)[2] else "a part"
+        except InputError:
+            state = "damaged"
+    return Item(path, state, f"MD5 {' and '.join(ARCHIVES.values())}", " and ".join(ARCHIVES))
 
 
 def look_up_weights(initialisation: str, network: str, data_dir: str) -> Item:
-    """Return the state of published weights.
-
-    Raises
-    ------
-    InputError : where there are none of this network
-    """
+    """Return the state of published weights, or raise InputError where none exist."""
     if (initialisation, network) not in PUBLISHED:
-        raise InputError(f"there are no published {initialisation} weights of a {network}")
-    published = PUBLISHED[initialisation, network]
+        raise InputError(f"no published {initialisation} weights exist for a {network}")
+    url, prefix = PUBLISHED[initialisation, network]
     path = locate_published(initialisation, network, data_dir)
-    state = _compare(path, published.sha256_prefix, "sha256")
-    return Item(path, state, f"SHA-256 {published.sha256_prefix}...", published.url)
+    return Item(path, _compare(path, prefix, "sha256"), f"SHA-256 {prefix}...", url)
 
 
 def _compare(path: Path, digest: str, algorithm: str) -> str:
@@ -85,12 +57,9 @@ def _compare(path: Path, digest: str, algorithm: str) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """Return the device that a run would take, and its memory and the machine's in GB."""
-    memory = psutil.virtual_memory()
-    facts = {
-        "device": f"CPU, {os.cpu_count()} cores",
-        "memory": f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",
-    }
+    """Return the device that a run would use, and the free memory in GB."""
+    memory = f"{free_memory() / 1e9:.1f} GB free"
+    facts = {"device": f"CPU, {os.cpu_count()} cores", "memory": memory}
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         facts["device"] = torch.cuda.get_device_name()

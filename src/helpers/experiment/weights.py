@@ -1,4 +1,4 @@
-"""Published weights: where they are, and how to get them."""
+"""Published weights: their path, and the download."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import torch
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED
+from helpers.source_files import digest_file, from_root
 
-from .downloads import digest_file, fetching, from_root
+from .fetch import fetching
 
 
 def locate_published(name: str, network: str, data_dir: str) -> Path:
@@ -18,17 +19,16 @@ def locate_published(name: str, network: str, data_dir: str) -> Path:
 
 def fetch_weights(name: str, network: str, data_dir: str) -> Path:
     """Return the path of published weights, downloaded if they are missing, and verified."""
-    published, path = PUBLISHED[name, network], locate_published(name, network, data_dir)
-    advice = f"put {published.url} (SHA-256 {published.sha256_prefix}...) there"
+    url, prefix = PUBLISHED[name, network]
+    path = locate_published(name, network, data_dir)
+    advice = f"download {url} (SHA-256 {prefix}...) to {path}"
     with fetching(path, advice) as folder:
         if folder:
-            torch.hub.download_url_to_file(
-                published.url, str(folder / path.name), published.sha256_prefix
-            )
-    if not digest_file(path).startswith(published.sha256_prefix):
+            torch.hub.download_url_to_file(url, str(folder / path.name), prefix)
+    if not digest_file(path).startswith(prefix):
         raise InputError(
-            f"{path} is damaged or another file (its SHA-256 does not begin with"
-            f" {published.sha256_prefix}); delete it, and it will be downloaded again"
+            f"{path} is corrupt or another file (its SHA-256 does not begin with {prefix});"
+            f" delete it to have it downloaded again, or {advice}"
         )
     return path
 

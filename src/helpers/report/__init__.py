@@ -7,21 +7,18 @@ _OFFERS = {
     "beyond": "show_beyond",
     "claims": "show_claims",
     "contrasts": "show_contrasts",
-    "diagrams": "show_deferral show_reliability show_risk_coverage show_strengths",
     "explorer": "show_explorer",
     "export": "export_table show_table",
-    "facts": "show_build show_data",
-    "figures": "plot_history show_curves",
+    "figures": "plot_history plot_temperatures show_curves show_deferral show_reliability"
+    " show_risk_coverage show_strengths",
     "findings": "show_findings",
-    "galleries": "plot_corruptions show_corruptions show_mixup",
-    "mistakes": "show_mistakes",
+    "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
     "overview": "show_cells show_made_from show_overview show_summary",
-    "provenance": "show_runs",
+    "provenance": "show_build show_runs",
     "scores": "show_metrics show_scores",
-    "survival": "show_survival",
     "switches": "show_ablation",
     "tables": "show_reading",
-    "temperature": "plot_temperatures show_beyond_temperature show_temperatures",
+    "temperature": "show_beyond_temperature show_temperatures",
 }
 
 _HOMES = {name: module for module, names in _OFFERS.items() for name in names.split()}

@@ -1,173 +1,150 @@
-"""The explorer: images, predictions, accuracy and calibration of every arm under every condition.
+"""Explorer of images, predictions, accuracy and calibration by arm and condition.
 
-All that the page shows lies in it as JSON; ``book/_static/explorer.js`` draws what is chosen.
+The page holds it as JSON, from which ``book/_static/explorer.js`` draws what is chosen.
 """
 
 import json
 from html import unescape
 
 import numpy as np
+import pandas as pd
+from IPython.display import HTML
 
-from helpers import metrics
-from helpers.catalogue import CORRUPTIONS
-from helpers.metrics.bins import assign_equal_width
+from helpers.metrics import METRICS, softmax
 
-from .cells import Predictions, read_predictions, score
-from .diagrams import AXES
-from .paper import DIGITS, LARGEST
-from .pictures import choose_rendering, encode_image
-from .source import ARMS, DATASETS, describe_data, describe_seeds, shown_records
+from .estimates import read_predictions
+from .figures import RMS, bin_confidence, find_neutral, read_arms, select, title_axis
+from .galleries import find_examples
+from .html_figures import choose_rendering, encode_image
+from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
 
-#: How SVG writes the lines of the arms' styles.
-DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3"}
-
-#: What the script fills; without it the text alone is seen.
-PAGE = """\
-<div class="explorer">
-<p class="explorer-absent">The explorer needs JavaScript. Without it: the images are on the page
-<a href="data.html">Data</a>, the numbers of every strength in the tables of
-<a href="results/pathmnist.html">PathMNIST</a> and <a href="results/pets.html">Pets</a>, and the
-reliability diagrams under <a href="calibration.html">Calibration in depth</a>.</p>
-<form class="explorer-choice" hidden>
-<label>Data set <select name="dataset" autocomplete="off"></select></label>
-<label>Arm <select name="arm" autocomplete="off"></select></label>
-<label>Corruption <select name="corruption" autocomplete="off"></select></label>
-<label>Strength<span aria-hidden="true"></span>
-<input name="strength" type="range" min="0" step="1" autocomplete="off"></label>
-</form>
-<p class="explorer-summary" aria-live="polite"></p>
-<p class="explorer-basis"></p>
-<div class="explorer-images"></div>
-<div class="explorer-plots"></div>
-<script type="application/json">{data}</script>
-</div>"""
+#: Matplotlib's lines as SVG dashes.
+DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3", ":": "2 2"}
 
 
-class Explorer:
-    """The explorer as HTML with its data inside."""
-
-    def __init__(self, data: dict):
-        self.data = data
-
-    def _repr_html_(self) -> str:
-        # Names come from outside: no "<" of theirs may end the element.
-        data = json.dumps(self.data, separators=(",", ":")).replace("<", r"\u003c")
-        return PAGE.replace("{data}", data)
+def show_explorer() -> HTML:
+    """Return the data of the page's explorer, for all data sets with runs under a corruption."""
+    described = {name: describe_dataset(name) for name in datasets() if read_arms(name)}
+    data = json.dumps({k: d for k, d in described.items() if d["shifts"]}, separators=(",", ":"))
+    # Class names come from outside: no "<" of theirs may end the element.
+    data = data.replace("<", r"\u003c")
+    return HTML(f'<script type="application/json" class="explorer-data">{data}</script>')
 
 
-def show_explorer() -> Explorer:
-    """Return the explorer of all data sets."""
-    return Explorer({dataset: describe_dataset(dataset) for dataset in ARMS})
-
-
-def describe_dataset(dataset: str, bins: int = 10) -> dict:
+def describe_dataset(dataset: str) -> dict:
     """Return what the explorer shows of a data set.
 
     Returns
     -------
-    title, data : its name, and what the runs used for it
-    seeds, images : whose scores are averaged; number of test images
-    classes : names of the example images' classes
-    clean : place of the clean images among the P conditions
-    shifts : corruption to its axis' name and its stops, pairs of a strength and the place of its
-        condition, clean among them where the corruption does nothing
-    pictures, rendering : data URIs, P conditions of k images; CSS
-    arms : of each its row, colour, sign, dash, the seed whose predictions are told, P conditions
-        (`_describe_condition`, None where the arm was not run on one)
+    title, data, seeds, images : name, source and number of test images, and the seeds averaged
+    clean : index of the clean condition among the P conditions of all arms
+    shifts : per corruption its axis' title and stops: pairs of a strength and an index, the clean
+        condition included at the strength that changes nothing
+    classes, pictures, rendering : class names of the k example images, their data URIs by
+        condition, and their CSS; nothing where no record holds examples
+    arms : label, colour, sign, dash, seed of the predictions shown, and P conditions, None where
+        the arm was not measured
     """
-    records = shown_records()
-    first = records[next(iter(ARMS[dataset]))][0]
-    names, examples = first.run["data"]["classes"], first.examples
-    conditions = _list_conditions(examples)
-    styles = style_arms(dataset)
-    arms = [
-        {
-            "row": row,
-            "colour": styles[row].colour,
-            "sign": styles[row].sign,
-            "dash": DASHES[styles[row].line],
-            "seed": records[name][0].seed,
-            "conditions": _describe_arm(name, examples["labels"], conditions, names, bins),
-        }
-        for name, row in ARMS[dataset].items()
-    ]
+    records, styles = shown_records(dataset), style_arms(dataset)
+    predictions = read_arms(dataset)
+    conditions = list(dict.fromkeys(c for p in predictions.values() for c in _list(p.conditions)))
+    first, images, labels = find_examples(dataset), {}, []
+    if first:
+        images = dict(zip(_read_conditions(first.examples), first.examples["images"], strict=True))
+        labels = first.examples["labels"].tolist()
+    pictures = [[encode_image(i) for i in images.get(c, [])] for c in conditions]
+    clean = conditions.index(("clean", None))
     return {
-        "title": DATASETS[dataset],
+        "title": dataset_title(dataset),
         "data": unescape(describe_data(dataset)),
-        "seeds": describe_seeds(dataset),
-        "images": len(first.predictions["labels"]),
-        "classes": [names[label] for label in examples["labels"]],
-        "clean": conditions.index(("clean", None)),
-        "shifts": _list_shifts(conditions),
-        "pictures": [[encode_image(image) for image in images] for images in examples["images"]],
-        "rendering": choose_rendering(examples["images"].shape[-1]),
-        "arms": arms,
+        "seeds": unescape(describe_seeds(dataset)),
+        "images": max(p.correct.shape[-1] for p in predictions.values()),
+        "clean": clean,
+        "shifts": {
+            name: {
+                "axis": title_axis(name),
+                "stops": sorted(
+                    [(find_neutral(name), clean)]
+                    + [(s, k) for k, (other, s) in enumerate(conditions) if other == name]
+                ),
+            }
+            for name in dict.fromkeys(name for name, _ in conditions if name != "clean")
+        },
+        "classes": [first.data["classes"][label] for label in labels],
+        "pictures": pictures,
+        "rendering": choose_rendering(first.examples["images"].shape[-1] if first else 0),
+        "arms": [
+            {
+                "label": label,
+                "colour": styles[label].colour,
+                "sign": styles[label].sign,
+                "dash": DASHES[styles[label].line],
+                "seed": group[0].seed,
+                "conditions": _describe_arm(dataset, label, conditions, labels),
+            }
+            for label, group in records.items()
+            if label in predictions
+        ],
     }
 
 
-def _list_conditions(arrays: dict[str, np.ndarray]) -> list[tuple[str, float | None]]:
-    pairs = zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True)
-    return [(name, None if np.isnan(strength) else strength) for name, strength in pairs]
+def _list(conditions) -> list[tuple[str, float | None]]:
+    return [(str(name), None if pd.isna(s) else float(s)) for name, s in conditions]
 
 
-def _list_shifts(conditions: list[tuple[str, float | None]]) -> dict[str, dict]:
-    clean = conditions.index(("clean", None))
-    shifts = {}
-    for name in dict.fromkeys(name for name, _ in conditions if name != "clean"):
-        stops = [(value, k) for k, (other, value) in enumerate(conditions) if other == name]
-        known = CORRUPTIONS.get(name)  # records may have one that the catalogue has no more
-        stops = sorted([*stops, (known.neutral if known else 0.0, clean)])
-        shifts[name] = {"axis": AXES.get(name, name), "stops": stops}
-    return shifts
+def _read_conditions(arrays) -> list[tuple[str, float | None]]:
+    return _list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
 
 
-def _describe_arm(name, labels, conditions, class_names, bins) -> list[dict | None]:
-    predictions, record = read_predictions(name), shown_records()[name][0]
-    # The examples are the first test image of their class.
-    chosen = [int(np.flatnonzero(record.predictions["labels"] == label)[0]) for label in labels]
-    there = _list_conditions(record.predictions)
-    described = []
+def _describe_arm(dataset, label, conditions, labels) -> list[dict | None]:
+    """Return scores, gap, ten confidence bins and answers under each condition.
+
+    ``bins`` : index, share of the images, mean confidence and accuracy of each bin with an image;
+    ``answers`` : predicted class, its probability and that of the true class, per example image.
+    """
+    predictions, record = read_predictions(dataset, label), shown_records(dataset)[label][0]
+    table = select(dataset, "accuracy", RMS).query("arm == @label")
+    places, described = {c: k for k, c in enumerate(_list(predictions.conditions))}, []
     for condition in conditions:
-        if condition not in there:
+        if condition not in places:
             described.append(None)
             continue
-        place = there.index(condition)
-        logits = record.predictions["logits"][place, chosen]
-        answers = [
-            [class_names[probability.argmax()], *_round(3, probability.max(), probability[label])]
-            for probability, label in zip(metrics.softmax(logits), labels, strict=True)
-        ]
-        described.append(_describe_condition(predictions, place, bins) | {"answers": answers})
+        (shift, strength), place = condition, places[condition]
+        chosen = table["strength"].isna() if strength is None else table["strength"] == strength
+        scores = {}
+        for row in table[(table["shift"] == shift) & chosen].itertuples():
+            known = METRICS[row.metric]
+            scale = 100 if known.percent else 1
+            ends = np.clip([row.mean, row.low, row.high], 0, 1)
+            scores[row.metric] = _round(known.digits, *(scale * ends))
+        confidence, correct = predictions.confidence[:, place], predictions.correct[:, place]
+        count, sums, hits = bin_confidence(confidence, correct, 10)
+        described.append(
+            scores
+            | {
+                "gap": float(np.mean(confidence) - np.mean(correct)),
+                "bins": [
+                    [k, *_round(4, count[k] / count.sum(), sums[k] / count[k], hits[k] / count[k])]
+                    for k in np.flatnonzero(count).tolist()
+                ],
+                "answers": _list_answers(record, condition, labels),
+            }
+        )
     return described
 
 
-def _describe_condition(predictions: Predictions, place: int, bins: int) -> dict:
-    """Return the scores under one condition, and its bins of the confidence, all seeds pooled.
-
-    Returns
-    -------
-    accuracy_percent, rms_calibration_error : mean, low and high end of the 95 % interval
-    gap : mean confidence minus accuracy
-    bins : of each bin with an image its place, its share of the images, their mean confidence and
-        their accuracy
-    """
-    described = {}
-    for metric, largest in LARGEST.items():
-        found = score(predictions, metric, place).estimate()
-        ends = np.clip([found.low, found.high], 0, largest)
-        # As tables print them: what is rounded again in the page stays the same.
-        described[metric] = _round(DIGITS[metric], found.mean, *ends)
-    confidence = predictions.confidence[:, place].ravel()
-    correct = predictions.correct[:, place].ravel()
-    index = assign_equal_width(confidence, bins)
-    (described["gap"],) = _round(3, confidence.mean() - correct.mean())
-    described["bins"] = []
-    for k in np.unique(index).tolist():
-        inside = index == k
-        numbers = inside.mean(), confidence[inside].mean(), correct[inside].mean()
-        described["bins"].append([k, *_round(4, *numbers)])
-    return described
+def _list_answers(record, condition, labels) -> list[list]:
+    """Return the answers of one run to the example images: the first test image of each class."""
+    arrays, conditions = record.predictions, _read_conditions(record.predictions)
+    if condition not in conditions:
+        return []
+    indices = [np.flatnonzero(arrays["labels"] == label)[0] for label in labels]
+    probabilities = softmax(arrays["logits"][conditions.index(condition), indices])
+    return [
+        [record.data["classes"][p.argmax()], *_round(3, p.max(), p[label])]
+        for p, label in zip(probabilities, labels, strict=True)
+    ]
 
 
 def _round(digits: int, *values: float) -> list[float]:

@@ -56,7 +56,13 @@ class Picture:
         return f"<figure>{panels}<figcaption>{escape(self.caption)}</figcaption></figure>"
 
 
-def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2) -> str:
+def explain(text: str) -> Picture:
+    """Return a line in place of a figure; what stands in backticks is code."""
+    text = re.sub("`(.+?)`", r"<code>\1</code>", escape(text))
+    return Picture([f"<p>{text}</p>"])
+
+
+def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2, grid="y", **axes) -> str:
     """Return a panel as SVG in the page's text colour, light or dark.
 
     The style is complete: a user's matplotlibrc changes nothing.
@@ -66,12 +72,18 @@ def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2) -> str:
     draw : called with the matplotlib Axes to draw on
     alt : text alternative, different for each panel of a page
     width, height : inches
+    grid : axis whose grid lines are drawn
+    axes : properties of the Axes, such as title and xlabel
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE | {"svg.hashsalt": alt})
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots())
+        panel = figure.subplots()
+        draw(panel)
+        if axes:
+            panel.set(**axes)
+            panel.grid(axis=grid)
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .source import ARMS
+from .records import arms
 
 
 class Style(NamedTuple):
@@ -34,8 +34,7 @@ def choose_style(place: int) -> Style:
 
 def style_arms(dataset: str) -> dict[str, Style]:
     """Return the style of each arm of a data set, by its label."""
-    labels = ARMS[dataset].values()
-    return {label: choose_style(place) for place, label in enumerate(labels)}
+    return {label: choose_style(place) for place, label in enumerate(arms(dataset))}
 
 
 def draw_legend(dataset: str) -> str:
@@ -58,14 +57,7 @@ def draw_intervals(axes, positions, mean, low, high, style: Style) -> None:
 
 
 # Old names, until the second house is done.
-STYLES = tuple(map(choose_style, range(3)))
 legend_panel = draw_legend
-
-
-def find_colour(experiment: str) -> str:
-    """Return the colour of an experiment that is an arm; of another one that of text."""
-    places = {name: place for arms in ARMS.values() for place, name in enumerate(arms)}
-    return choose_style(places[experiment]).colour if experiment in places else "#787878"
 
 
 def draw_estimates(axes, places, estimates, style: Style) -> None:

@@ -1,0 +1,203 @@
+"""A user's own data: a file in MedMNIST's layout, or folders of images."""
+
+import unicodedata
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torchvision.transforms.v2 import functional
+
+from helpers import InputError
+from helpers.source_files import IMAGES, describe_source, from_root, list_files
+
+from .image_cache import (
+    cache_array,
+    check_pixels,
+    decode_images,
+    read_header,
+    split_arrays,
+    stream_array,
+)  # fmt: skip
+
+#: MedMNIST's names of training, validation and test set.
+SPLITS = ("train", "val", "test")
+
+#: Labels of a file lie below this, since each number up to the largest is a class. ImageNet in
+#: full has 21,841.
+MAX_CLASSES = 2**15
+
+#: Modes of Pillow that 8-bit RGB can hold; "1" is black and white.
+MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+
+
+def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, list[str], dict]:
+    """Return name, splits, class names and source files of a user's own data.
+
+    Images are resized on the shorter side and cropped to the centre square, once, into
+    ``<data_dir>/cache``, which may be deleted at any time.
+
+    A folder's images are turned as their EXIF orientation says; transparent ones are laid on
+    white; of animations and of files with several pages, the first picture is read. 16-bit grey
+    is scaled to 8 bits where it uses more than a quarter of its range; otherwise, and with 32
+    bits or floating point, the image is refused. Hidden files and folders are ignored; files that
+    are no images of a class are ignored with a message.
+
+    Parameters
+    ----------
+    path : of a ``.npz`` with the arrays ``train_images``, ``train_labels``, and the same of
+        ``val`` and ``test``, images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1), whole
+        numbers from 0; or of a folder with ``train/<class>/``, ``val/<class>/`` and
+        ``test/<class>/``. A relative path is taken from the repository.
+    image_size : side in pixels
+
+    Raises
+    ------
+    InputError : naming what is missing, cannot be read, or fits neither memory nor disk; a class
+        without a training image
+    """
+    place = from_root(path)
+    if not place.exists():
+        raise InputError(
+            f"data_source: {place} does not exist; give a .npz in MedMNIST's layout, a folder with"
+            " train, val and test, or official or synthetic"
+        )
+    files = describe_source(place)
+    cache = from_root(data_dir) / "cache" / f"own-{image_size}-{files['sha256'][:32]}.npy"
+    read = _read_folders if place.is_dir() else _read_file
+    images, labels, classes = read(place, image_size, cache)
+    for split, part in zip(SPLITS, labels, strict=True):
+        _check_classes(f"{place}: {split}", classes, np.bincount(part, minlength=len(classes)))
+    splits = split_arrays(images, np.concatenate(labels), [len(part) for part in labels])
+    return place.name if place.is_dir() else place.stem, splits, classes, files
+
+
+def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
+    """Refuse a class without a training image; report one that another split lacks."""
+    absent = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if not absent or not any(counts):  # an empty split has an error of its own
+        return
+    text = f"{split} holds no image of {', '.join(map(repr, absent[:20]))}"
+    if split.endswith("train"):
+        hint = " (labels count from 0: do these begin at 1?)" * (absent == ["class 0"])
+        raise InputError(f"{text}{hint}; each class needs one, and labels no gaps")
+    print(text)
+
+
+def _read_file(place: Path, size: int, cache: Path) -> tuple[np.ndarray, list, list[str]]:
+    try:
+        with zipfile.ZipFile(place) as archive:
+            count = sum(_check_shapes(archive, split, size) for split in SPLITS)
+            labels = [_read_labels(archive, split) for split in SPLITS]
+            parts = (_square(p, size) for s in SPLITS for p in stream_array(archive, f"{s}_images"))
+            images = cache_array(cache, (count, 3, size, size), parts)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes zipfile and numpy raise anything
+        reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
+        raise InputError(
+            f"{place} is not in MedMNIST's layout ({reason}); it needs train_images, train_labels,"
+            " and the same of val and test"
+        ) from None
+    classes = 1 + max(part.max(initial=-1) for part in labels)
+    return images, labels, [f"class {label}" for label in range(classes)]
+
+
+def _check_shapes(archive: zipfile.ZipFile, split: str, size: int) -> int:
+    """Return the number of images, or raise TypeError or ValueError, by the headers alone."""
+    shape, dtype, _ = read_header(archive, f"{split}_images")
+    if dtype != np.uint8:
+        raise TypeError(f"its images are {dtype}, not uint8")
+    if len(shape) not in (3, 4) or shape[3:] not in ((), (3,)):
+        raise ValueError(f"its images are of shape {shape}")
+    check_pixels(shape[2], shape[1], size)
+    labelled, dtype, _ = read_header(archive, f"{split}_labels")
+    if dtype.kind not in "iuf":
+        raise TypeError(f"its labels are {dtype}, not numbers")
+    if labelled not in (shape[:1], (shape[0], 1)):
+        raise ValueError(f"its {split}_labels are of shape {labelled} for {shape[0]} images")
+    return shape[0]
+
+
+def _read_labels(archive: zipfile.ZipFile, split: str) -> np.ndarray:
+    """Return labels int64 (N,), or raise ValueError where one is no class."""
+    labels = np.concatenate([np.zeros(0), *stream_array(archive, f"{split}_labels")], axis=None)
+    bad = labels[~((labels >= 0) & (labels < MAX_CLASSES) & (labels == np.floor(labels)))]
+    if len(bad):
+        raise ValueError(f"label {bad[0]:g} is not a whole number from 0 to {MAX_CLASSES - 1:,}")
+    return labels.astype(np.int64)
+
+
+def _square(images: np.ndarray, size: int) -> np.ndarray:
+    """Return images as MedMNIST stores them as uint8 (n, 3, size, size)."""
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=-1)
+    pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    if pixels.shape[2:] != (size, size):
+        pixels = functional.center_crop(functional.resize(pixels, size), size)
+    return pixels.numpy()
+
+
+def _read_folders(place: Path, size: int, cache: Path) -> tuple[np.ndarray, list, list[str]]:
+    if absent := [split for split in SPLITS if not (place / split).is_dir()]:
+        raise InputError(f"{place} has no folder {absent[0]}; it needs train, val and test")
+    classes, paths, labels, ignored = _list_classes(place), [], [], Counter()
+    for split in SPLITS:
+        labels.append([])
+        for file in list_files(place / split):
+            name, *below = file.relative_to(place / split).parts
+            if below and file.suffix.lower() in IMAGES:
+                paths.append(file)
+                labels[-1].append(classes.index(name))
+            else:
+                ignored[file.suffix.lower() or "no suffix"] += 1
+    if ignored:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
+        print(f"{place}: ignored {ignored.total()} files, not images of a class ({kinds})")
+    parts = decode_images(paths, size, convert_to_rgb)
+    images = cache_array(cache, (len(paths), 3, size, size), parts)
+    return images, [np.array(part, np.int64) for part in labels], classes
+
+
+def _list_classes(place: Path) -> list[str]:
+    """Return the names of all visible class folders, in order.
+
+    Raises
+    ------
+    InputError : for names that are not UTF-8, or equal but for Unicode normalisation
+    """
+    folders = [folder for split in SPLITS for folder in (place / split).iterdir()]
+    classes = sorted({f.name for f in folders if f.is_dir() and f.name[0] != "."})
+    seen = {}
+    for name in classes:
+        if not name.isprintable():  # as bytes that are not UTF-8
+            raise InputError(f"{place}: rename the class folder {name!a}: it is not plain UTF-8")
+        other = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            raise InputError(
+                f"{place}: rename the class folder {name!a} or {other!a}: they look the same"
+            )
+    return classes
+
+
+def convert_to_rgb(image: Image.Image) -> Image.Image:
+    """Return a picture in 8-bit RGB: upright, and on white where it is transparent.
+
+    Raises
+    ------
+    ValueError : where 8 bits cannot hold its values
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.float64)
+        if levels.max() < 2**14:
+            raise ValueError(f"16-bit grey up to {levels.max():.0f} of 65535; save it with 8 bits")
+        image = Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+    if image.mode not in MODES:
+        raise ValueError(f"mode {image.mode} does not fit 8-bit RGB; save it as 8-bit RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")

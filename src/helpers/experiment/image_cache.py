@@ -1,0 +1,190 @@
+"""Images as arrays in files: decoded once, whole or not at all, and read through a memory map."""
+
+import math
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+from torchvision.transforms.v2 import functional
+from tqdm import tqdm
+
+from helpers import InputError
+
+from .fetch import fetching
+
+#: Bytes read at a time, and images decoded at a time.
+BLOCK, CHUNK = 2**24, 512
+
+#: Pixels of the largest image that is decoded (as RGB it takes 100 MB), and images that an error
+#: names at most.
+MAX_PIXELS, MAX_NAMED = 2**25, 200
+
+#: Formats by content, not by suffix. Pillow would run Ghostscript for EPS.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+
+#: A container's files (control groups 2 and 1): limit, use, statistics, and the entry of the
+#: statistics that counts what the system can take back.
+CGROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
+)
+
+
+def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
+
+    Where the folder cannot be written, or the disk is too small, the array is held in memory.
+
+    Parameters
+    ----------
+    cache : the file, named by what identifies its content
+    shape : (N, ...), such as (N, 3, S, S) of images
+    parts : N rows (n, ...) in parts; read only where the file is missing
+
+    Raises
+    ------
+    InputError : where the array fits neither memory nor disk, or the file cannot be written
+    """
+    if 0 in shape:  # which cannot be mapped
+        return np.empty(shape, np.uint8)
+
+    def is_whole(path: Path) -> bool:
+        try:
+            return np.load(path, mmap_mode="r").shape == shape
+        except (OSError, ValueError, EOFError):  # missing, or cut short
+            return False
+
+    folder = next(path for path in cache.parents if path.exists())
+    disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
+    memory, needed = free_memory(), math.prod(shape)
+    if is_whole(cache) or needed < disk:
+        with fetching(cache, f"free space in {cache.parent} or make it writable", is_whole) as made:
+            if made:
+                _write(made / cache.name, shape, parts)
+        return np.load(cache, mmap_mode="r")
+    if needed > memory:
+        raise InputError(
+            f"{cache} needs {needed / 1e9:,.1f} GB, but {disk / 1e9:,.1f} GB of disk and"
+            f" {memory / 1e9:,.1f} GB of memory are free; give fewer or smaller images"
+        )
+    array, filled = np.empty(shape, np.uint8), 0
+    for part in parts:
+        array[filled : filled + len(part)] = part
+        filled += len(part)
+    return array
+
+
+def _write(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
+    # Not through a memory map: on a full disk that kills the process instead of raising.
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, np.uint8))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def split_arrays(images: np.ndarray, labels: np.ndarray, counts: list[int]) -> dict:
+    """Return "train", "validation" and "test" to their consecutive images and labels."""
+    parts = (np.split(array, np.cumsum(counts)[:-1]) for array in (images, labels))
+    return dict(zip(("train", "validation", "test"), zip(*parts, strict=True), strict=True))
+
+
+def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes that are free in the machine, or in the container if that is less."""
+    free = psutil.virtual_memory().available
+    for folder in (cgroup, cgroup / "memory"):
+        for limit, use, statistics, reclaimable in CGROUPS:
+            try:
+                left = int((folder / limit).read_text()) - int((folder / use).read_text())
+                entries = (line.split() for line in (folder / statistics).open())
+                free = min(free, max(left + int(dict(entries)[reclaimable]), 0))
+            except (OSError, ValueError, KeyError):  # no such group, or its limit is "max"
+                continue
+    return free
+
+
+def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Return shape, type and offset in bytes of an array in a .npz.
+
+    Raises
+    ------
+    ValueError : where the header cannot be read or promises more than the file holds
+    """
+    with archive.open(f"{name}.npy") as file:
+        start = BytesIO(file.read(2**14))
+    version, _ = np.lib.format.read_magic(start)
+    read = np.lib.format.read_array_header_1_0
+    shape, fortran, dtype = (read if version == 1 else np.lib.format.read_array_header_2_0)(start)
+    size = archive.getinfo(f"{name}.npy").file_size - start.tell()
+    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"{name} is too short for {dtype} {shape}")
+    if fortran and len(shape) > 1:
+        raise ValueError(f"{name} is in Fortran order; save it in C order")
+    return shape, dtype, start.tell()
+
+
+def stream_array(archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray]:
+    """Yield the rows of an array in a .npz in parts of about `BLOCK` bytes."""
+    shape, dtype, offset = read_header(archive, name)
+    row = math.prod(shape[1:]) * dtype.itemsize
+    with archive.open(f"{name}.npy") as file:
+        file.read(offset)
+        while part := file.read(max(1, BLOCK // max(row, 1)) * row):
+            yield np.frombuffer(part, dtype).reshape(-1, *shape[1:])
+
+
+def decode_images(
+    paths: list[Path], size: int, convert: Callable[[Image.Image], Image.Image]
+) -> Iterator[np.ndarray]:
+    """Yield image files as uint8 (n, 3, size, size): shorter side resized, centre cropped.
+
+    Parameters
+    ----------
+    convert : returns an image in mode RGB
+
+    Raises
+    ------
+    InputError : after the last image, naming all that cannot be decoded
+    """
+
+    def decode(path: Path) -> np.ndarray | str:
+        try:
+            with Image.open(path, formats=FORMATS) as image:  # reads no pixel yet
+                check_pixels(*image.size, size)
+                square = functional.center_crop(functional.resize(convert(image), size), size)
+                return np.asarray(square).transpose(2, 0, 1)
+        except Exception as error:  # a damaged image makes Pillow raise anything
+            return f"{path} ({' '.join((str(error) or type(error).__name__).split())})"
+
+    damaged = []
+    progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
+    # Threads suffice: Pillow decodes and resizes without holding the interpreter's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress:
+        for start in range(0, len(paths), CHUNK):
+            images = list(pool.map(decode, paths[start : start + CHUNK]))
+            damaged += [image for image in images if isinstance(image, str)]
+            if not damaged:
+                yield np.stack(images)
+            progress.update(len(images))
+    if damaged:
+        more = f" and {len(damaged) - MAX_NAMED} more" * (len(damaged) > MAX_NAMED)
+        raise InputError(
+            f"{len(damaged)} of {len(paths)} images cannot be decoded; replace or remove"
+            f" {', '.join(damaged[:MAX_NAMED])}{more}"
+        )
+
+
+def check_pixels(width: int, height: int, size: int) -> None:
+    """Raise ValueError where an image is too large, as it is or once resized."""
+    short, long = sorted((width, height))
+    if short < 1 or long * max(short, size**2 / short) > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels cannot be resized to {size}")

@@ -1,0 +1,257 @@
+"""Drawn data sets, computed from a seed: the same arrays on every machine, without a download.
+
+*tissue* stands in for PathMNIST (nine classes; the test images come from a second centre with
+other stains), *creatures* for Oxford-IIIT Pets (12 cats, 25 dogs), and *source* is the data set of
+the pretraining notebooks. They show that the study runs; they say nothing about tissue or pets.
+
+Coordinates span 0 to 1 (y downwards), so that a seed gives the same picture at every size. Only
+uniform draws and elementwise float64 arithmetic are used, whose results differ between processors
+by far less than the rounding to 8 bits.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers import InputError
+
+#: Broadcastable to (images, height, width).
+Field = NDArray[np.float64]
+
+#: Class to (nuclei: frequency, length, level, width, share present), (fibres: frequency, bend,
+#: amount), (walls: frequency, width, amount), eosin everywhere. Frequencies are in cycles per
+#: image; nuclei and walls are bands about a level of a field of waves, see `_paint_tissue`.
+TISSUE = {
+    "adipose": ((6, 2, 2, 0.3, 0.1), (1, 0.02, 0.0), (1.7, 0.16, 0.9), 0.05),
+    "background": ((3, 1, 2, 0.1, 0.1), (1, 0.05, 0.03), (1, 0.03, 0.15), 0.04),
+    "debris": ((9, 1, 2, 0.8, 0.4), (2, 0.05, 0.1), (4, 0.5, 0.8), 0.1),
+    "lymphocytes": ((7, 1, 2, 1.4, 0.9), (4, 0.05, 0.1), (1, 0.0, 0.0), 0.35),
+    "mucus": ((5, 3, 2, 0.4, 0.2), (3.5, 0.09, 0.35), (1.2, 0.08, 0.4), 0.2),
+    "smooth muscle": ((5, 4, 2, 0.7, 0.5), (5, 0.012, 0.45), (1, 0.0, 0.0), 0.55),
+    "normal colon mucosa": ((2, 1, 0.5, 0.4, 1.0), (4, 0.03, 0.15), (6, 0.2, 0.2), 0.35),
+    "cancer-associated stroma": ((6, 2, 2, 0.7, 0.5), (3.5, 0.08, 0.5), (5, 0.15, 0.3), 0.35),
+    "colorectal adenocarcinoma epithelium": (
+        (3.8, 1.3, 2, 1.5, 0.9), (9, 0.03, 0.15), (1.2, 0.12, -0.4), 0.4,
+    ),
+}  # fmt: skip
+
+CLASSES = {
+    "tissue": tuple(TISSUE),
+    "creatures": (*(f"cat {i}" for i in range(1, 13)), *(f"dog {i}" for i in range(1, 26))),
+    "source": (*(f"pattern {i}" for i in range(1, 9)), *(f"beast {i}" for i in range(1, 17))),
+}
+
+#: Images per split, as many as the smoke profile can afford on two cores.
+SIZES = {
+    "tissue": {"train": 720, "validation": 216, "test": 405},
+    "creatures": {"train": 1332, "validation": 222, "test": 444},
+    "source": {"train": 1600, "validation": 240, "test": 240},
+}
+
+#: Images drawn at once, so that the fields of a chunk fit a processor's cache.
+CHUNK = 96
+
+#: Optical density of red, green and blue per amount of haematoxylin and eosin (Ruifrok & Johnston,
+#: 2001), and of the second centre.
+STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+OTHER_STAINS = np.array([[0.60, 0.72, 0.36], [0.09, 0.96, 0.19]])
+
+#: Ears: position beside and above the centre of the head, radii, angle.
+EARS = np.array([
+    (0.17, -0.24, 0.07, 0.15, 0.4),  # pointed
+    (0.15, -0.32, 0.06, 0.22, 0.2),  # tall
+    (0.20, -0.19, 0.12, 0.06, 0.5),  # folded
+    (0.24, -0.20, 0.10, 0.10, 0.0),  # round
+    (0.28, -0.06, 0.08, 0.15, -0.2),  # drop
+    (0.28, 0.09, 0.08, 0.25, -0.2),  # long
+])  # fmt: skip
+
+#: Red, green and blue of coat and marking.
+PALETTES = np.array([
+    ((0.93, 0.84, 0.68), (0.45, 0.29, 0.18)), ((0.70, 0.71, 0.74), (0.22, 0.23, 0.27)),
+    ((0.86, 0.53, 0.24), (0.98, 0.93, 0.85)), ((0.19, 0.17, 0.18), (0.78, 0.50, 0.25)),
+    ((0.94, 0.93, 0.90), (0.15, 0.14, 0.15)), ((0.46, 0.30, 0.19), (0.90, 0.79, 0.62)),
+    ((0.42, 0.47, 0.56), (0.92, 0.93, 0.95)), ((0.87, 0.68, 0.37), (0.56, 0.32, 0.13)),
+])  # fmt: skip
+
+
+def generate(name: str, image_size: int = 28) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Draw a data set.
+
+    Parameters
+    ----------
+    name : "tissue", "creatures" or "source"
+    image_size : height and width in pixels, at least 16; the draws do not depend on it
+
+    Returns
+    -------
+    dict : "train", "validation" and "test" to images uint8 (N, 3, H, W) and labels int64 (N,)
+
+    Raises
+    ------
+    InputError : for an unknown name or a size too small to draw
+    """
+    if name not in CLASSES:
+        raise InputError(f"no drawn data set {name!r}; choose {', '.join(CLASSES)}")
+    if image_size < 16:
+        raise InputError(f"image_size: {image_size} px is too small to draw; choose 16 or more")
+    return {split: _draw_split(name, split, image_size) for split in SIZES[name]}
+
+
+def _draw_split(name: str, split: str, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    count, classes = SIZES[name][split], len(CLASSES[name])
+    rng = np.random.Generator(
+        np.random.PCG64([list(CLASSES).index(name), list(SIZES[name]).index(split)])
+    )
+    # Four in five labels go round the classes, one in five is drawn: nearly balanced.
+    labels = np.where(
+        rng.random(count) < 0.2, rng.integers(0, classes, count), np.arange(count) % classes
+    )
+    labels = labels[np.argsort(rng.random(count), kind="stable")].astype(np.int64)
+    images = np.empty((count, 3, image_size, image_size), np.uint8)
+    for start in range(0, count, CHUNK):
+        part = slice(start, start + CHUNK)
+        picture = _paint(name, labels[part], _Brush(rng, len(labels[part]), image_size), split)
+        images[part] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return images, labels
+
+
+def _paint(name: str, labels: np.ndarray, brush: "_Brush", split: str) -> Field:
+    """Return images (N, 3, H, W) between 0 and 1."""
+    rows = np.array([np.hstack(row) for row in TISSUE.values()])
+    if name == "tissue":
+        return _paint_tissue(rows[labels], brush, OTHER_STAINS if split == "test" else STAINS)
+    if name == "creatures":
+        return _paint_creatures(labels, brush, cats=labels < 12, spread=0.04, contrast=0.6)
+    # Nuclei of one tissue with fibres and walls of others; half of the images in any colours.
+    rows = np.hstack([rows[:, :5], np.roll(rows[:, 5:8], 4, 0), np.roll(rows[:, 8:], 2, 0)])
+    free = brush.rng.random((len(labels), 2, 3))
+    stains = np.where(brush.draw(0, 1) < 0.5, free, STAINS)
+    pattern = _paint_tissue(rows[labels % 8], brush, stains)
+    # Quiet backdrops: two views of an image share the beast, not the place.
+    beast = _paint_creatures(labels + 29, brush, cats=labels % 3 == 0, spread=0.2, contrast=0.25)
+    return np.where((labels < 8)[:, None, None, None], pattern, beast)
+
+
+class _Brush:
+    """Coordinates, random draws and strokes for a chunk of images."""
+
+    def __init__(self, rng: np.random.Generator, count: int, image_size: int):
+        self.rng, self.count = rng, count
+        centres = (np.arange(image_size) + 0.5) / image_size
+        self.x, self.y = centres[None, None, :], centres[None, :, None]
+
+    def draw(self, low: float, high: float) -> Field:
+        """Return uniform draws, one per image; (N, 1, 1)."""
+        return low + (high - low) * self.rng.random((self.count, 1, 1))
+
+    def waves(self, frequency: Field | float, count: int = 4) -> Field:
+        """Return a sum of cosines in random directions, of mean 0 and variance 1."""
+        total = 0.0
+        for _ in range(count):
+            omega = 2 * np.pi * frequency * self.draw(0.6, 1.4)
+            along, _ = turn(self.x, self.y, self.draw(0, np.pi))
+            total = total + np.cos(omega * along + self.draw(0, 2 * np.pi))
+        return total * np.sqrt(2 / count)
+
+
+def turn(x: Field, y: Field, angle: Field) -> tuple[Field, Field]:
+    """Return coordinates in axes turned by an angle in radians."""
+    return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+
+
+def edge(distance: Field, softness: float) -> Field:
+    """Return a soft step from 0 to 1 where a signed distance crosses 0."""
+    return np.clip(distance / softness + 0.5, 0, 1)
+
+
+def ellipse(x: Field, y: Field, radii: tuple, angle: Field | float = 0.0) -> Field:
+    """Return a soft ellipse about the origin: 1 inside, 0 outside."""
+    right, down = turn(x, y, angle)
+    return edge(1 - np.sqrt((right / radii[0]) ** 2 + (down / radii[1]) ** 2), 0.25)
+
+
+def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
+    """Return tissue (N, 3, H, W): nuclei, fibres and walls in two stains, by Beer and Lambert."""
+    density, length, level, width, present, fibres, bend, strands, walls, thick, wall, base = (
+        column[:, None, None] for column in rows.T
+    )
+    along, across = turn(brush.x, brush.y, brush.draw(0, np.pi))
+    across = across + bend * brush.waves(1.3, 3)
+    density = 2 * np.pi * density * brush.draw(0.9, 1.1)
+    lattice = np.cos(density * along / length + brush.waves(2))
+    lattice = lattice + np.cos(density * across + brush.waves(2) + brush.draw(0, 6))
+    nuclei = edge(2 * present - 1 - brush.waves(3), 0.8)
+    nuclei = nuclei * edge(width - np.abs(lattice - level), 0.5)
+    fibre = np.cos(2 * np.pi * fibres * brush.draw(0.85, 1.15) * across + brush.draw(0, 6))
+    membrane = edge(thick - np.abs(brush.waves(walls)), 0.25)
+    grain = 1 + 0.1 * brush.waves(7)
+    amounts = (
+        (0.12 + brush.draw(0.6, 0.9) * nuclei + 0.1 * wall * membrane) * grain,
+        np.clip(base + strands * (1 + fibre) / 2 + wall * membrane, 0.02, 2) * grain,
+    )
+    # A laboratory stains pale slides longer, so that mean colours do not tell the classes.
+    optical = 0.0
+    for stain, (amount, usual) in enumerate(zip(amounts, (0.45, 0.5), strict=True)):
+        mean = amount.mean((1, 2), keepdims=True)
+        amount = amount * brush.draw(0.75, 1.35) * np.minimum((usual / (mean + 0.05)) ** 0.85, 1.6)
+        batch = brush.rng.uniform(-0.04, 0.04, (brush.count, 3, 1, 1))
+        dye = stains[..., stain, :, None, None] + batch
+        optical = optical + amount[:, None] * dye
+    return 0.985 * brush.draw(0.82, 1.02)[:, None] * np.exp(-1.2 * optical)
+
+
+def _paint_creatures(
+    number: np.ndarray, brush: _Brush, cats: np.ndarray, spread: float, contrast: float
+) -> Field:
+    """Return portraits (N, 3, H, W) of breeds, of varied colours on a backdrop of some contrast.
+
+    Breed i has ears i % 6 (cats i % 3), coat i % 7 and palette i % 8: any two differ in more than
+    colour.
+    """
+    shape, cat = (brush.count, 3), cats[:, None, None]
+
+    def tint(colours: np.ndarray, width: float) -> Field:
+        return (colours + brush.rng.uniform(-width, width, shape))[..., None, None]
+
+    def mix(below: Field, above: Field | float, cover: Field) -> Field:
+        return below + (above - below) * cover[:, None]
+
+    backdrop = np.clip(0.5 + 0.4 * brush.waves(brush.draw(1, 5), 3), 0, 1)
+    ground = [tint(np.full(shape, 0.475), contrast * 0.4) for _ in range(2)]
+    zoom = brush.draw(0.85, 1.08)
+    right, down = turn(
+        brush.x - brush.draw(0.45, 0.55), brush.y - brush.draw(0.44, 0.52), brush.draw(-0.25, 0.25)
+    )
+    right, down = right * zoom, down * zoom
+    face = right - brush.draw(-0.05, 0.05)  # the face turns against the head
+    side = np.abs(face)
+    bend = down + 6 * face * face
+    lattice = turn(face + brush.draw(0, 0.2), down + brush.draw(0, 0.2), brush.draw(0.2, 1.4))
+    markings = (
+        np.zeros_like(right),  # plain
+        edge(np.cos(60 * bend + brush.draw(0, 6)), 1.2),  # striped
+        edge(np.cos(44 * lattice[0]) + np.cos(44 * lattice[1]) - 0.55, 0.8),  # spotted
+        edge(face * np.sign(brush.draw(-1, 1)), 0.035),  # split
+        ellipse(face, down - 0.1, (0.21, 0.2)),  # masked
+        edge(brush.waves(2.4, 5) - 0.15, 0.5),  # patched
+        edge(0.045 + 0.25 * np.maximum(down, 0) - side, 0.04),  # blazed
+    )
+    coats = (number % len(markings))[:, None, None]
+    marking = sum(field * (coats == coat) for coat, field in enumerate(markings))
+    palette = PALETTES[number % len(PALETTES)] * brush.draw(0.85, 1.12)
+    coat, mark = tint(palette[:, 0], spread), tint(palette[:, 1], spread)
+    ears = EARS[np.where(cats, number % 3, number % len(EARS))].T[..., None, None]
+    ear = ellipse(np.abs(right) - ears[0], down - ears[1], ears[2:4], -ears[4])
+    fur = mix(coat, mark, marking)
+    picture = mix(ground[0], ground[1], backdrop)
+    picture = mix(picture, 0.75 * fur, ellipse(right, down - 0.48, (0.3, 0.32)))
+    picture = mix(picture, 0.8 * coat, ear)
+    picture = mix(picture, fur, ellipse(right, down, (0.28, 0.27)))
+    muzzle = ellipse(face, down - 0.14, (0.13, 0.11)) * np.where(cat, 0.15, 0.6)
+    picture = mix(picture, 0.45 * coat + 0.5, muzzle)
+    eyes = ellipse(side - 0.115, down + 0.035, (0.05, 0.042))
+    picture = mix(picture, np.where(cats[:, None], (0.6, 0.75, 0.2), 0.2)[..., None, None], eyes)
+    picture = mix(picture, 0.04, ellipse(side - 0.115, down + 0.035, (0.02, 0.036)))
+    nose = ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03))
+    picture = mix(picture, np.where(cats[:, None], (0.75, 0.42, 0.42), 0.06)[..., None, None], nose)
+    return picture * brush.draw(0.6, 1.15)[:, None]

@@ -1,0 +1,306 @@
+"""Published data sets through their loaders, and what every data set offers."""
+
+import functools
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import medmnist
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from helpers import InputError
+from helpers.experiment import pets, synthetic
+from helpers.experiment.data import Data, Split, fetch, load_data
+from helpers.experiment.image_cache import cache_array, free_memory
+from helpers.source_files import digest_file
+
+
+@pytest.fixture
+def pathmnist(tmp_path, monkeypatch):
+    """A small file in PathMNIST's layout, published under its own checksum."""
+    rng = np.random.default_rng(0)
+    arrays, counts = {}, {"train": 30, "val": 12, "test": 15}
+    for split, count in counts.items():
+        arrays[f"{split}_images"] = rng.integers(0, 256, (count, 28, 28, 3), dtype=np.uint8)
+        arrays[f"{split}_labels"] = rng.permutation(np.arange(count) % 9)[:, None].astype(np.uint8)
+    path = tmp_path / "pathmnist.npz"
+    np.savez_compressed(path, **arrays)
+    monkeypatch.setitem(medmnist.INFO["pathmnist"], "MD5", digest_file(path, "md5"))
+    monkeypatch.setitem(medmnist.INFO["pathmnist"], "n_samples", counts)
+    return path, arrays
+
+
+def load(folder, name="pathmnist", size=28):
+    return load_data(name, "official", str(folder), size)
+
+
+def test_pathmnist_is_read_as_it_is(pathmnist):
+    path, arrays = pathmnist
+    data = load(path.parent)
+    assert (data.name, data.official, data.files) == ("pathmnist", True, None)
+    assert data.classes[0] == "adipose"
+    assert len(data.classes) == 9
+    for split, ours in {"train": data.train, "val": data.validation, "test": data.test}.items():
+        expected = arrays[f"{split}_images"].transpose(0, 3, 1, 2)
+        np.testing.assert_array_equal(ours.images.numpy(), expected)
+        assert ours.labels.tolist() == arrays[f"{split}_labels"][:, 0].tolist()
+        assert ours.labels.dtype == torch.int64
+
+
+def test_the_checksum_of_old_records_stays(pathmnist):
+    """SHA-256 of images (N, 3, S, S) and labels int64 of training, validation and test set."""
+    path, arrays = pathmnist
+    digest = hashlib.sha256()
+    for split in ("train", "val", "test"):
+        digest.update(arrays[f"{split}_images"].transpose(0, 3, 1, 2).tobytes())
+        digest.update(arrays[f"{split}_labels"][:, 0].astype(np.int64).tobytes())
+    assert load(path.parent).summary["sha256"] == digest.hexdigest()
+
+
+def test_images_never_get_the_labels_of_another_file(pathmnist):
+    """After unpacking, another file in the published one's place changes nothing."""
+    path, arrays = pathmnist
+    first = load(path.parent)
+    changed = {name: (array + 1) % 9 for name, array in arrays.items() if "labels" in name}
+    np.savez_compressed(path, **arrays | changed)
+    assert load(path.parent).summary == first.summary
+    path.unlink()
+    assert load(path.parent).summary == first.summary
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_file_that_is_not_the_published_one_is_refused(pathmnist, damage):
+    path, arrays = pathmnist
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        np.savez_compressed(path, **arrays | {"train_images": arrays["train_images"] ^ 1})
+    with pytest.raises(InputError, match=r"not PathMNIST as .*; delete it to") as error:
+        load(path.parent)
+    assert medmnist.INFO["pathmnist"]["url"] in str(error.value)
+    assert not list((path.parent / "cache").glob("*.npy"))
+
+
+def test_other_sizes_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"\[28, 64, 128, 224\] pixels, not 32"):
+        load(tmp_path, size=32)
+
+
+@functools.cache
+def draw_creatures():
+    return synthetic.generate("creatures", 36)["train"]
+
+
+def draw_pets(folder: Path, each: int = 10) -> Path:
+    """Write drawn creatures as JPEGs and annotations in the layout of Oxford-IIIT Pets."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    images, labels = draw_creatures()
+    lists = {"trainval": "", "test": ""}
+    for label in range(37):
+        for number, index in enumerate(np.flatnonzero(labels == label)[:each]):
+            name = f"{'breed' if label >= 12 else 'Breed'}_{label:02d}_{number}"
+            Image.fromarray(images[index].transpose(1, 2, 0)[:, 4:]).save(
+                folder / "images" / f"{name}.jpg"
+            )
+            lists["trainval" if number < each // 2 else "test"] += f"{name} {label + 1} 1 1\n"
+    for split, text in lists.items():
+        (folder / "annotations" / f"{split}.txt").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pets_dir(tmp_path_factory) -> Path:
+    """A ``data_dir`` with photographs of REPORT_TEST_DATA if it is set, else with drawn ones."""
+    root = tmp_path_factory.mktemp("data")
+    if given := os.environ.get("REPORT_TEST_DATA"):
+        source = Path(given).resolve(strict=True) / "oxford-iiit-pet"
+        (root / "oxford-iiit-pet").symlink_to(source, target_is_directory=True)
+    else:
+        draw_pets(root / "oxford-iiit-pet")
+    return root
+
+
+def test_pets_are_read_split_and_cached(pets_dir, monkeypatch):
+    data = load(pets_dir, "pets", 32)
+    assert (data.name, data.official, len(data.classes)) == ("pets", False, 37)  # a part
+    lists = [
+        [line.split() for line in (pets_dir / f"oxford-iiit-pet/annotations/{s}.txt").open()]
+        for s in ("trainval", "test")
+    ]
+    assert len(data.train.labels) + len(data.validation.labels) == len(lists[0])
+    assert data.test.labels.tolist() == [int(label) - 1 for _, label, *_ in lists[1]]
+
+    # The first test image, by hand: shorter side to 32 px, centre square.
+    path = pets_dir / "oxford-iiit-pet/images" / f"{lists[1][0][0]}.jpg"
+    picture = Image.open(path).convert("RGB")
+    size = [int(32 * side / min(picture.size)) for side in picture.size]
+    left, top = (round((side - 32) / 2) for side in size)
+    resized = picture.resize(size, Image.Resampling.BILINEAR)
+    expected = np.array(resized.crop((left, top, left + 32, top + 32))).transpose(2, 0, 1)
+    np.testing.assert_array_equal(data.test.images[0].numpy(), expected)
+
+    # Stratified and disjoint.
+    train, validation = (s.labels.bincount(minlength=37) for s in (data.train, data.validation))
+    share = validation / (train + validation)
+    assert share.mean().item() == pytest.approx(0.2, abs=0.03)
+    rows = torch.cat([data.train.images, data.validation.images]).flatten(1)
+    assert len(rows.unique(dim=0)) == len(rows)
+
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded again"))
+    assert load(pets_dir, "pets", 32).summary == data.summary
+
+
+def test_the_published_lists_make_pets_official(pets_dir, monkeypatch):
+    for split in ("trainval", "test"):
+        lines = (pets_dir / f"oxford-iiit-pet/annotations/{split}.txt").read_text().splitlines()
+        pairs = sorted(f"{(r := line.split())[0]} {int(r[1]) - 1}" for line in lines)
+        digest = hashlib.sha256("\n".join(pairs).encode()).hexdigest()
+        monkeypatch.setitem(pets.PETS_OFFICIAL, split, digest)
+    assert load(pets_dir, "pets", 32).official
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder, image: image.unlink(), "not whole .1 of 370 images are missing.*delete it"),
+        (lambda folder, image: (folder / "annotations/test.txt").unlink(), "not whole .*test.txt"),
+        (lambda folder, image: image.write_bytes(image.read_bytes()[:300]), "1 of 370 .*_0.jpg"),
+    ],
+)
+def test_half_unpacked_pets_are_noticed(tmp_path, spoil, message):
+    folder = draw_pets(tmp_path / "oxford-iiit-pet")
+    spoil(folder, folder / "images/Breed_03_0.jpg")
+    with pytest.raises(InputError, match=message):
+        fetch("pets", 32, str(tmp_path))
+    assert not list(tmp_path.glob("cache/*.npy"))
+
+
+def test_too_few_pets_to_split_are_refused(tmp_path):
+    draw_pets(tmp_path / "oxford-iiit-pet", each=4)
+    with pytest.raises(InputError, match="too few images for a validation split"):
+        load(tmp_path, "pets", 32)
+
+
+def test_unknown_sets_and_sources_are_refused(tmp_path):
+    with pytest.raises(InputError, match="'cats'; choose pathmnist"):
+        load(tmp_path, "cats")
+    with pytest.raises(InputError, match="source is drawn only; choose synthetic"):
+        load(tmp_path, "source")
+    with pytest.raises(InputError, match="data_source: .*nothing does not exist; give a .npz"):
+        load_data("pets", str(tmp_path / "nothing"), str(tmp_path), 28)
+
+
+GOOD = Split(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([3, -1], "label -1 in the test split is outside the 9"),
+        ([3, 9], "label 9 in the test split is outside the 9"),
+        ([], "the test split has no image"),
+    ],
+)
+def test_bad_labels_and_empty_splits_are_named(labels, message):
+    bad = Split(GOOD.images[: len(labels)], torch.tensor(labels))
+    with pytest.raises(InputError, match=message):
+        Data("made up", False, tuple("abcdefghi"), GOOD, GOOD, bad)
+
+
+def test_the_checksum_covers_every_pixel_and_label_and_is_computed_once():
+    test = Split(GOOD.images.clone(), GOOD.labels.clone())
+    data = Data("made up", False, ("a", "b", "c"), GOOD, GOOD, test)
+    found = {data.sha256}
+    data.test.images[-1, -1, -1, -1] += 1
+    assert data.sha256 in found
+    found.add(replace(data).sha256)
+    data.test.labels[0] += 1
+    assert len(found | {replace(data).sha256}) == 3
+
+
+def test_a_constant_channel_is_named():
+    with pytest.raises(InputError, match="the same in channel 0"):
+        Data("made up", False, ("a", "b"), GOOD, GOOD, GOOD).mean_and_std()
+
+
+class Device:
+    """A stand-in for a GPU with 200 free bytes, and for tensors that are moved there."""
+
+    type, nbytes, moved = "cuda", 100, 0
+
+    def to(self, device):
+        device.moved += 1
+        return "moved"
+
+
+@pytest.mark.parametrize(("free", "resident"), [(200, True), (199, False)])
+def test_a_split_is_uploaded_once_and_where_it_fits(monkeypatch, free, resident):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**6))
+    gpu, split = Device(), Split(Device(), Device())
+    found = split.on(gpu)
+    assert found.images == ("moved" if resident else split.images)
+    assert found.labels == "moved"
+    assert split.on(gpu) is found
+    assert gpu.moved == 1 + resident
+    assert GOOD.on(torch.device("cpu")).images is GOOD.images
+
+
+IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+
+
+def refuse():
+    pytest.fail("made again")
+    yield
+
+
+def test_a_cache_is_made_once_and_mapped(tmp_path):
+    cache = tmp_path / "cache/images.npy"
+    cache_array(cache, IMAGES.shape, [IMAGES[:1], IMAGES[1:]])
+    array = cache_array(cache, IMAGES.shape, refuse())
+    assert isinstance(array, np.memmap)
+    assert not array.flags.writeable
+    np.testing.assert_array_equal(array, IMAGES)
+    for content in (b"", cache.read_bytes()[:-10], b"\x93NUMPY\x01\x00v\x00'''"):
+        cache.write_bytes(content)
+        np.testing.assert_array_equal(cache_array(cache, IMAGES.shape, [IMAGES]), IMAGES)
+
+
+def test_a_cache_appears_only_when_it_is_whole_and_on_the_disk(tmp_path, monkeypatch):
+    def fail():
+        yield IMAGES[:1]
+        raise OSError("No space left on device")
+
+    cache, flushed = tmp_path / "images.npy", []
+    with pytest.raises(InputError, match=r"images.npy \(No space left on device\); free space in"):
+        cache_array(cache, IMAGES.shape, fail())
+    assert [path.name for path in tmp_path.iterdir()] == [".images.npy.lock"]
+    monkeypatch.setattr(os, "fsync", lambda _: flushed.append(cache.exists()))
+    cache_array(cache, IMAGES.shape, [IMAGES])
+    assert flushed == [False]
+
+
+def test_where_nothing_can_be_written_images_are_held_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    array = cache_array(tmp_path / "images.npy", IMAGES.shape, [IMAGES[:1], IMAGES[1:]])
+    np.testing.assert_array_equal(array, IMAGES)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match=r"10,000,000.0 GB, but 0.0 GB of disk and [\d.]+ GB of m"):
+        cache_array(tmp_path / "images.npy", (10**16,), refuse())
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_containers_limit_counts_as_free_memory(tmp_path, version):
+    folder = tmp_path if version == 2 else tmp_path / "memory"
+    folder.mkdir(exist_ok=True)
+    names = ("limit_in_bytes", "usage_in_bytes") if version == 1 else ("max", "current")
+    for name, value in zip(names, (5000, 3000), strict=True):
+        (folder / f"memory.{name}").write_text(f"{value}\n")
+    (folder / "memory.stat").write_text(f"anon 7\n{'total_' * (version == 1)}inactive_file 500\n")
+    assert free_memory(tmp_path) == 2500
+    (folder / f"memory.{names[0]}").write_text("max\n")
+    assert free_memory(tmp_path) > 10**6
