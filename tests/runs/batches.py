@@ -32,11 +32,10 @@ def write_data(path: Path) -> Path:
 class Batch:
     """A batch of ``pathmnist_basic`` on the tiny data set, in a process group of its own."""
 
-    def __init__(self, folder: Path, *words: str, seeds: str = "0", epochs: int = 1, **variables):
+    def __init__(
+        self, folder: Path, data: Path, *words: str, seeds: str = "0", epochs: int = 12, **variables
+    ):
         self.folder, self.results = folder, folder / "results"
-        data = folder / "data.npz"
-        if not data.exists():
-            write_data(data)
         values = {"results": self.results, "data_source": data, "epochs": epochs}
         self.words = ["--only", "pathmnist_basic", "--seeds", seeds, *words]
         self.words += [w for name, value in values.items() for w in ("-p", f"{name}={value}")]
@@ -79,7 +78,11 @@ class Batch:
     def wait_for_epoch(self, seed: int = 0) -> None:
         """Wait until a run has saved the state of an epoch."""
         checkpoint = self.place(seed).with_name(f".seed-{seed}.checkpoint")
-        wait_for(lambda: checkpoint.exists() or self.process.poll() is not None)
+        self.wait_for(checkpoint.exists)
+
+    def wait_for(self, condition) -> None:
+        """Wait for a condition that must become true before the batch ends."""
+        wait_for(lambda: condition() or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()
 
     def processes(self, name: str = "") -> list[psutil.Process]:
