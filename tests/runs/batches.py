@@ -35,7 +35,7 @@ class Batch:
     def __init__(
         self, folder: Path, data: Path, *words: str, seeds: str = "0", epochs: int = 12, **variables
     ):
-        self.folder, self.results = folder, folder / "results"
+        self.folder, self.results, self.data = folder, folder / "results", data
         values = {"results": self.results, "data_source": data, "epochs": epochs}
         self.words = ["--only", "pathmnist_basic", "--seeds", seeds, *words]
         self.words += [w for name, value in values.items() for w in ("-p", f"{name}={value}")]

@@ -27,8 +27,8 @@ STOPPED = "stopped; the same command continues with what is missing"
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Batch:
     """A batch of two runs that nothing happened to; the others must end with its bits."""
-    folder = tmp_path_factory.mktemp("a bätch {x}")
-    batch = Batch(folder, write_data(folder / "data.npz"), seeds="0-1")
+    data = write_data(tmp_path_factory.mktemp("data") / "data.npz")
+    batch = Batch(tmp_path_factory.mktemp("a bätch {x}"), data, seeds="0-1")
     batch.run()
     return batch
 
@@ -36,8 +36,7 @@ def undisturbed(tmp_path_factory) -> Batch:
 @pytest.fixture
 def begin(tmp_path, undisturbed):
     """Make a batch on the data set of the undisturbed one."""
-    data = undisturbed.folder / "data.npz"
-    return lambda *words, **options: Batch(tmp_path, data, *words, **options)
+    return lambda *words, **options: Batch(tmp_path, undisturbed.data, *words, **options)
 
 
 def test_a_batch_logs_its_epochs_and_leaves_records_and_notebooks(undisturbed):
@@ -69,7 +68,7 @@ def test_a_killed_batch_leaves_no_process_and_continues_to_the_same_bits(begin, 
     batch.wait_for_epoch()
     assert batch.stop(signal.SIGKILL) == []
     assert batch.files() is None
-    state = rf"interrupted +after epoch \d+ of 12; `run` with the same options continues there"
+    state = r"interrupted +after epoch \d+ of 12; `run` with the same options continues there"
     assert re.search(state, batch.status()[0])
     assert batch.run()[-1] == "run complete"
     assert batch.files() == undisturbed.files()
@@ -151,7 +150,9 @@ def test_a_batch_waits_for_a_run_that_another_process_makes(begin, undisturbed, 
     with lock_run(batch.place()) as ours:
         assert ours
         batch.start()
-        batch.wait_for(lambda: "another batch is making 1 of them: waiting" in batch.log.read_text())
+        batch.wait_for(
+            lambda: "another batch is making 1 of them: waiting" in batch.log.read_text()
+        )
         assert batch.status()[0].endswith("running     training has not begun")
         aside.rename(batch.place())
     assert batch.finish()[-1] == "run complete"

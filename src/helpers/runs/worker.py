@@ -1,5 +1,6 @@
 """One run, executed by papermill in the process of a Dask worker."""
 
+import contextlib
 import json
 import tempfile
 import time
@@ -113,7 +114,9 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
 
 def _note_error(notebook: Path, kind: str, message: str) -> None:
     """Write an error that no cell raised into the notebook, for `status` to show."""
-    content = json.loads(notebook.read_bytes()) if notebook.exists() else {"cells": []}
+    content = {"cells": []}
+    with contextlib.suppress(OSError, ValueError):  # papermill may have written none of it, or half
+        content = json.loads(notebook.read_bytes())
     output = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
     content["cells"].append(cell | {"outputs": [output]})
