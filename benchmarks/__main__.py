@@ -1,4 +1,4 @@
-"""All figures in one table: ``python benchmarks [--all]``; each is measured in its own process."""
+"""Print one table of the benchmarks: ``python benchmarks [training evaluation batch book]``."""
 
 import multiprocessing
 import os
@@ -6,24 +6,25 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import batch
-import book
-import evaluate
-import memory
-import start
+import build_book
+import networks
 import timing
-import train
+
+BENCHMARKS = {
+    "training": networks.measure_training,
+    "evaluation": networks.measure_evaluation,
+    "batch": batch.measure,
+    "book": build_book.measure,
+}
 
 if __name__ == "__main__":
+    names = sys.argv[1:] or BENCHMARKS
     os.environ |= {"OMP_NUM_THREADS": str(timing.THREADS), "TQDM_DISABLE": "1"}
-    figures = [train.measure, evaluate.measure, batch.measure, start.measure, memory.measure]
-    figures.append(book.measure)
-    if "--all" in sys.argv[1:]:
-        figures.append(book.measure_many)
     rows = []
-    # A new process for each: its peak memory, threads and warm caches are no other figure's.
+    # Each benchmark has a fresh process, so that none finds the warm caches of another.
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=fresh, max_tasks_per_child=1) as pool:
-        for measure in figures:
-            print(f"measuring: {measure.__module__}", file=sys.stderr, flush=True)
-            rows += pool.submit(measure).result()
+        for name in names:
+            print(f"measuring: {name}", file=sys.stderr, flush=True)
+            rows += pool.submit(BENCHMARKS[name]).result()
     print(timing.format_table(rows))

@@ -1,7 +1,7 @@
 """The baseline: training and evaluation as a practitioner writes them with torchvision.
 
-Images are decoded and transformed one by one by PIL in the workers of a DataLoader, batches are
-NCHW, the losses are read each step. The recipe is the authors' (public code, jeffwiroj/ece228).
+PIL decodes and transforms images one by one in the workers of a DataLoader, batches are NCHW, and
+each step reads its loss. The recipe is the authors' (public code, jeffwiroj/ece228).
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from torchvision import transforms
 from torchvision.transforms.functional import adjust_brightness, gaussian_blur
 
 MEAN, STD = (0.741, 0.533, 0.706), (0.124, 0.177, 0.124)
-#: Of each DataLoader: as many workers as cores, started as Linux did when the study was made.
+#: One worker per core, started as Linux did at the time of the study.
 WORKERS = {"num_workers": 2, "multiprocessing_context": "fork"}
 
 
 class Images(Dataset):
-    """Images uint8 (N, H, W, 3) and labels int64 (N,), each image through a transform."""
+    """Images uint8 (N, H, W, 3) and labels int64 (N,), with a transform for each image."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable):
         self.images, self.labels = images, labels
@@ -37,14 +37,10 @@ class Images(Dataset):
 
 
 def train_epoch(network: nn.Module, optimizer, images: np.ndarray, labels: np.ndarray) -> float:
-    """Train one epoch by the recipe "MixUp + Aug", and return the training accuracy."""
-    augment = transforms.Compose(
-        [
-            transforms.RandomHorizontalFlip(0.4),
-            transforms.RandomVerticalFlip(0.4),
-            transforms.RandomApply([transforms.RandomRotation(20)], 0.4),
-        ]
-    )
+    """Train one epoch of "MixUp + Aug" and return the training accuracy."""
+    flips = [transforms.RandomHorizontalFlip(0.4), transforms.RandomVerticalFlip(0.4)]
+    rotation = transforms.RandomApply([transforms.RandomRotation(20)], 0.4)
+    augment = transforms.Compose([*flips, rotation])
     loader = DataLoader(Images(images, labels, augment), batch_size=256, shuffle=True, **WORKERS)
     network.train()
     loss_sum, right = 0.0, 0
@@ -64,22 +60,17 @@ def train_epoch(network: nn.Module, optimizer, images: np.ndarray, labels: np.nd
 
 
 @torch.no_grad()
-def predict(
-    network: nn.Module, images: np.ndarray, labels: np.ndarray, corruptions: dict[str, list]
-) -> list[Tensor]:
-    """Return the probabilities of the clean images and of those under each corruption."""
+def predict(network, images: np.ndarray, labels: np.ndarray, corruptions: dict) -> list[Tensor]:
+    """Return the class probabilities of the clean images and under each corruption."""
     functions = {
-        "brightness": lambda image, factor: adjust_brightness(image, factor),
+        "brightness": adjust_brightness,
         "blur": lambda image, sigma: gaussian_blur(image, [5, 5], [sigma, sigma]),
     }
-    shifts = [
-        lambda image, function=functions[name], strength=strength: function(image, strength)
-        for name, strengths in corruptions.items()
-        for strength in strengths
-    ]
+    shifts = [(functions[name], strength) for name in corruptions for strength in corruptions[name]]
     network.eval()
     found = []
-    for shift in [lambda image: image, *shifts]:
+    for function, strength in [(lambda image, _: image, None), *shifts]:
+        shift = lambda image, f=function, strength=strength: f(image, strength)  # noqa: E731
         loader = DataLoader(Images(images, labels, shift), batch_size=256, **WORKERS)
         found.append(torch.cat([network(batch).softmax(1) for batch, _ in loader]))
     return found

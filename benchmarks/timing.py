@@ -1,27 +1,24 @@
-"""Interleaved measurements, and the one table that they make."""
+"""Interleaved measurements, and the table of their results."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 
-#: Threads of the figures that train or predict; a run of the study takes one or all of the cores.
+#: Threads of the benchmarks that train or predict.
 THREADS = 2
 
 
 @dataclass(frozen=True)
 class Row:
-    """A figure: in images/s more is better, in all other units less.
+    """One figure; for images/s higher is better, for seconds lower.
 
     Attributes
     ----------
-    baseline : the same work as a practitioner would write it, or as it was done before
-    bound : the part of the work that nobody can leave out, alone
-    target : what the figure should reach on two cores
+    baseline : the same work as a practitioner would write it
+    bound : the unavoidable part of the work alone
     """
 
     figure: str
@@ -29,26 +26,22 @@ class Row:
     ours: float
     baseline: float | None = None
     bound: float | None = None
-    target: str = ""
 
     def cells(self) -> list[str]:
-        """Return the row as text; a ratio above 1 says that ours is the better one."""
-        rate = self.unit.endswith("/s")
+        """Return the row as text; a ratio above 1 means that ours is better."""
         values = [self.ours, self.baseline, self.bound]
         ratios = [
-            "" if other is None else f"{self.ours / other if rate else other / self.ours:.2f}"
+            other and (self.ours / other if self.unit.endswith("/s") else other / self.ours)
             for other in values[1:]
         ]
-        shown = [
-            "" if value is None else f"{value:,.{0 if value > 99 else 1}f}" for value in values
-        ]
-        return [self.figure, self.unit, *shown, *ratios, self.target]
+        shown = ["" if x is None else f"{x:,.{0 if x > 99 else 1}f}" for x in values]
+        return [self.figure, self.unit, *shown, *("" if x is None else f"{x:.2f}" for x in ratios)]
 
 
 def interleave(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Call all ways in turn, so often, and return the median seconds of each.
+    """Call all ways in turn, `repeats` times, and return the median seconds of each.
 
-    In turn, since a shared machine is now fast and now slow: its mood then spoils no ratio.
+    Taking turns keeps a machine whose speed varies from favouring one of them.
     """
     seconds = {name: [] for name in ways}
     for _ in range(repeats):
@@ -60,29 +53,21 @@ def interleave(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[s
 
 
 def format_table(rows: list[Row]) -> str:
-    """Return the header that names the machine, and the rows, as Markdown."""
-    heads = ["figure", "unit", "ours", "baseline", "bound", "ours/baseline", "ours/bound", "target"]
-    lines = [heads, ["---"] * 2 + ["---:"] * 5 + ["---"], *(row.cells() for row in rows)]
+    """Return the rows as Markdown, below a line that describes the machine."""
+    heads = ["figure", "unit", "ours", "baseline", "bound", "ours/baseline", "ours/bound"]
+    lines = [heads, ["---"] * 2 + ["---:"] * 5, *(row.cells() for row in rows)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{describe_machine()}\n\n{table}"
 
 
 def describe_machine() -> str:
-    """Return CPU, cores, vector instructions, torch, threads and date in a line."""
-    import torch  # here: what measures the start of a run must not have paid for it
+    """Return processor, cores, vector instructions, torch, threads and date in one line."""
+    import torch  # here, so that the parent process of the benchmarks starts without it
 
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-    config = StringIO()
-    with redirect_stdout(config):
-        print(torch.__config__.show())
-    return ", ".join(
-        [
-            names[0].split(":")[1].strip(),
-            f"{len(names)} cores",
-            torch.backends.cpu.get_cpu_capability(),
-            f"torch {torch.__version__}",
-            f"{THREADS} threads",
-            f"{datetime.now(UTC):%Y-%m-%d}",
-        ]
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
+    capability, version = torch.backends.cpu.get_cpu_capability(), torch.__version__
+    return (
+        f"{models[0]}, {len(models)} cores, {capability}, torch {version}, {THREADS} threads,"
+        f" {datetime.now(UTC):%Y-%m-%d}"
     )

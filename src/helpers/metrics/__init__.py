@@ -1,5 +1,7 @@
 """Metrics of stored logits, their noise floors and confidence intervals, in numpy alone."""
 
+# ruff: noqa: F401 (names for callers)
+
 from .calibration import Definition, assign_equal_width, rms_calibration_error
 from .intervals import Estimate, Sample, VarianceComponent, holm, mean_samples, predict_next
 from .noise_floor import Floor, find_floor, noise_floor, simulate_calibrated
@@ -42,32 +44,3 @@ def judge(logits, labels):
 
 score_logits = judge
 # End of the names for old callers.
-
-__all__ = [
-    "CALIBRATION_SCORES",
-    "METRICS",
-    "Definition",
-    "Estimate",
-    "Floor",
-    "Metric",
-    "Outcome",
-    "Sample",
-    "VarianceComponent",
-    "accuracy",
-    "all_scores",
-    "assign_equal_width",
-    "calibration_metric",
-    "confidence",
-    "find_floor",
-    "fit_temperature",
-    "holm",
-    "is_correct",
-    "mean_metric",
-    "mean_samples",
-    "noise_floor",
-    "predict_next",
-    "risk_coverage",
-    "rms_calibration_error",
-    "simulate_calibrated",
-    "softmax",
-]

@@ -1,11 +1,9 @@
 """Calibration errors: how far confidence lies from accuracy, in every definition in use.
 
 Each definition sorts the images into bins by their confidence and combines the gaps of the bins,
-where a gap is mean confidence minus accuracy. Definitions differ in the bins (equal width or equal
-count) and in how they combine the gaps. Functions below share these arguments:
+where a gap is mean confidence minus accuracy. The functions share these arguments:
 
-    confidence : float (N,), top-1 probabilities
-    correct : bool (N,), True where the top-1 class is the label
+    confidence, correct : float (N,) top-1 probabilities and bool (N,)
     count, accuracy, gap : int (M,), float (..., M), float (..., M), per bin; 0 for an empty bin
 """
 
@@ -118,32 +116,23 @@ def mean_signed(count, accuracy, gap):
     return (count * gap).sum(axis=-1) / count.sum()
 
 
-def _rms_slope(gap, difference, score):
-    return (2 * gap * difference - gap**2 - score**2) / (2 * score)
-
-
-def _mean_absolute_slope(gap, difference, score):
-    return np.sign(gap) * difference - score
-
-
-def _mean_signed_slope(gap, difference, score):
-    return difference - score
+#: Derivatives of the scores; see `Definition`.
+SLOPES = {
+    rms: lambda gap, difference, score: (2 * gap * difference - gap**2 - score**2) / (2 * score),
+    mean_absolute: lambda gap, difference, score: np.sign(gap) * difference - score,
+    mean_signed: lambda gap, difference, score: difference - score,
+}
 
 
 def equal_width(bins: int, combine: Callable) -> Definition:
     """Return the definition with this many bins of equal width."""
-    slopes = {
-        rms: _rms_slope,
-        mean_absolute: _mean_absolute_slope,
-        mean_signed: _mean_signed_slope,
-    }
-    return Definition(partial(assign_equal_width, bins=bins), combine, slopes.get(combine))
+    return Definition(partial(assign_equal_width, bins=bins), combine, SLOPES.get(combine))
 
 
 def equal_count(size: int, combine: Callable) -> Definition:
     """Return the definition with this many images per bin.
 
-    It has no influence function, since another test set would move the edges of the bins too.
+    It has no influence function, since other test images would also move the edges of the bins.
     """
     return Definition(partial(assign_equal_count, size=size), combine)
 
@@ -154,21 +143,8 @@ def rms_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int
     .. math:: \sqrt{\sum_{i=1}^{M} b_i \, (p_i - c_i)^2}
 
     with :math:`b_i` the fraction of the images in bin i, :math:`p_i` their accuracy and
-    :math:`c_i` their mean confidence. Bin i of M is :math:`((i-1)/M, i/M]`. An empty bin adds
-    nothing.
-
-    Parameters
-    ----------
-    confidence, correct : see the module
-    bins : number of bins M
-
-    Returns
-    -------
-    float in [0, 1], a fraction
-
-    Raises
-    ------
-    ValueError : for no images at all
+    :math:`c_i` their mean confidence. Bin i of M is :math:`((i-1)/M, i/M]`. The result is a
+    fraction in [0, 1]. Raises ValueError for no images at all.
 
     Source: equation 1 of the paper. Ten equal-width bins are its authors' choice, computed with
     torchmetrics' ``CalibrationError(norm="l2", n_bins=10)``. The bins of torchmetrics up to 0.11,

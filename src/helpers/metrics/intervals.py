@@ -16,7 +16,6 @@ jackknife), Efron 2014, Estimation and accuracy after model selection; interval,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +36,9 @@ class Estimate(NamedTuple):
     Attributes
     ----------
     mean : over the seeds
-    sd : standard deviation of the seeds' values; NaN for one seed
-    low, high : ends of the interval; NaN where neither seeds nor images give a variance
-    sources : sources of variation in the interval: "seeds and test images"; "seeds", for a metric
-        without influence; "test images", for one seed, whose interval says nothing about other
-        seeds; or "" for neither
+    sd : standard deviation of the seeds' values; NaN for one seed, whose interval says nothing
+        about other seeds
+    low, high : ends of the interval; NaN for one seed without influence
     seed, image : the two components of the variance of the mean
     """
 
@@ -49,7 +46,6 @@ class Estimate(NamedTuple):
     sd: float
     low: float
     high: float
-    sources: str
     seed: VarianceComponent
     image: VarianceComponent
 
@@ -77,9 +73,9 @@ class Estimate(NamedTuple):
         if error == 0:
             return float(self.mean == 0)
         # The interval's quantile is a mean of the two components' quantiles, so p lies between.
-        parts = [part for part in (self.seed, self.image) if part.variance > 0]
-        bounds = sorted(2 * stdtr(part.dof, -abs(self.mean) / error) for part in parts)
-        low, high = np.log(np.maximum([bounds[0], bounds[-1]], 1e-100))
+        dofs = [self.seed.dof, self.image.dof]
+        bounds = np.sort(2 * stdtr(dofs, -abs(self.mean) / error))
+        low, high = np.log(np.maximum(bounds, 1e-100))
 
         def excess(log_p: float) -> float:
             return _half_width(self.seed, self.image, np.exp(log_p) / 2) - abs(self.mean)
@@ -91,11 +87,9 @@ class Estimate(NamedTuple):
 
 def _half_width(seed: VarianceComponent, image: VarianceComponent, tail: float) -> float:
     """Return the half width of Cochran and Cox's interval with probability `tail` on each side."""
-    variance = seed.variance + image.variance
-    if not variance > 0:
-        return variance  # 0 or NaN
-    parts = [part for part in (seed, image) if part.variance > 0]
-    return -sum(part.variance * stdtrit(part.dof, tail) for part in parts) / np.sqrt(variance)
+    variances, dofs = np.transpose([seed, image])
+    total = variances.sum()
+    return -(variances @ stdtrit(dofs, tail)) / np.sqrt(total) if total > 0 else total
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +112,7 @@ class Sample:
     def __sub__(self, other: "Sample") -> "Sample":
         """Return the differences, paired by seed and image.
 
-        Only seeds in common count. Raises ValueError for no common seed or other test images.
+        Raises ValueError for no seed in common or different test images.
         """
         common = tuple(seed for seed in self.seeds if seed in other.seeds)
         if not common:
@@ -132,11 +126,11 @@ class Sample:
             raise ValueError("paired samples need the same test images")
         return Sample(common, values, self.influence[mine] - other.influence[others])
 
-    def __mul__(self, factor: float) -> "Sample":
+    def __mul__(self, factor: float) -> "Sample":  # until the second house is done
         influence = None if self.influence is None else np.float32(factor) * self.influence
         return Sample(self.seeds, factor * self.values, influence)
 
-    __rmul__ = __mul__
+    __rmul__ = __mul__  # until the second house is done
 
     def estimate(self, level: float = 0.95) -> Estimate:
         r"""Return the mean and a confidence interval over seeds and test images.
@@ -162,40 +156,29 @@ class Sample:
         """
         count, mean = len(self.values), float(self.values.mean())
         sd = float(self.values.std(ddof=1)) if count > 1 else float("nan")
-        of_seed, of_image, images = sd**2 / count if count > 1 else 0.0, 0.0, 1
+        of_seed, of_image, images = sd**2 / count, 0.0, 1
         if self.influence is not None:
             images = self.influence.shape[1]
             psi = self.influence - self.influence.mean(axis=1, keepdims=True, dtype=np.float64)
             shared = psi.mean(axis=0)
             divisor = images * max(images - 1, 1)
-            of_image = float((shared**2).sum() / divisor)
-            if count > 1:
-                own = float(((psi - shared) ** 2).sum() / divisor / (count - 1) / count)
-                of_image = max(of_image - own, 0.0)
-        elif count == 1:
-            of_seed = float("nan")
+            own = ((psi - shared) ** 2).sum() / divisor / (max(count - 1, 1) * count)
+            of_image = max(float((shared**2).sum() / divisor - own), 0.0)
+            of_seed = of_seed if count > 1 else 0.0
         seed = VarianceComponent(of_seed, max(count - 1, 1))
         image = VarianceComponent(of_image, max(images - 1, 1))
         half = _half_width(seed, image, (1 - level) / 2)
-        sources = ["seeds"] * (count > 1) + ["test images"] * (self.influence is not None)
-        return Estimate(mean, sd, mean - half, mean + half, " and ".join(sources), seed, image)
+        return Estimate(mean, sd, mean - half, mean + half, seed, image)
 
 
 def mean_samples(samples: Sequence[Sample]) -> Sample:
     """Return the average over conditions; ValueError unless seeds and test images are the same."""
-    first = samples[0]
-    if len(samples) == 1:
-        return first
-    if any(
-        sample.seeds != first.seeds or np.shape(sample.influence) != np.shape(first.influence)
-        for sample in samples
-    ):
+    first, influence = samples[0], [sample.influence for sample in samples]
+    if len({(sample.seeds, np.shape(sample.influence)) for sample in samples}) > 1:
         raise ValueError("averaged samples need the same seeds and test images")
     values = np.mean([sample.values for sample in samples], axis=0)
-    if first.influence is None:
-        return Sample(first.seeds, values)
-    influence = reduce(np.add, (sample.influence for sample in samples))
-    return Sample(first.seeds, values, influence / np.float32(len(samples)))
+    averaged = None if first.influence is None else np.mean(influence, axis=0)
+    return Sample(first.seeds, values, averaged)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

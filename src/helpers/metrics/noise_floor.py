@@ -48,12 +48,7 @@ def simulate_calibrated(
 
     Returns
     -------
-    float64 (K, draws) for each metric. Memory: 4 bytes per image and draw, 14 MB for 7,180 images
-    and 500 draws.
-
-    Raises
-    ------
-    ValueError : for no images at all
+    float64 (K, draws) for each metric. Raises ValueError for no images at all.
 
     Source: consistency resampling, Bröcker and Smith 2007, Increasing the reliability of
     reliability diagrams.
@@ -73,7 +68,10 @@ def simulate_calibrated(
         }
         cuts = np.unique(np.concatenate([np.arange(0, len(row), BLOCK), *starts.values()]))
         below = np.zeros((len(cuts) + 1, draws), dtype=np.int32)  # correct images before each cut
-        _count_correct(uniform, order, row[order].astype(np.float32), cuts, below[1:])
+        limit = row[order].astype(np.float32)
+        for block, (start, end) in enumerate(pairwise([*cuts, len(row)])):
+            right = uniform[order[start:end]] < limit[start:end, None]
+            below[block + 1] = right.view(np.uint8).sum(axis=0, dtype=np.uint8)
         np.cumsum(below, axis=0, out=below)
         for name, index in bins.items():
             edges = np.append(np.searchsorted(cuts, starts[name]), len(cuts))
@@ -90,25 +88,14 @@ def _draw(draws: int, images: int, seed: int) -> np.ndarray:
     return np.ascontiguousarray(uniform.T)
 
 
-def _count_correct(uniform, order, limit, cuts, counts) -> None:
-    """Write the number of correct images between cuts in each draw, int (len(cuts), draws)."""
-    for block, (start, end) in enumerate(pairwise([*cuts, len(order)])):
-        right = uniform[order[start:end]] < limit[start:end, None]
-        counts[block] = right.view(np.uint8).sum(axis=0, dtype=np.uint8)
-
-
 def noise_floor(
-    confidence: np.ndarray,
-    metric: str = "rms_calibration_error_10",
-    draws: int = 500,
-    seed: int = 0,
+    confidence: np.ndarray, metric: str = "rms_calibration_error_10", **options: int
 ) -> Floor:
     """Return the noise floor of a calibration error's mean over the K conditions and seeds.
 
     Parameters and Raises as for `simulate_calibrated`.
     """
-    scores = simulate_calibrated(confidence, [metric], draws, seed)[metric]
-    return find_floor(scores.mean(axis=0))
+    return find_floor(simulate_calibrated(confidence, [metric], **options)[metric].mean(axis=0))
 
 
 def find_floor(scores: np.ndarray) -> Floor:

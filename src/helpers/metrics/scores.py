@@ -1,8 +1,7 @@
 """Scores of one network's predictions, and the registry of every metric in the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from scipy import special
@@ -42,12 +41,9 @@ def confidence(logits: np.ndarray) -> np.ndarray:
 
 
 def is_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return whether the top-1 class is the label, bool (..., N); a tie goes to the lower class.
+    """Return whether the top-1 class is the label, bool (..., N), for logits (..., N, C).
 
-    Parameters
-    ----------
-    logits : float (..., N, C)
-    labels : int (N,)
+    Of tied classes the lowest counts.
     """
     return np.asarray(logits).argmax(axis=-1) == np.asarray(labels)
 
@@ -118,8 +114,8 @@ class Metric:
     bounds: tuple[float, float] = (0.0, 1.0)
     definition: Definition | None = None
 
-    def sample(self, seeds: tuple[int, ...], outcomes: list[Outcome]) -> Sample:
-        """Return the score of each seed's outcome (same images) as a sample for intervals."""
+    def sample(self, seeds: Sequence[int], outcomes: Sequence[Outcome]) -> Sample:
+        """Return the scores of the outcomes, one per seed for the same images, as a sample."""
         values = np.array([self.score(outcome) for outcome in outcomes], dtype=np.float64)
         if self.influence is None:
             return Sample(tuple(seeds), values)
@@ -142,12 +138,11 @@ def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -
 def calibration_metric(title: str, definition: Definition, **options) -> Metric:
     """Return the metric of a calibration error, with influence where its definition has one."""
 
-    def apply(function: Callable, outcome: Outcome):
-        return function(outcome.confidence, outcome.correct)
+    def apply(function: Callable) -> Callable:
+        return lambda outcome: function(outcome.confidence, outcome.correct)
 
-    influence = partial(apply, definition.influence) if definition.slope else None
-    score = partial(apply, definition)
-    return Metric(title, score, influence, definition=definition, **options)
+    influence = apply(definition.influence) if definition.slope else None
+    return Metric(title, apply(definition), influence, definition=definition, **options)
 
 
 def _brier(outcome: Outcome) -> np.ndarray:
@@ -155,23 +150,13 @@ def _brier(outcome: Outcome) -> np.ndarray:
     return np.einsum("nc,nc->n", outcome.probabilities, outcome.probabilities) - 2 * label + 1
 
 
-def _recall(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Return images and recall per class, int (K,) and float (K,); 0 for a class without images."""
-    count = np.bincount(outcome.labels)
-    right = np.bincount(outcome.labels, weights=outcome.correct)
-    return count, right / np.maximum(count, 1)
-
-
-def _balanced_accuracy(outcome: Outcome) -> float:
-    count, recall = _recall(outcome)
-    return float(recall[count > 0].mean())
-
-
-def _balanced_accuracy_influence(outcome: Outcome) -> np.ndarray:
-    count, recall = _recall(outcome)
-    weight = len(outcome.labels) / np.maximum(count, 1) / (count > 0).sum()
-    psi = weight[outcome.labels] * (outcome.correct - recall[outcome.labels])
-    return psi.astype(np.float32)
+def _balanced_accuracy(outcome: Outcome) -> tuple[float, np.ndarray]:
+    """Return the mean recall of the classes that occur, and the influence of each image on it."""
+    _, index, count = np.unique(outcome.labels, return_inverse=True, return_counts=True)
+    recall = np.bincount(index, weights=outcome.correct) / count
+    weight = len(index) / (len(count) * count)
+    influence = weight[index] * (outcome.correct - recall[index])
+    return float(recall.mean()), influence.astype(np.float32)
 
 
 #: Every metric of the report by name; an entry here adds one to all tables.
@@ -186,8 +171,8 @@ METRICS: dict[str, Metric] = {
     ),
     "balanced_accuracy": Metric(
         "Balanced accuracy",
-        _balanced_accuracy,
-        _balanced_accuracy_influence,
+        lambda outcome: _balanced_accuracy(outcome)[0],
+        lambda outcome: _balanced_accuracy(outcome)[1],
         digits=1,
         percent=True,
         better=1,

@@ -7,7 +7,7 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarr
     """Return the error rate among the k most confident images, for every k.
 
     Within a group of equal confidence the errors rise evenly, their mean over all orders, so the
-    curve does not depend on the order of the data.
+    curve does not depend on the order of the data. Raises ValueError for no images at all.
 
     Parameters
     ----------
@@ -18,10 +18,6 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarr
     -------
     coverage : float64 (N,), k/N for k = 1 ... N
     risk : float64 (N,), fraction of errors among the k most confident images
-
-    Raises
-    ------
-    ValueError : for no images at all
 
     Source: El-Yaniv and Wiener 2010, On the foundations of noise-free selective classification;
     Geifman and El-Yaniv 2017, Selective classification for deep neural networks.

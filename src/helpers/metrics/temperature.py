@@ -24,11 +24,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Returns
     -------
     float in `BOUNDS`: the lower bound if sharper is always better (every image correct) or if the
-    temperature has no effect (one class); the upper bound if softer is always better
-
-    Raises
-    ------
-    ValueError : for no images at all
+    temperature has no effect (one class); the upper bound if softer is always better. Raises
+    ValueError for no images at all.
 
     Source: Guo et al. 2017, On calibration of modern neural networks.
     """

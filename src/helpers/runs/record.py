@@ -330,6 +330,7 @@ def _split(record: Record) -> list[Record]:
             "weights": arm.weights if arm else DEFAULTS["weights"],
             "best_epoch": best.get(name) if isinstance(best, dict) else best,
         }
+        del run["changes"]
         parts.append(AblationPart(record.folder, run))
     return parts
 

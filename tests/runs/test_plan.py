@@ -1,0 +1,172 @@
+"""Plans: the runs that are asked for, those that they need, and those that are done."""
+
+import json
+
+import pytest
+
+from helpers import ROOT, InputError
+from helpers.runs import config, run
+from helpers.runs.plan import plan
+from helpers.runs.record import write_record
+
+
+def names(jobs):
+    return [job.name for job in jobs]
+
+
+def write(job, **changes):
+    """Write a record without files, as the run of a job would describe itself."""
+    parameters = job.config.model_dump(mode="json")
+    described = {
+        "experiment": job.experiment,
+        "variant": job.config.variant,
+        "seed": job.config.seed,
+        "parameters": parameters | changes.pop("parameters", {}),
+        "weights": {"sha256": None},
+    }
+    return write_record(job.folder, described | changes, {"history.csv": b"epoch\n1\n"})
+
+
+def test_runs_come_after_the_pretraining_that_they_start_from():
+    planned = names(plan("smoke", [0, 1]))
+    assert len(planned) == len(set(planned)) == 20
+    for arm, start in [
+        ("pathmnist_pretrained", "pretrain_supervised"),
+        ("pets_supervised", "pretrain_supervised"),
+        ("pets_barlow_twins", "pretrain_barlow_twins"),
+    ]:
+        assert planned.index(f"{start} seed 0") < planned.index(f"{arm} seed 0")
+    assert not any(name.startswith("pretrain") for name in names(plan("paper", [0, 1])))
+
+
+def test_variants_run_with_seed_0_or_where_they_are_named():
+    every = [name for name in names(plan("smoke", [0, 1])) if "@" in name]
+    assert {name.split()[-1] for name in every} == {"0"}
+    assert "pathmnist_mixup@two_forwards seed 0" in every
+    named = names(plan("smoke", [0, 1], only="pathmnist_mixup@*"))
+    assert len(named) == 4
+    assert {name.split()[-1] for name in named} == {"0", "1"}
+    assert names(plan("smoke", [0], only="pathmnist_basic")) == ["pathmnist_basic seed 0"]
+
+
+@pytest.mark.parametrize("profile", ["smoke", "paper", "short"])
+def test_a_variant_that_its_arm_already_is_under_a_profile_is_left_out(profile):
+    jobs = {job.name: job for job in plan(profile, [0])}
+    mixup = jobs["pathmnist_mixup seed 0"].config
+    for name, job in jobs.items():
+        if name.startswith("pathmnist_mixup@"):
+            assert job.config.computed != mixup.computed
+            assert job.folder.parent.name == name.split()[0]
+            assert job.injected["variant"] == job.config.variant
+    forwards = "two" if profile == "smoke" else "one"
+    assert f"pathmnist_mixup@{forwards}_forward{'s' * (forwards == 'two')} seed 0" in jobs
+
+
+def test_pretraining_takes_only_what_is_meant_for_it():
+    overrides = {"epochs": 2, "pretraining_epochs": 1, "image_size": 64, "results": "results/x"}
+    jobs = {job.experiment: job for job in plan("smoke", [0], "pets_supervised", overrides)}
+    made = jobs["pretrain_supervised"].config
+    assert (made.pretraining_epochs, made.image_size, made.results) == (1, 64, "results/x")
+    assert jobs["pets_supervised"].needs == [jobs["pretrain_supervised"].folder]
+
+
+def test_names_that_match_nothing_are_refused():
+    with pytest.raises(InputError, match="did you mean pathmnist_basic?"):
+        plan("smoke", [0], "pathmnist_basics")
+    with pytest.raises(InputError, match="unknown parameter of these runs 'projector'"):
+        plan("smoke", [0], "pathmnist_basic", {"projector": [1]})
+    with pytest.raises(InputError, match="the name of a notebook must begin with a data set"):
+        config.make_config("birds_basic", config.read_defaults("pathmnist_basic"))
+
+
+@pytest.fixture
+def job(tmp_path):
+    (job,) = plan("smoke", [1], "pathmnist_basic", {"results": str(tmp_path / "results")})
+    return job
+
+
+def test_a_run_is_done_if_its_record_has_the_same_configuration(job):
+    assert not job.is_done()
+    write(job)
+    assert job.is_done()
+
+
+def test_a_record_that_lacks_a_later_parameter_had_its_default(job):
+    record = write(job)
+    parameters = {name: value for name, value in record.parameters.items() if name != "variant"}
+    path = job.folder / "run.json"
+    path.unlink()
+    job.folder.joinpath("history.csv").unlink()
+    job.folder.rmdir()
+    write_record(job.folder, record.run | {"parameters": parameters}, {})
+    assert job.is_done()
+
+
+def test_other_parameters_are_named_also_of_another_seed(job):
+    (other,) = plan("smoke", [2], "pathmnist_basic", {"results": job.config.results})
+    write(other, parameters={"epochs": 9})
+    message = "was made with a different epochs.*-p results=FOLDER"
+    with pytest.raises(InputError, match=message):
+        job.is_done()
+    with pytest.raises(InputError, match=message):
+        other.is_done()
+
+
+def test_changed_own_data_are_noticed_without_torch(tmp_path):
+    from helpers.source_files import describe_source
+
+    source = tmp_path / "mine.npz"
+    source.write_bytes(b"first")
+    overrides = {"results": str(tmp_path / "results"), "data_source": str(source)}
+    (job,) = plan("smoke", [0], "pathmnist_basic", overrides)
+    write(job, data={"files": describe_source(str(source))})
+    assert job.is_done()
+    source.write_bytes(b"other")
+    with pytest.raises(InputError, match="was made with a different content of .*mine.npz"):
+        job.is_done()
+
+
+def test_other_first_weights_are_noticed(tmp_path):
+    overrides = {"results": str(tmp_path)}
+    start, job = plan("smoke", [0], "pathmnist_pretrained", overrides)
+    described = {"experiment": start.experiment, "seed": 0, "parameters": {}}
+    record = write_record(start.folder, described, {"weights.pt": b"weights"})
+    write(job, weights={"sha256": record.run["files"]["weights.pt"]})
+    assert job.is_done()
+    (other,) = plan("smoke", [0], "pets_supervised", overrides)[1:]
+    write(other, weights={"sha256": "0" * 64})
+    with pytest.raises(InputError, match="weights to start from"):
+        other.is_done()
+
+
+def test_a_failed_notebook_shows_its_error_and_innermost_frames(job):
+    frames = [f"File x.py:{n}, in f()" for n in range(9)]
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "bad\nvalue"}
+    output = error | {"traceback": ["\x1b[31mValueError\x1b[0m", *frames]}
+    assert job.failure() == []
+    job.notebook.parent.mkdir(parents=True)
+    job.notebook.write_text(json.dumps({"cells": [{"outputs": [output]}]}))
+    assert job.failure() == ["ValueError: bad value", *frames[-4:]]
+
+
+def test_a_run_does_not_begin_where_a_record_is(job):
+    write(job)
+    with pytest.raises(InputError, match="exists; delete it, or give another folder"):
+        run.begin("pathmnist_basic", job.config.model_dump())
+
+
+def test_a_commit_is_the_project_s_own_or_none(tmp_path, monkeypatch, capsys):
+    ours = run.describe_commit()["git_commit"]
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    assert run.describe_commit()["git_commit"] == ours
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    run.subprocess.run(
+        ["git", "init", "-q", str(tmp_path)], check=True, env={"PATH": "/usr/bin:/bin"}
+    )
+    monkeypatch.setattr(run, "ROOT", inside)  # an unpacked copy below another repository
+    assert run.describe_commit() == {"git_commit": None, "git_dirty": None}
+    (inside / ".git").mkdir()  # a broken one
+    assert run.describe_commit()["git_commit"] is None
+    assert capsys.readouterr().err.startswith("the record has no commit: ")
+    assert (ROOT / ".git").exists() == (ours is not None)
