@@ -221,11 +221,10 @@ def tables(
     """
     if profile:
         os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
-    from helpers.report.damage import warn_of_damaged
-    from helpers.report.export import export_table
-    from helpers.report.source import Source
+    from helpers.report.records import warn_of_corrupt_records
+    from helpers.report.tables import export_table
 
-    warn_of_damaged(Source.from_environment())
+    warn_of_corrupt_records()
     texts = [export_table(chosen, form) for chosen in ([number] if number else range(1, 9))]
     if form == "csv":  # of all tables one, with one header
         texts = ["".join([texts[0], *(text.partition("\n")[2] for text in texts[1:])])]
