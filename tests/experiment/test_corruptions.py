@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as pil_functional
 
-from helpers.experiment.corruptions import corrupt, list_conditions
+from helpers.experiment.corruptions import corrupt
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,3 @@ def test_brightness_equals_pil_and_blur_nearly(pictures, strength):
     assert difference.max() <= 1
     assert (difference > 0).float().mean() <= 5e-5  # one grey level in few pixels
     assert not torch.equal(batch, theirs)
-
-
-def test_conditions_begin_with_the_unchanged_images(pictures):
-    conditions = list_conditions({"brightness": [0.8], "blur": [0.3, 0.9]})
-    assert conditions == [("clean", None), ("brightness", 0.8), ("blur", 0.3), ("blur", 0.9)]
-    batch = as_batch(pictures)
-    assert corrupt(batch, *conditions[0]) is batch

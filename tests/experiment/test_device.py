@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from helpers.experiment import device
 from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.data import Split
-from helpers.experiment.device import GraphedForward, iter_batches, pick_device, upload
+from helpers.experiment.device import GraphedForward, pick_device, upload
 from helpers.experiment.evaluation import evaluate
 from helpers.experiment.models import make_model
 from helpers.experiment.training import fit
@@ -26,15 +26,6 @@ def run(model, data, batch_size=40, precision="float32"):
     full = Augmentation(0.4, 20.0, 0.3)
     training = fit(model, data, full, 1, batch_size, True, 1e-3, 1e-3, 1e-6, precision, 0)
     return training.history.to_csv(), evaluate(model, data, {"blur": [0.5]}).logits.tobytes()
-
-
-def test_batches_follow_the_order_and_the_last_may_be_smaller(stripes):
-    images = stripes.train.images
-    order = torch.randperm(96, generator=torch.Generator().manual_seed(1))[:50]
-    batches = list(iter_batches(images, order, 16))
-    assert [len(index) for index, _ in batches] == [16, 16, 16, 2]
-    assert torch.equal(torch.cat([index for index, _ in batches]), order)
-    assert all(torch.equal(batch, images[index]) for index, batch in batches)
 
 
 class Elsewhere(torch.Tensor):

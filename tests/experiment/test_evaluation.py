@@ -54,7 +54,7 @@ def test_logits_scores_and_examples_are_those_of_a_plain_loop(stripes):
 @pytest.mark.parametrize("subset", [None, torch.tensor([5, 3, 80, 17, 44])])
 def test_score_is_mean_loss_and_accuracy_in_evaluation_mode(stripes, subset):
     model = make(stripes).train()
-    loss, accuracy = score(model, stripes.train, subset, batch_size=4)
+    loss, accuracy = score(model, stripes.train, subset)
     chosen = slice(None) if subset is None else subset
     logits, labels = model.eval()(stripes.train.images[chosen]), stripes.train.labels[chosen]
     assert loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)

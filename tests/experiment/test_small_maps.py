@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from helpers.experiment import small_maps
-from helpers.experiment.small_maps import SmallMapConv2d, multiply, use_small_maps
+from helpers.experiment.small_maps import SmallMapConv2d, use_small_maps
 
 
 @pytest.fixture(params=["oneDNN", "fallback"])
@@ -52,18 +52,6 @@ def test_a_whole_network_is_unchanged(name, size, dtype, tolerance):
         gradients.append([logits, *(p.grad for p in network.parameters())])
     for theirs, mine in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=10 * tolerance, atol=tolerance)
-
-
-@pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("bias", [False, True])
-def test_a_float32_product_rounds_like_that_of_float64(bias):
-    torch.manual_seed(0)
-    rows, matrix, sums = torch.randn(64, 300), torch.randn(200, 300), torch.randn(200)
-    exact = rows.double() @ matrix.double().T + (sums.double() if bias else 0)
-    for left, right in [(rows, matrix), (rows.T.contiguous().T, matrix.T.contiguous().T)]:
-        product = multiply(left, right, sums if bias else None)
-        assert product.dtype == torch.float32
-        torch.testing.assert_close(product.double(), exact, rtol=1e-5, atol=1e-4)
 
 
 def test_state_dicts_are_the_same_and_other_convolutions_are_left_alone():

@@ -10,18 +10,11 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of the paper.
+    """The augmentation of the paper: flips, rotations (nearest neighbour, zero fill) and MixUp."""
 
-    Parameters
-    ----------
-    probability : of each of horizontal flip, vertical flip and rotation, per image
-    degrees : rotations are by U(-degrees, degrees), nearest neighbour, filled with zeros
-    alpha : MixUp's lambda is drawn from Beta(alpha, alpha), once per batch; 0 means no MixUp
-    """
-
-    probability: float
-    degrees: float
-    alpha: float
+    probability: float  # of each of horizontal flip, vertical flip and rotation, per image
+    degrees: float  # rotations are by U(-degrees, degrees)
+    alpha: float  # MixUp's lambda is drawn from Beta(alpha, alpha) per batch; 0: no MixUp
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Flip and rotate each image by its own draw: uint8 (N, 3, S, S) to the same."""
@@ -42,13 +35,8 @@ class Augmentation:
 def flip_and_rotate(images: Tensor, horizontal: Tensor, vertical: Tensor, angle: Tensor) -> Tensor:
     """Flip images, then rotate them about the centre, in one nearest-neighbour resampling.
 
-    Flips alone permute pixels exactly; pixels from outside the image are 0.
-
-    Parameters
-    ----------
-    images : uint8 (N, 3, S, S), like the result
-    horizontal, vertical : bool (N,)
-    angle : float32 (N,), degrees, counter-clockwise
+    Images are uint8 (N, 3, S, S), flips bool (N,), angles float32 (N,) in degrees,
+    counter-clockwise. Pixels from outside the image are 0.
     """
     radians = torch.deg2rad(angle)
     cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)

@@ -75,12 +75,8 @@ def fit_barlow_twins(
     model, data : as for `fit`
     projector : widths of the projector's layers (8192, 8192, 8192 in the paper)
     off_diagonal_weight : of the loss (0.0051 for the published checkpoint)
-    epochs, batch_size, lr, weight_decay, precision, checkpoint : as for `fit`
+    epochs, batch_size, lr, weight_decay, precision, checkpoint : as for `fit`, errors too
     seed : of the projector, the order and the views
-
-    Raises
-    ------
-    FloatingPointError : when the loss is no longer finite
     """
     guard = fingerprint(**locals()) if checkpoint else None
     device = model.device

@@ -57,11 +57,8 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
 
     Corruption acts on 8-bit images on the device; a batch is read once for all conditions. Batch
     norm is fused into the convolutions. Everything is in float32, on CUDA too: bfloat16 would
-    blur differently from the paper and keep too few digits of the logits.
-
-    Raises
-    ------
-    FloatingPointError : if a logit is not finite, or too large for float16
+    blur differently from the paper and keep too few digits of the logits. A logit that is not
+    finite, or too large for float16, raises FloatingPointError.
     """
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
@@ -103,15 +100,13 @@ def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
 
 
 @torch.inference_mode()
-def score(
-    model: Classifier, split: Split, subset: Tensor | None = None, batch_size: int = 256
-) -> tuple[float, float]:
+def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tuple[float, float]:
     """Return mean cross-entropy and accuracy in evaluation mode, of all images or of int64 (M,)."""
     model.eval()
     split = split.on(model.device)
     order = torch.arange(len(split.labels)) if subset is None else subset
     loss, right = torch.zeros(2, device=model.device)
-    for index, images in iter_batches(split.images, order.to(model.device), batch_size):
+    for index, images in iter_batches(split.images, order.to(model.device), BATCH_SIZE):
         logits, labels = model(images), split.labels[index]
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(1) == labels).sum()

@@ -176,9 +176,7 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
         of Zbontar et al. (2021); or the path of the weights of a pretraining notebook
     data_dir : its folder ``weights`` holds the published weights
 
-    Raises
-    ------
-    InputError : for weights that are missing, unavailable, corrupt, or of another architecture
+    Weights that are missing, corrupt or of another architecture raise InputError.
     """
     if start == "random":
         return Weights({"initialisation": "random", "sha256": None, "official": True})

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: oneDNN's inner product with a bias, which has no public name. PyTorch uses MKL instead, which
-#: reaches four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512. None
-#: where PyTorch lacks it.
+#: oneDNN's inner product with a bias, which has no public name, or None. PyTorch uses MKL, with
+#: four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512.
 ONEDNN = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
 ONEDNN_LINEAR = getattr(ONEDNN, "_linear_pointwise", None)
 

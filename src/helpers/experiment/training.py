@@ -39,13 +39,8 @@ class TrainingState:
     """A training in progress: history, best weights, progress bar and checkpoint.
 
     It continues from the checkpoint if that holds the same training, and ends in the same bits.
-
-    Parameters
-    ----------
-    model, groups, weight_decay : the network before the first epoch, and its AdamW
-    seed : of ``generator`` and ``lambdas``, the sources of all random draws
-    epochs, images : numbers of all epochs, and of images per epoch
-    checkpoint, guard : see `fit`, and `fingerprint`, by which a checkpoint must be guarded
+    All its random draws come from ``generator`` and ``lambdas``. ``images`` is their number per
+    epoch, ``guard`` the `fingerprint` that a checkpoint must have.
     """
 
     def __init__(self, model, groups, weight_decay, seed, epochs, images, checkpoint, guard):
@@ -209,9 +204,7 @@ def fit(
     seed : of the order, the augmentation and MixUp
     checkpoint : a `helpers.runs.Checkpoint` of the state after each epoch, to resume from
 
-    Raises
-    ------
-    FloatingPointError : naming epoch and step when the loss is no longer finite
+    A loss that is not finite raises FloatingPointError, naming epoch and step.
     """
     guard = fingerprint(**locals()) if checkpoint else None
     device = model.device
