@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import batch
-import book
+import build_book
 import networks
 import timing
 
@@ -14,7 +14,7 @@ BENCHMARKS = {
     "training": networks.measure_training,
     "evaluation": networks.measure_evaluation,
     "batch": batch.measure,
-    "book": book.measure,
+    "book": build_book.measure,
 }
 
 if __name__ == "__main__":

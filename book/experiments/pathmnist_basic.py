@@ -13,36 +13,37 @@
 # %% [markdown]
 # # PathMNIST: Basic
 #
-# ResNet-18 from random weights on PathMNIST, without augmentation: the first row of Tables 1 to 4
-# and the baseline for the other two.
+# ResNet-18 trained from random weights on PathMNIST without augmentation: the first row of Tables 1
+# to 4, and the baseline for the other two.
 #
-# ## Recipe
-# The values below are the study's; those that the profile of this run sets follow in a cell of
-# their own, "Parameters".
+# ## Configuration
+# The values below are the study's. Values that the profile of this run replaces follow in a cell of
+# their own.
+#
 # Source: the authors' public code (jeffwiroj/ece228). Where it differs from their text, the value
-# here is what the code did; the page "Register of open choices" names the other readings.
+# here is what the code did; the page "Register of open choices" lists the other readings.
 
 # %% tags=["parameters"]
-seed = 0  # of weights, order, augmentation, MixUp
-results = "results/paper"  # folder of this profile's records
-variant = ""  # name of an ablation's variant; its record gets a folder of its own
+seed = 0  # for weights, order, augmentation and MixUp
+results = "results/paper"  # folder of the records of this profile
+variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic", the embedded stand-in, or the path of own data
+data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
 image_size = 28  # pixels
 network = "resnet18"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
-stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
+stand_in_weights = {}  # checkpoints below results that replace published weights: {name: path}
 batch_norm = "train"  # or frozen, affine_frozen
 epochs = 80
 batch_size = 256  # the last batch of an epoch is smaller
-backbone_lr = 1e-3  # of AdamW, without schedule
-head_lr = 1e-3  # of AdamW
-weight_decay = 1e-6  # of AdamW
-precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
-mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha), one a batch; 0: no MixUp
-second_forward = False  # without MixUp it changes nothing
-augment_probability = 0.0  # of each: horizontal flip, vertical flip, rotation
-rotation_degrees = 20  # by U(-20, 20)
+backbone_lr = 1e-3  # AdamW, no schedule
+head_lr = 1e-3  # AdamW
+weight_decay = 1e-6  # AdamW
+precision = "float32"  # or "bfloat16": mixed precision, faster on a GPU
+mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha), one per batch; 0: no MixUp
+second_forward = False  # has no effect without MixUp
+augment_probability = 0.0  # for each of horizontal flip, vertical flip, rotation
+rotation_degrees = 20  # degrees; drawn from U(-20, 20)
 # brightness: factor; blur: sigma of a 5x5 Gaussian, in pixels
 corruptions = {"brightness": [0.8, 0.9, 1.1, 1.2], "blur": [0.3, 0.5, 0.7, 0.9]}
 
@@ -61,8 +62,9 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 
 # %% [markdown]
 # ## Training
-# The weights of best validation accuracy are kept. Training loss and accuracy are measured in
-# evaluation mode on a fixed clean subset of the training set, as large as the validation set.
+# The weights with the best validation accuracy are kept. Training loss and accuracy are measured in
+# evaluation mode, on a fixed clean subset of the training set that is as large as the validation
+# set.
 
 # %%
 training = ex.fit(model, data, augmentation, **run.config.training, checkpoint=run.checkpoint)
@@ -77,9 +79,10 @@ report.plot_corruptions(evaluation.examples, data.classes)
 
 # %% [markdown]
 # ## Result
-# Accuracy and RMS calibration error (ten equal-width bins) of this one seed; the book's tables are
-# over all seeds, whose mean has a narrower noise floor: the error that a calibrated network would
-# show by chance, its mean and in brackets its 95 % quantile. ◦: not distinguishable from that.
+# Accuracy and RMS calibration error (ten equal-width bins) of this seed alone. The noise floor is
+# the calibration error that a perfectly calibrated network would show by chance: its mean, with the
+# 95 % quantile in brackets. ◦ marks errors that cannot be distinguished from it. The book's tables
+# average over all seeds, which narrows the noise floor.
 
 # %%
 report.show_metrics(run.finish(data, model, training, evaluation))

@@ -13,31 +13,31 @@
 # %% [markdown]
 # # Pretraining: Barlow Twins
 #
-# A backbone that learns without labels: the embeddings of two augmented views of an image shall
-# agree in each dimension, and different dimensions shall not repeat each other. In the profile
-# `smoke` it learns from the embedded set *source* (in place of ImageNet), with real data from the
-# training images of Pets or PathMNIST. The study takes published weights and does without it.
+# Trains a backbone without labels: the embeddings of two augmented views of an image must agree in
+# every dimension, and different dimensions must not be redundant. With profile `smoke` it learns
+# from the drawn set *source*, in place of ImageNet; with real data, from the training images of
+# Pets or PathMNIST. The study itself uses published weights and skips this notebook.
 #
-# ## Recipe
+# ## Configuration
 
 # %% tags=["parameters"]
-seed = 0  # of weights, order, augmentation
-results = "results/paper"  # folder of this profile's records
-variant = ""  # name of an ablation's variant; its record gets a folder of its own
+seed = 0  # for weights, order and augmentation
+results = "results/paper"  # folder of the records of this profile
+variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic": the embedded set *source*
-dataset = "pets"  # or "pathmnist": whose training images to learn from
+data_source = "official"  # or "synthetic": the drawn set *source*
+dataset = "pets"  # or "pathmnist": the training images to learn from
 image_size = 224  # pixels
 network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
-stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
+stand_in_weights = {}  # checkpoints below results that replace published weights: {name: path}
 batch_norm = "train"  # or frozen, affine_frozen
 pretraining_epochs = 100
-twins_batch_size = 256  # the cross-correlation is taken over a batch: no small one
-lr = 1e-3  # of AdamW
-weight_decay = 1e-6  # of AdamW
-precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
-projector = [8192, 8192, 8192]  # widths of its layers
+twins_batch_size = 256  # large, since the cross-correlation is taken over a batch
+lr = 1e-3  # AdamW
+weight_decay = 1e-6  # AdamW
+precision = "float32"  # or "bfloat16": mixed precision, faster on a GPU
+projector = [8192, 8192, 8192]  # widths of the projector's layers
 off_diagonal_weight = 0.0051  # gamma of the loss; lambda in its paper
 
 # %%

@@ -13,33 +13,34 @@
 # %% [markdown]
 # # Pretraining: supervised
 #
-# A classifier of other images, whose backbone the pretrained arms can start from: in the profile
-# `smoke` of the embedded set *source* (in place of ImageNet), with real data of the training images
-# of Pets or PathMNIST themselves. The study takes published weights and does without this notebook.
+# Trains a classifier on other images; the pretrained arms can start from its backbone. With profile
+# `smoke` it learns from the drawn set *source*, in place of ImageNet; with real data, from the
+# training images of Pets or PathMNIST. The study itself uses published weights and skips this
+# notebook.
 #
-# ## Recipe
+# ## Configuration
 
 # %% tags=["parameters"]
-seed = 0  # of weights, order, augmentation
-results = "results/paper"  # folder of this profile's records
-variant = ""  # name of an ablation's variant; its record gets a folder of its own
+seed = 0  # for weights, order and augmentation
+results = "results/paper"  # folder of the records of this profile
+variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic": the embedded set *source*
-dataset = "pets"  # or "pathmnist": whose training images to learn from
+data_source = "official"  # or "synthetic": the drawn set *source*
+dataset = "pets"  # or "pathmnist": the training images to learn from
 image_size = 224  # pixels
 network = "resnet50"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint
-stand_in_weights = {}  # below results, in place of published weights: {name: checkpoint}
+stand_in_weights = {}  # checkpoints below results that replace published weights: {name: path}
 batch_norm = "train"  # or frozen, affine_frozen
 pretraining_epochs = 100
 batch_size = 256  # the last batch of an epoch is smaller
-backbone_lr = 1e-3  # of AdamW
-head_lr = 1e-3  # of AdamW
-weight_decay = 1e-6  # of AdamW
-precision = "float32"  # of training; or "bfloat16": mixed precision, faster on a GPU
+backbone_lr = 1e-3  # AdamW
+head_lr = 1e-3  # AdamW
+weight_decay = 1e-6  # AdamW
+precision = "float32"  # or "bfloat16": mixed precision, faster on a GPU
 mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha); 0: no MixUp
-augment_probability = 0.4  # of each: horizontal flip, vertical flip, rotation
-rotation_degrees = 20  # by U(-20, 20)
+augment_probability = 0.4  # for each of horizontal flip, vertical flip, rotation
+rotation_degrees = 20  # degrees; drawn from U(-20, 20)
 
 # %%
 from helpers import experiment as ex, report, runs

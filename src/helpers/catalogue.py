@@ -1,70 +1,78 @@
-"""What parameters can name: corruptions, data sets and published weights.
+"""Registry of the corruptions, data sets and published weights that parameters refer to by name.
 
-One entry here is all that the rest needs. Functions are named as ``module:function``, so that what
-reads names imports no torch.
+One entry adds one. Functions are named as ``module:function``, so that reading names imports no
+torch.
 """
 
 from typing import NamedTuple
 
 
 class Corruption(NamedTuple):
-    """What is done to test images.
+    """A corruption of test images.
 
     Attributes
     ----------
-    function : of images uint8 (N, 3, H, W) and a strength; returns the same
-    neutral : strength at which it does nothing; plots show the clean images there
+    function : takes images uint8 (N, 3, H, W) and a strength, and returns the same kind of images
+    title : label of an axis, with the unit of the strength
+    symbol : abbreviation of the strength in the heads of tables
+    neutral : strength that leaves images unchanged; plots show the clean test set there
     """
 
     function: str
+    title: str = ""
+    symbol: str = ""
     neutral: float = 0.0
 
 
 CORRUPTIONS = {
-    "brightness": Corruption("helpers.experiment.corruptions:brightness", neutral=1.0),
-    "blur": Corruption("helpers.experiment.corruptions:blur"),
+    "brightness": Corruption(
+        "helpers.experiment.corruptions:brightness", "brightness factor", "f", neutral=1.0
+    ),
+    "blur": Corruption("helpers.experiment.corruptions:blur", "blur σ (pixels)", "σ"),
 }
 
 
 class Dataset(NamedTuple):
-    """Where a data set comes from.
+    """A data set.
 
     Attributes
     ----------
-    loader : function of a ``data_dir`` and an ``image_size`` in pixels; returns, for "train",
-        "validation" and "test", images uint8 (N, 3, H, W) and labels int64 (N,), then the names
-        of the classes, and whether these are the published images. None: embedded only.
-    stand_in : the embedded set that ``data_source = "synthetic"`` takes in its place, if any
+    loader : takes a ``data_dir`` and an ``image_size`` in pixels; returns, for "train",
+        "validation" and "test", images uint8 (N, 3, H, W) and labels int64 (N,), then the names of
+        the classes, and whether these are the published images. None: drawn only.
+    stand_in : drawn set that ``data_source = "synthetic"`` takes in its place, if any
+    title : name in prose and in headings of pages
     """
 
     loader: str | None
     stand_in: str | None = None
+    title: str = ""
 
 
 DATASETS = {
-    "pathmnist": Dataset("helpers.experiment.pathmnist:load_pathmnist", "tissue"),
-    "pets": Dataset("helpers.experiment.pets:load_pets", "creatures"),
-    "source": Dataset(None, "source"),
+    "pathmnist": Dataset("helpers.experiment.pathmnist:load_pathmnist", "tissue", "PathMNIST"),
+    "pets": Dataset("helpers.experiment.pets:load_pets", "creatures", "Oxford-IIIT Pets"),
+    "source": Dataset(None, "source", "drawn images for pretraining"),
 }
 
 
 def find_dataset(experiment: str) -> str | None:
-    """Return the data set whose name an experiment's begins with, the longest; None if none."""
+    """Return the longest name of a data set that an experiment's name begins with; None if none."""
     named = [name for name in DATASETS if experiment.startswith(f"{name}_")]
     return max(named, key=len, default=None)
 
 
 class Published(NamedTuple):
-    """A published checkpoint: where it is, and the first digits of its SHA-256."""
+    """Published weights: their address, and the first digits of their SHA-256."""
 
     url: str
     sha256_prefix: str
 
 
-#: Initialisation and network to the weights.
+#: Published weights by initialisation and network.
 PUBLISHED = {
-    # torchvision's IMAGENET1K_V1, what `pretrained=True` meant when the study was made; the first
-    # digits of the checksum are in the file's name.
+    # torchvision's IMAGENET1K_V1, the meaning of `pretrained=True` when the study was made; the
+    # file name holds the first digits of the checksum.
     ("imagenet", "resnet18"): Published(
         "https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd"
     ),

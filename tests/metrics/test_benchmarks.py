@@ -12,7 +12,7 @@ from helpers import ROOT, experiment as ex
 sys.path.append(str(ROOT / "benchmarks"))
 import authors
 import batch
-import book
+import build_book
 import networks
 import timing
 
@@ -24,10 +24,9 @@ def test_scripts_run_on_a_tiny_case(monkeypatch):
     rows = [*networks.measure_training(8, repeats=1), *networks.measure_evaluation(6, repeats=1)]
     commands, done = [], subprocess.CompletedProcess([], 0)
     monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command) or done)
-    rows += [*batch.measure(repeats=1), *book.measure()]
+    rows += [*batch.measure(repeats=1), *build_book.measure()]
     assert [command[1:] for command in commands[-2:]] == [["build", "-W", "book"]] * 2
-    table = timing.format_table(rows).splitlines()
-    assert len(table) == 4 + len(rows)
+    assert len(timing.format_table(rows).splitlines()) == 4 + len(rows)
     assert timing.Row("rate", "images/s", 300, 100, 400).cells()[5:] == ["3.00", "0.75"]
     assert timing.Row("time", "s", 2, 3).cells()[5] == "1.50"
 

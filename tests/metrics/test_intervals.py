@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.stats import chi2, norm, t, ttest_1samp
 
-from helpers.metrics import METRICS, Outcome, Sample, holm, predict_next
+from helpers.metrics import METRICS, Outcome, Sample, holm, mean_samples, predict_next
 
 
 def half_width(seed, image, seeds, images=10**9, level=0.95):
@@ -84,7 +84,6 @@ def simulate(rng, images, spread, shared, tilt):
     return 1 / (1 + np.exp(-logit)), skill + ability + ease + luck > 0
 
 
-# Both sources of variance, no seed variance, and no image variance.
 @pytest.mark.parametrize(("spread", "shared"), [(0.1, 0.5), (0.0, 0.5), (0.1, 0.0)])
 def test_simulated_coverage_of_real_metrics(spread, shared):
     rng, studies = np.random.default_rng(0), []
@@ -92,11 +91,8 @@ def test_simulated_coverage_of_real_metrics(spread, shared):
         arms = []
         for arm in zip(*simulate(rng, 471, spread, shared, (0.8, -0.9)), strict=True):
             outcomes = [SimpleNamespace(confidence=c, correct=y) for c, y in zip(*arm, strict=True)]
-            arms.append([
-                Sample(tuple(range(10)), np.array([*map(metric.score, outcomes)]),
-                       np.stack([*map(metric.influence, outcomes)]))
-                for metric in (METRICS["accuracy"], METRICS["rms_calibration_error_10"])
-            ])  # fmt: skip
+            names = ("accuracy", "rms_calibration_error_10")
+            arms.append([METRICS[name].sample(range(10), outcomes) for name in names])
         studies.append([*arms[0], *(b - a for a, b in zip(*arms, strict=True))])
     for case, samples in enumerate(zip(*studies, strict=True)):
         truth = np.mean([sample.values for sample in samples])
@@ -166,6 +162,11 @@ def test_differences_pair_seeds_by_their_number():
     np.testing.assert_array_equal(difference.values, [0 - 4, 4 - 1])
     np.testing.assert_array_equal(difference.influence, influence[[0, 2]] - influence[[2, 1]])
     assert (first - Sample((0, 2), np.zeros(2))).influence is None
+    mean = mean_samples([first, Sample((0, 1, 2), 3 * values, 3 * influence)])
+    np.testing.assert_array_equal(mean.values, 2 * values)
+    np.testing.assert_array_equal(mean.influence, 2 * influence)
+    with pytest.raises(ValueError, match="same seeds and test images"):
+        mean_samples([first, second])
     with pytest.raises(ValueError, match=r"no seed in common: \(0, 1, 2\) and \(3,\)"):
         first - Sample((3,), values[:1])
     with pytest.raises(ValueError, match="same test images"):

@@ -171,7 +171,7 @@ class Sample:
         return Estimate(mean, sd, mean - half, mean + half, seed, image)
 
 
-def mean_samples(samples: Sequence[Sample]) -> Sample:  # until the second house is done
+def mean_samples(samples: Sequence[Sample]) -> Sample:
     """Return the average over conditions; ValueError unless seeds and test images are the same."""
     first, influence = samples[0], [sample.influence for sample in samples]
     if len({(sample.seeds, np.shape(sample.influence)) for sample in samples}) > 1:

@@ -1,6 +1,6 @@
 """Scores of one network's predictions, and the registry of every metric in the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from .calibration import (
     rms,
     rms_without_last,
 )
+from .intervals import Sample
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -112,6 +113,13 @@ class Metric:
     better: int = -1
     bounds: tuple[float, float] = (0.0, 1.0)
     definition: Definition | None = None
+
+    def sample(self, seeds: Sequence[int], outcomes: Sequence[Outcome]) -> Sample:
+        """Return the scores of the outcomes, one per seed for the same images, as a sample."""
+        values = np.array([self.score(outcome) for outcome in outcomes], dtype=np.float64)
+        if self.influence is None:
+            return Sample(tuple(seeds), values)
+        return Sample(tuple(seeds), values, np.stack([self.influence(each) for each in outcomes]))
 
 
 def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -> Metric:
