@@ -1,4 +1,4 @@
-"""Metrics of stored logits, their noise floors and confidence intervals, in numpy alone."""
+"""Metrics of stored logits, their noise floors and confidence intervals, with numpy and scipy alone."""
 
 # ruff: noqa: F401 (names for callers)
 
