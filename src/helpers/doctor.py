@@ -27,7 +27,7 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
     """
     from helpers.experiment import inventory, load_data  # here: torch, which only this needs
     from helpers.experiment.downloads import from_root
-    from helpers.experiment.weights import load_weights
+    from helpers.experiment.models import load_weights
 
     jobs = plan(profile, [0])
     recipes = {job.experiment: job.config for job in jobs}

@@ -32,17 +32,14 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def describe_source(path: str | Path, known: dict | None = None) -> dict:
-    """Return what identifies the content of a file, or of the images in a folder.
+    """Return number, bytes, latest time and SHA-256 of a file, or of the images in a folder.
 
-    Returns
-    -------
-    dict : number of ``files``, their ``bytes``, ``modified`` (latest, seconds since 1970),
-        ``listing`` (SHA-256 of names, sizes and times) and ``sha256`` (of the content); this is
-        ``known``, without reading content, where its listing is the same
+    ``listing`` is the SHA-256 of names, sizes and times, ``sha256`` that of the content. Content
+    is not read where the listing is that of a ``known`` description, which is returned instead.
     """
     path = from_root(path)
-    files = [f for f in list_files(path) if f.suffix.lower() in IMAGES]
-    files = files if path.is_dir() else [path]
+    images = (file for file in list_files(path) if file.suffix.lower() in IMAGES)
+    files = list(images) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
 
     def digest(facts: Iterable[str]) -> str:
@@ -53,13 +50,12 @@ def describe_source(path: str | Path, known: dict | None = None) -> dict:
     listing = digest(f"{s.st_size} {s.st_mtime_ns}" for s in stats)
     if known and known["listing"] == listing:
         return known
-    content = digest(map(digest_file, files)) if path.is_dir() else digest_file(path)
     return {
         "files": len(files),
         "bytes": sum(s.st_size for s in stats),
-        "modified": max((s.st_mtime for s in stats), default=None),
+        "modified": max((s.st_mtime for s in stats), default=None),  # seconds since 1970
         "listing": listing,
-        "sha256": content,
+        "sha256": digest(map(digest_file, files)) if path.is_dir() else digest_file(path),
     }
 
 

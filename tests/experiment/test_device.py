@@ -10,142 +10,53 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from helpers.experiment import device
 from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.data import Split
-from helpers.experiment.device import GraphedForward, iter_batches, pick_device, upload
+from helpers.experiment.device import GraphedForward, pick_device, upload
 from helpers.experiment.evaluation import evaluate
 from helpers.experiment.models import make_model
 from helpers.experiment.training import fit
 
-FULL = Augmentation(0.4, 20.0, 0.3)
-ORDER = torch.randperm(96, generator=torch.Generator().manual_seed(1))[:50]
 SHAPE = (8, 3, 16, 16)
 
 
-def make_resnet(data, batch_norm="train"):
+def make(data, batch_norm="train"):
     return make_model("resnet18", "random", data, "nowhere", batch_norm, 0)
 
 
-def run(model, data):
-    training = fit(model, data, FULL, 1, 40, True, 1e-3, 1e-3, 1e-6, "float32", 0)
-    evaluation = evaluate(model, data, {"blur": [0.5]})
-    return training.history.to_csv(), evaluation.logits.tobytes()
+def run(model, data, batch_size=40, precision="float32"):
+    full = Augmentation(0.4, 20.0, 0.3)
+    training = fit(model, data, full, 1, batch_size, True, 1e-3, 1e-3, 1e-6, precision, 0)
+    return training.history.to_csv(), evaluate(model, data, {"blur": [0.5]}).logits.tobytes()
 
 
-def test_batches_follow_the_order_and_the_last_may_be_smaller(stripes):
-    images = stripes.train.images
-    batches = list(iter_batches(images, ORDER, 16))
-    assert [len(index) for index, _ in batches] == [16, 16, 16, 2]
-    assert torch.equal(torch.cat([index for index, _ in batches]), ORDER)
-    assert all(torch.equal(batch, images[index]) for index, batch in batches)
-    uploads = upload(images, ORDER.split(16), torch.device("cpu"))
-    for (_, resident), uploaded in zip(batches, uploads, strict=True):
-        assert torch.equal(resident, uploaded)
-
-
-class Mapped(torch.Tensor):
+class Elsewhere(torch.Tensor):
     """Images that claim to be on another device than the network."""
 
     device = torch.device("meta")
 
 
 def test_a_set_that_does_not_fit_is_uploaded_and_gives_the_same_bits(stripes, monkeypatch):
-    """With the limit of a small GPU: training, validation and test set are read in parts."""
-    expected, uploads, real = run(make_resnet(stripes), stripes), [], upload
+    expected, uploads, real = run(make(stripes), stripes), [], upload
 
     def spy(images, parts, target):
         uploads.append(sum(map(len, parts)))
         return real(images, parts, target)
 
-    def on(split, target):
-        assert target == torch.device("cpu")
-        return Split(split.images.as_subclass(Mapped), split.labels)
-
     monkeypatch.setattr(device, "upload", spy)
-    monkeypatch.setattr(Split, "on", on)
-    assert run(make_resnet(stripes), stripes) == expected
+    large = lambda split, _: Split(split.images.as_subclass(Elsewhere), split.labels)  # noqa: E731
+    monkeypatch.setattr(Split, "on", large)
+    assert run(make(stripes), stripes) == expected
     # An epoch; the training subset and the validation set; the test and validation set.
     assert uploads == [96, 30, 30, 30, 30]
 
 
 def test_training_score_and_evaluation_read_the_copy_on_the_device(stripes, monkeypatch):
-    expected = run(make_resnet(stripes), stripes)
-    model, copies = make_resnet(stripes), {}
+    expected = run(make(stripes), stripes)
+    model, copies = make(stripes), {}
     for split in (stripes.train, stripes.validation, stripes.test):
         copies[id(split)] = Split(split.images.clone(), split.labels.clone())
         split.images.zero_()
     monkeypatch.setattr(Split, "on", lambda split, _: copies[id(split)])
     assert run(model, stripes) == expected
-
-
-@pytest.fixture
-def captures(monkeypatch):
-    """Captures that a CPU can make: they warm up as CUDA's do, and count their replays."""
-    captures = []
-
-    def capture(module, arguments):
-        for _ in range(3):
-            module(*arguments).sum().backward(inputs=[*module.parameters()][-1:])
-            module.zero_grad()
-        replays = []
-        captures.append(replays)
-        return lambda images: replays.append(images) or module(images)
-
-    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
-    return captures
-
-
-def make(data, batch_norm="train", enabled=True):
-    model = make_resnet(data, batch_norm)
-    forward = GraphedForward(model, SHAPE, "float32")
-    assert not forward.enabled
-    forward.enabled = enabled
-    return model, forward
-
-
-def test_on_a_cpu_the_forward_pass_is_the_models(stripes, captures):
-    model, forward = make(stripes, enabled=False)
-    forward.prepare()
-    assert captures == []
-    images = torch.rand(SHAPE)
-    assert torch.equal(forward(images), model(images))
-
-
-def test_warming_up_leaves_no_trace_and_only_captured_sizes_are_replayed(stripes, captures):
-    model, forward = make(stripes)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    places = [buffer.data_ptr() for buffer in model.buffers()]
-    forward.prepare()
-    assert len(captures) == 1
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert places == [buffer.data_ptr() for buffer in model.buffers()]
-    forward(torch.rand(SHAPE)), forward(torch.rand(5, *SHAPE[1:]))
-    assert [len(images) for images in captures[0]] == [8]
-
-
-@pytest.mark.parametrize(("batch_norm", "count"), [("train", 1), ("affine_frozen", 2)])
-def test_a_change_of_mode_needs_a_new_graph(stripes, captures, batch_norm, count):
-    model, forward = make(stripes, batch_norm)
-    for epoch in (1, 2, 3):
-        model.train(epoch=epoch)
-        forward.prepare()
-        model.eval()
-    assert len(captures) == count
-
-
-def test_a_failed_capture_is_a_warning_and_training_continues(stripes, captures, monkeypatch):
-    def fail(module, arguments):
-        module(*arguments)
-        raise RuntimeError("CUDA error: operation not permitted\nwhen stream is capturing")
-
-    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fail)
-    model, forward = make(stripes)
-    message = "no CUDA graph, training is slower: CUDA error: .* capturing$"
-    with pytest.warns(UserWarning, match=message):
-        forward.prepare()
-    assert model.network.bn1.num_batches_tracked == 0
-    assert forward(torch.rand(SHAPE)).shape == (8, 3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        forward.prepare()  # not tried again in each epoch
 
 
 class HostReads(TorchDispatchMode):
@@ -164,9 +75,9 @@ def test_no_step_makes_the_host_wait_for_the_device(stripes):
     for images in (32, 96):
         few = Split(stripes.train.images[:images], stripes.train.labels[:images])
         data = replace(stripes, train=few)
-        model = make_resnet(data)
+        model = make(data)
         with HostReads() as reads:
-            fit(model, data, FULL, 1, 16, True, 1e-3, 1e-3, 1e-6, "bfloat16", 0)
+            run(model, data, 16, "bfloat16")
         counts.append(reads.count)
     assert counts[0] == counts[1] > 0  # those at the end of an epoch
 
@@ -180,3 +91,64 @@ def test_a_run_uses_one_core_unless_the_environment_says_otherwise(monkeypatch, 
         monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert pick_device() == torch.device("cpu")
     assert asked == threads
+
+
+@pytest.fixture
+def captures(monkeypatch):
+    """Captures that a CPU can make: they warm up as CUDA's do, and count their replays."""
+    captures = []
+
+    def capture(module, arguments):
+        for _ in range(3):
+            module(*arguments).sum().backward(inputs=[*module.parameters()][-1:])
+            module.zero_grad()
+        captures.append([])
+        return lambda images, replays=captures[-1]: replays.append(len(images)) or module(images)
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
+    return captures
+
+
+def test_warming_up_leaves_no_trace_and_only_captured_sizes_are_replayed(stripes, captures):
+    model = make(stripes)
+    forward = GraphedForward(model, SHAPE, "float32")
+    forward.prepare()
+    assert captures == []  # on a CPU
+    forward.enabled = True
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    places = [buffer.data_ptr() for buffer in model.buffers()]
+    forward.prepare()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert places == [buffer.data_ptr() for buffer in model.buffers()]
+    forward(torch.rand(SHAPE)), forward(torch.rand(5, *SHAPE[1:]))
+    assert captures == [[8]]
+
+
+@pytest.mark.parametrize(("batch_norm", "count"), [("train", 1), ("affine_frozen", 2)])
+def test_a_change_of_mode_needs_a_new_graph(stripes, captures, batch_norm, count):
+    model = make(stripes, batch_norm)
+    forward = GraphedForward(model, SHAPE, "float32")
+    forward.enabled = True
+    for epoch in (1, 2, 3):
+        model.train(epoch=epoch)
+        forward.prepare()
+        model.eval()
+    assert len(captures) == count
+
+
+def test_a_failed_capture_is_a_warning_and_training_continues(stripes, monkeypatch):
+    def fail(module, arguments):
+        module(*arguments)
+        raise RuntimeError("CUDA error: operation not permitted\nwhen stream is capturing")
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fail)
+    model = make(stripes)
+    forward = GraphedForward(model, SHAPE, "float32")
+    forward.enabled = True
+    with pytest.warns(UserWarning, match="training is slower: CUDA error: .* capturing$"):
+        forward.prepare()
+    assert model.network.bn1.num_batches_tracked == 0
+    assert forward(torch.rand(SHAPE)).shape == (8, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forward.prepare()  # not tried again in each epoch

@@ -232,8 +232,9 @@ def test_files_that_were_changed_later_are_noticed(published):
                 get()
 
 
-UNSAFE = {"pickle", "dill", "joblib", "shelve", "marshal", "eval", "exec", "yaml.load"}
-UNSAFE |= {"compile", "os.system", "torch.hub.load", "allow_pickle=True", "shell=True"}
+UNSAFE = {"pickle", "dill", "joblib", "shelve", "marshal", "eval", "exec", "compile", "os.system"}
+UNSAFE |= {"torch.hub.load", "yaml.unsafe_load", "Loader=yaml.Loader", "Loader=yaml.UnsafeLoader"}
+UNSAFE |= {"allow_pickle=True", "shell=True"}
 
 
 def list_unsafe(source):
@@ -241,12 +242,13 @@ def list_unsafe(source):
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {getattr(node, "module", ""), *(a.name for a in node.names)}
+            found |= {getattr(node, "module", ""), *(a.name for a in node.names)} & UNSAFE
         if isinstance(node, ast.Call) and ast.unparse(node) != "exec('')":
-            found |= {ast.unparse(node.func), *map(ast.unparse, node.keywords)}
-            if ast.unparse(node.func) == "torch.load" and "weights_only=True" not in found:
-                return {"torch.load"}
-    return found & UNSAFE
+            said = {ast.unparse(node.func), *map(ast.unparse, node.keywords)}
+            found |= said & UNSAFE
+            if "torch.load" in said and "weights_only=True" not in said:
+                found.add("torch.load")
+    return found
 
 
 def test_no_module_runs_what_a_file_says():

@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from helpers.experiment import small_maps
-from helpers.experiment.small_maps import SmallMapConv2d, multiply, use_small_maps
+from helpers.experiment.small_maps import SmallMapConv2d, use_small_maps
 
 
 @pytest.fixture(params=["oneDNN", "fallback"])
@@ -24,9 +24,8 @@ def library(request, monkeypatch):
 def test_values_and_gradients_equal_those_of_the_convolution(size, stride, dtype):
     torch.manual_seed(0)
     stock = nn.Conv2d(5, 7, 3, stride, 1, bias=False).to(dtype)
-    ours = SmallMapConv2d.like(copy.deepcopy(stock))
     results = []
-    for conv in (stock, ours):
+    for conv in (stock, SmallMapConv2d.like(copy.deepcopy(stock))):
         torch.manual_seed(1)
         images = torch.randn(4, 5, size, size, dtype=dtype, requires_grad=True)
         maps = conv(images)
@@ -38,17 +37,16 @@ def test_values_and_gradients_equal_those_of_the_convolution(size, stride, dtype
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 @pytest.mark.parametrize(
-    # At 224 px no map is small: there both must be the same computation, bit for bit.
+    # At 96 px no map is small: there both must be the same computation, bit for bit.
     ("size", "dtype", "tolerance"),
-    [(28, torch.float64, 1e-6), (64, torch.float64, 1e-6), (224, torch.float32, 0)],
+    [(28, torch.float64, 1e-6), (96, torch.float32, 0)],
 )
 def test_a_whole_network_is_unchanged(name, size, dtype, tolerance):
     torch.manual_seed(0)
     stock = torchvision.models.get_model(name, num_classes=9).to(dtype)
-    ours = use_small_maps(copy.deepcopy(stock))
-    images = torch.randn(2 if size == 224 else 3, 3, size, size, dtype=dtype)
+    images = torch.randn(3, 3, size, size, dtype=dtype)
     gradients = []
-    for network in (stock, ours):
+    for network in (stock, use_small_maps(copy.deepcopy(stock))):
         logits = network(images)
         logits.square().sum().backward()
         gradients.append([logits, *(p.grad for p in network.parameters())])
@@ -56,27 +54,13 @@ def test_a_whole_network_is_unchanged(name, size, dtype, tolerance):
         torch.testing.assert_close(mine, theirs, rtol=10 * tolerance, atol=tolerance)
 
 
-@pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("bias", [False, True])
-def test_a_float32_product_rounds_like_that_of_float64(bias):
-    torch.manual_seed(0)
-    rows, matrix, sums = torch.randn(64, 300), torch.randn(200, 300), torch.randn(200)
-    exact = rows.double() @ matrix.double().T + (sums.double() if bias else 0)
-    for left, right in [(rows, matrix), (rows.T.contiguous().T, matrix.T.contiguous().T)]:
-        product = multiply(left, right, sums if bias else None)
-        assert product.dtype == torch.float32
-        torch.testing.assert_close(product.double(), exact, rtol=1e-5, atol=1e-4)
-
-
 def test_state_dicts_are_the_same_and_other_convolutions_are_left_alone():
     stock, ours = (torchvision.models.resnet18(num_classes=4) for _ in range(2))
     use_small_maps(ours)
     assert sum(isinstance(m, SmallMapConv2d) for m in ours.modules()) == 16
-    for target, source in ((ours, stock), (stock, ours)):
-        nn.init.ones_(source.layer4[1].conv2.weight)
-        target.load_state_dict(source.state_dict(), strict=True)
-        assert (target.layer4[1].conv2.weight == 1).all()
-        nn.init.zeros_(target.layer4[1].conv2.weight)
+    ours.load_state_dict(stock.state_dict(), strict=True)
+    assert torch.equal(ours.layer4[1].conv2.weight, stock.layer4[1].conv2.weight)
+    stock.load_state_dict(ours.state_dict(), strict=True)
     odd = nn.Sequential(
         nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 3, groups=2, bias=False)
     )

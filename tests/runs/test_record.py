@@ -158,6 +158,27 @@ def test_a_missing_file_and_a_moved_record_are_named(folder, tmp_path):
         read_record(folder).check()
 
 
+def test_examples_may_be_left_out_but_not_get_lost(tmp_path):
+    folder = run_folder(tmp_path, "pathmnist_basic", 3)
+    run = RUN | {"config_hash": "0123456789ab"}
+    write_record(folder, run, CONTENTS | {"examples.npz": b"pixels"})
+    (folder / "examples.npz").unlink()
+    with pytest.raises(CorruptRecord, match="examples.npz cannot be read"):
+        read_record(folder).check()
+    rewrite(folder, lambda run: run.update(left_out=["examples.npz"]))
+    assert read_record(folder).check().examples is None
+
+
+def test_an_older_ablation_without_a_table_is_read(old):
+    folder = old / "ablation_pathmnist" / "seed-0"
+    rewrite(folder, lambda run: run.update(left_out=["metrics.csv"]))
+    found = read_records(old, "ablation_*")
+    assert [record.metrics for record in found] == [None] * 4
+    shutil.rmtree(old / "pathmnist_mixup")  # the arm, whose parameters the variants change
+    parameters = [record.parameters for record in read_records(old, "ablation_*")]
+    assert {"second_forward": True} in parameters
+
+
 def test_arrays_hold_no_pickle(tmp_path):
     np.savez(tmp_path / "a.npz", logits=np.array([{}], dtype=object))
     content = (tmp_path / "a.npz").read_bytes()

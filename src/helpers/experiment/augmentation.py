@@ -10,18 +10,11 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of the paper.
+    """The augmentation of the paper: flips, rotations (nearest neighbour, zero fill) and MixUp."""
 
-    Parameters
-    ----------
-    probability : of each of horizontal flip, vertical flip and rotation, per image
-    degrees : rotations are by U(-degrees, degrees), nearest neighbour, filled with zeros
-    alpha : MixUp's lambda is drawn from Beta(alpha, alpha), once per batch; 0 means no MixUp
-    """
-
-    probability: float
-    degrees: float
-    alpha: float
+    probability: float  # of each of horizontal flip, vertical flip and rotation, per image
+    degrees: float  # rotations are by U(-degrees, degrees)
+    alpha: float  # MixUp's lambda is drawn from Beta(alpha, alpha) per batch; 0: no MixUp
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Flip and rotate each image by its own draw: uint8 (N, 3, S, S) to the same."""
@@ -42,32 +35,21 @@ class Augmentation:
 def flip_and_rotate(images: Tensor, horizontal: Tensor, vertical: Tensor, angle: Tensor) -> Tensor:
     """Flip images, then rotate them about the centre, in one nearest-neighbour resampling.
 
-    Parameters
-    ----------
-    images : uint8 (N, 3, S, S)
-    horizontal, vertical : bool (N,)
-    angle : float32 (N,), degrees, counter-clockwise; pixels from outside the image are 0
-
-    Returns
-    -------
-    uint8 (N, 3, S, S); flips alone permute pixels exactly
+    Images are uint8 (N, 3, S, S), flips bool (N,), angles float32 (N,) in degrees,
+    counter-clockwise. Pixels from outside the image are 0.
     """
     radians = torch.deg2rad(angle)
     cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     flip_x, flip_y = 1 - 2.0 * horizontal, 1 - 2.0 * vertical
-    # The matrix maps an output point to the input point that it is read from: first back through
-    # the rotation, then through the flip. y points down, as in an image.
-    first = torch.stack([flip_x * cosine, -flip_x * sine, zero], dim=1)
-    second = torch.stack([flip_y * sine, flip_y * cosine, zero], dim=1)
-    matrix = torch.stack([first, second], dim=1)
+    # From an output point to its input point: back through the rotation, then through the flip.
+    # y points down, as in an image.
+    first = flip_x * cosine, -flip_x * sine, zero
+    second = flip_y * sine, flip_y * cosine, zero
+    return resample(images.float(), first, second, mode="nearest").to(torch.uint8)
+
+
+def resample(images: Tensor, first: tuple, second: tuple, **options) -> Tensor:
+    """Read images at the points given by two rows of an affine matrix, each of three (N,)."""
+    matrix = torch.stack([torch.stack(row, dim=1) for row in (first, second)], dim=1)
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    read = functional.grid_sample(images.float(), grid, mode="nearest", align_corners=False)
-    return read.to(torch.uint8)
-
-
-def mixup(images: Tensor, partners: Tensor, weight: float) -> Tensor:
-    """Return ``weight * images + (1 - weight) * partners``, the inputs of MixUp.
-
-    Source: Zhang et al. (2018), mixup: Beyond Empirical Risk Minimization, section 2.
-    """
-    return images if weight == 1 else torch.lerp(partners, images, weight)
+    return functional.grid_sample(images, grid, align_corners=False, **options)

@@ -9,24 +9,22 @@ import itertools
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.transforms.v2 import functional as transforms
 
+from .augmentation import resample
 from .data import Data
 from .device import autocast
 from .models import Classifier
-from .training import Checkpoint, Training, TrainingState, fingerprint
+from .training import Training, TrainingState, fingerprint
 
 #: Smallest variance by which a dimension of the embedding is divided.
 EPSILON = 1e-5
-
 #: Side of the crop as a fraction of the image's, and the range of its aspect ratio's logarithm.
 CROP, LOG_ASPECT = (0.5, 1.0), 0.29
-#: Strengths of the colour jitter, and the probabilities of the other changes.
-BRIGHTNESS, CONTRAST, SATURATION = 0.6, 0.6, 0.9
-P_FLIP, P_GREY, P_BLUR = 0.5, 0.3, 0.3
-#: Standard deviation of the blur in pixels, of a 3x3 kernel.
-BLUR_SIGMA = 0.8
+#: Strengths of the colour jitter, of brightness, contrast and saturation.
+JITTER = 0.6, 0.6, 0.9
+#: Probabilities of the other changes, and the blur's standard deviation in pixels.
+P_FLIP, P_GREY, P_BLUR, BLUR_SIGMA = 0.5, 0.3, 0.3, 0.8
 
 
 def barlow_twins_loss(first: Tensor, second: Tensor, off_diagonal_weight: float) -> Tensor:
@@ -34,12 +32,8 @@ def barlow_twins_loss(first: Tensor, second: Tensor, off_diagonal_weight: float)
 
     .. math:: \sum_i (1 - C_{ii})^2 + \gamma \sum_i \sum_{j \ne i} C_{ij}^2
 
-    Parameters
-    ----------
-    first, second : float (N, D), embeddings of two views of the same N images
-    off_diagonal_weight : gamma, the lambda of the source
-
-    Source: equations 1 and 2 of Zbontar et al. (2021).
+    The views are embeddings, float (N, D), of the same N images; gamma is the lambda of the
+    source, equations 1 and 2 of Zbontar et al. (2021).
     """
     first, second = (
         (z - z.mean(0)) / (z.var(0, correction=0) + EPSILON).sqrt() for z in (first, second)
@@ -69,35 +63,23 @@ def fit_barlow_twins(
     weight_decay: float,
     precision: str,
     seed: int,
-    checkpoint: Checkpoint | None = None,
+    checkpoint=None,
 ) -> Training:
     """Train a backbone by Barlow Twins with AdamW; labels are not used.
 
-    The projector replaces the head. The validation loss is measured in evaluation mode on one
-    fixed pair of views.
+    The projector replaces the head, and the weights of the last epoch are kept. The history's
+    validation_loss is measured in evaluation mode on one fixed pair of views.
 
     Parameters
     ----------
-    model : trained in place; the weights of the last epoch are kept
-    data : its train and validation images are used
+    model, data : as for `fit`
     projector : widths of the projector's layers (8192, 8192, 8192 in the paper)
     off_diagonal_weight : of the loss (0.0051 for the published checkpoint)
-    epochs, batch_size : the last batch of an epoch may be smaller
-    lr, weight_decay : of AdamW
-    precision, checkpoint : as for `fit`
+    epochs, batch_size, lr, weight_decay, precision, checkpoint : as for `fit`, errors too
     seed : of the projector, the order and the views
-
-    Returns
-    -------
-    Training : with the columns epoch, train_loss, validation_loss
-
-    Raises
-    ------
-    FloatingPointError : when the loss is no longer finite
     """
     guard = fingerprint(**locals()) if checkpoint else None
     device = model.device
-    generator = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model.network.fc = make_projector(model.head.in_features, projector).to(device)
@@ -105,13 +87,12 @@ def fit_barlow_twins(
     fixed = torch.Generator(device).manual_seed(0)
     validation = data.validation.on(device).images.to(device)
     twins = [random_view(validation, fixed) for _ in range(2)]
-    groups = model.parameter_groups(lr, lr)
-    optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
-    state = TrainingState(checkpoint, guard, epochs, len(images), model, optimizer, generator)
-    for epoch in state.remaining_epochs:
+    groups, count = model.parameter_groups(lr, lr), len(images)
+    state = TrainingState(model, groups, weight_decay, seed, epochs, count, checkpoint, guard)
+    for epoch in range(len(state.history) + 1, epochs + 1):
         model.train(epoch=epoch)
         for _, batch in state.batches(images, batch_size):
-            views = [random_view(batch, generator) for _ in range(2)]
+            views = [random_view(batch, state.generator) for _ in range(2)]
             with autocast(device, precision):
                 # One after the other: batch norm sees each view by itself, as in the paper.
                 first, second = (model(view).float() for view in views)
@@ -125,19 +106,11 @@ def fit_barlow_twins(
 
 
 def random_view(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop, flip, jitter, grey and blur each image by its own draws.
+    """Crop, flip, jitter, grey and blur each image by its own draws: uint8 to float32 in [0, 1].
 
     The kinds of change are those of Zbontar et al. (2021), appendix A, without hue and
     solarisation. Crops are milder, since an image of 28 px has no second object to find, and
     colours change more, since there the mean colour is a shortcut that two views share.
-
-    Parameters
-    ----------
-    images : uint8 (N, 3, S, S)
-
-    Returns
-    -------
-    float32 (N, 3, S, S) in [0, 1]
     """
     view = _crop(images / 255, generator)
     view = _jitter(view, generator)
@@ -154,18 +127,15 @@ def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
     flip = 1 - 2.0 * (draws[2] < P_FLIP)
     zero = torch.zeros_like(side)
     # In affine_grid's coordinates the image spans -1 to 1: a crop of half-width w moves by 1 - w.
-    first = torch.stack([flip * width, zero, (2 * draws[3] - 1) * (1 - width)], dim=1)
-    second = torch.stack([zero, height, (2 * draws[4] - 1) * (1 - height)], dim=1)
-    matrix = torch.stack([first, second], dim=1)
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    first = flip * width, zero, (2 * draws[3] - 1) * (1 - width)
+    second = zero, height, (2 * draws[4] - 1) * (1 - height)
+    return resample(images, first, second, padding_mode="border")
 
 
 def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     """Change brightness, contrast and saturation of all images, and turn some grey."""
     brightness, contrast, saturation = (
-        1 + strength * (2 * _draw(images, generator) - 1)
-        for strength in (BRIGHTNESS, CONTRAST, SATURATION)
+        1 + strength * (2 * _draw(images, generator) - 1) for strength in JITTER
     )
     view = images * brightness
     mean = transforms.rgb_to_grayscale(view).mean((2, 3), keepdim=True)

@@ -1,8 +1,10 @@
 """A user's own data: a file in MedMNIST's layout, or folders of images."""
 
+import contextlib
 import unicodedata
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +57,7 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
 
     Raises
     ------
-    InputError : naming what is missing, cannot be read, or fits neither memory nor disk; a class
-        without a training image
+    InputError : naming what is missing, cannot be read, or fits neither memory nor disk
     """
     place = from_root(path)
     if not place.exists():
@@ -65,12 +66,14 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
             " train, val and test, or official or synthetic"
         )
     files = describe_source(place)
-    cache = from_root(data_dir) / "cache" / f"own-{image_size}-{files['sha256'][:32]}.npy"
     read = _read_folders if place.is_dir() else _read_file
-    images, labels, classes = read(place, image_size, cache)
+    labels, classes, parts = read(place, image_size)
     for split, part in zip(SPLITS, labels, strict=True):
         _check_classes(f"{place}: {split}", classes, np.bincount(part, minlength=len(classes)))
-    splits = split_arrays(images, np.concatenate(labels), [len(part) for part in labels])
+    cache = from_root(data_dir) / "cache" / f"own-{image_size}-{files['sha256'][:32]}.npy"
+    counts = [len(part) for part in labels]
+    images = cache_array(cache, (sum(counts), 3, image_size, image_size), parts)
+    splits = split_arrays(images, np.concatenate(labels), counts)
     return place.name if place.is_dir() else place.stem, splits, classes, files
 
 
@@ -86,27 +89,38 @@ def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
     print(text)
 
 
-def _read_file(place: Path, size: int, cache: Path) -> tuple[np.ndarray, list, list[str]]:
+@contextlib.contextmanager
+def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a .npz, and name it in one line where it is not in MedMNIST's layout."""
     try:
         with zipfile.ZipFile(place) as archive:
-            count = sum(_check_shapes(archive, split, size) for split in SPLITS)
-            labels = [_read_labels(archive, split) for split in SPLITS]
-            parts = (_square(p, size) for s in SPLITS for p in stream_array(archive, f"{s}_images"))
-            images = cache_array(cache, (count, 3, size, size), parts)
-    except InputError:
-        raise
+            yield archive
     except Exception as error:  # a damaged file makes zipfile and numpy raise anything
         reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
         raise InputError(
             f"{place} is not in MedMNIST's layout ({reason}); it needs train_images, train_labels,"
             " and the same of val and test"
         ) from None
+
+
+def _read_file(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
+    with _opening(place) as archive:
+        for split in SPLITS:
+            _check_shapes(archive, split, size)
+        labels = [_read_labels(archive, split) for split in SPLITS]
     classes = 1 + max(part.max(initial=-1) for part in labels)
-    return images, labels, [f"class {label}" for label in range(classes)]
+    return labels, [f"class {label}" for label in range(classes)], _stream_images(place, size)
 
 
-def _check_shapes(archive: zipfile.ZipFile, split: str, size: int) -> int:
-    """Return the number of images, or raise TypeError or ValueError, by the headers alone."""
+def _stream_images(place: Path, size: int) -> Iterator[np.ndarray]:
+    with _opening(place) as archive:
+        for split in SPLITS:
+            for part in stream_array(archive, f"{split}_images"):
+                yield _square(part, size)
+
+
+def _check_shapes(archive: zipfile.ZipFile, split: str, size: int) -> None:
+    """Raise TypeError or ValueError for images or labels of another kind, by their headers."""
     shape, dtype, _ = read_header(archive, f"{split}_images")
     if dtype != np.uint8:
         raise TypeError(f"its images are {dtype}, not uint8")
@@ -118,7 +132,6 @@ def _check_shapes(archive: zipfile.ZipFile, split: str, size: int) -> int:
         raise TypeError(f"its labels are {dtype}, not numbers")
     if labelled not in (shape[:1], (shape[0], 1)):
         raise ValueError(f"its {split}_labels are of shape {labelled} for {shape[0]} images")
-    return shape[0]
 
 
 def _read_labels(archive: zipfile.ZipFile, split: str) -> np.ndarray:
@@ -140,7 +153,7 @@ def _square(images: np.ndarray, size: int) -> np.ndarray:
     return pixels.numpy()
 
 
-def _read_folders(place: Path, size: int, cache: Path) -> tuple[np.ndarray, list, list[str]]:
+def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
     if absent := [split for split in SPLITS if not (place / split).is_dir()]:
         raise InputError(f"{place} has no folder {absent[0]}; it needs train, val and test")
     classes, paths, labels, ignored = _list_classes(place), [], [], Counter()
@@ -156,18 +169,12 @@ def _read_folders(place: Path, size: int, cache: Path) -> tuple[np.ndarray, list
     if ignored:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
         print(f"{place}: ignored {ignored.total()} files, not images of a class ({kinds})")
-    parts = decode_images(paths, size, convert_to_rgb)
-    images = cache_array(cache, (len(paths), 3, size, size), parts)
-    return images, [np.array(part, np.int64) for part in labels], classes
+    labels = [np.array(part, np.int64) for part in labels]
+    return labels, classes, decode_images(paths, size, convert_to_rgb)
 
 
 def _list_classes(place: Path) -> list[str]:
-    """Return the names of all visible class folders, in order.
-
-    Raises
-    ------
-    InputError : for names that are not UTF-8, or equal but for Unicode normalisation
-    """
+    """Return the names of all visible class folders, in order; refuse those that look the same."""
     folders = [folder for split in SPLITS for folder in (place / split).iterdir()]
     classes = sorted({f.name for f in folders if f.is_dir() and f.name[0] != "."})
     seen = {}
@@ -183,12 +190,7 @@ def _list_classes(place: Path) -> list[str]:
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture in 8-bit RGB: upright, and on white where it is transparent.
-
-    Raises
-    ------
-    ValueError : where 8 bits cannot hold its values
-    """
+    """Return a picture in 8-bit RGB, upright and on white, or raise ValueError; see above."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float64)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 def pick_device() -> torch.device:
-    """Return the first CUDA device, or the CPU where there is none.
+    """Return the first CUDA device, or the CPU if none is available.
 
     On a CPU a run uses one core unless OMP_NUM_THREADS is set: sums depend on the number of
     threads, and a batch makes one run per core. On CUDA this requests deterministic algorithms
-    and full float32 precision; an operation without a deterministic algorithm gives a warning.
+    (an operation without one gives a warning) and full float32 precision.
     """
     if not torch.cuda.is_available():
         if "OMP_NUM_THREADS" not in os.environ:
@@ -38,12 +38,9 @@ def autocast(device: torch.device, precision: str, cache: bool = True) -> torch.
 
 
 def iter_batches(images: Tensor, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the indices and the images of each batch, on the device of ``order``.
+    """Yield indices and images of each batch, on the device of ``order``, int64 (M,).
 
-    Parameters
-    ----------
-    images : uint8 (N, 3, S, S), on that device or too large for it; then each batch is uploaded
-    order : int64 (M,), indices of images; the last batch may be smaller
+    Images, uint8 (N, 3, S, S), that are elsewhere are uploaded batch by batch.
     """
     parts = order.split(batch_size)
     if images.device == order.device:
@@ -59,20 +56,20 @@ def upload(images: Tensor, parts: tuple[Tensor, ...], device: torch.device) -> I
 
     Two page-locked buffers alternate: PyTorch reuses one as soon as the copy from it has ended.
     """
+
+    def gather(index: Tensor) -> Tensor:
+        shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
+        buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
+        torch.index_select(images, 0, index, out=buffer)
+        return buffer
+
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(_gather_pinned, images, parts[0])
+        pending = pool.submit(gather, parts[0])
         for following in [*parts[1:], None]:
             batch = pending.result()
             if following is not None:
-                pending = pool.submit(_gather_pinned, images, following)
+                pending = pool.submit(gather, following)
             yield batch.to(device, non_blocking=True)
-
-
-def _gather_pinned(images: Tensor, index: Tensor) -> Tensor:
-    shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
-    buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
-    torch.index_select(images, 0, index, out=buffer)
-    return buffer
 
 
 class GraphedForward:
@@ -81,36 +78,24 @@ class GraphedForward:
     One launch replaces hundreds. Logits, gradients and batch norm statistics are those of the
     network itself, which also takes every batch of another size, and all batches on a CPU.
     Parameters and buffers must keep their memory, and each backward pass must precede the next
-    forward pass, which overwrites the activations.
-
-    Parameters
-    ----------
-    model : on its device
-    shape : (N, 3, H, W) of the batches, float32 in [0, 1]
-    precision : see `autocast`
-
-    Source: ``torch.cuda.make_graphed_callables``.
+    forward pass, which overwrites the activations. ``shape`` is that of a batch, (N, 3, H, W).
     """
 
     def __init__(self, model: nn.Module, shape: tuple[int, ...], precision: str):
         self.model, self.shape, self.precision = model, torch.Size(shape), precision
-        self.device = next(model.parameters()).device
-        self.enabled = self.device.type == "cuda"
+        self.enabled = model.device.type == "cuda"
         self.replay, self.modes = None, None
 
     def prepare(self) -> None:
-        """Capture the graph if a layer has changed its mode; call this before each epoch.
-
-        If the capture fails, a warning gives the reason and training continues without graph.
-        """
+        """Capture the graph if a layer has changed its mode; call this before each epoch."""
         modes = [module.training for module in self.model.modules()]
         if not self.enabled or modes == self.modes:
             return
         self.modes, self.replay = modes, None  # the old graph returns its memory
         before = [buffer.clone() for buffer in self.model.buffers()]
-        images = torch.zeros(self.shape, device=self.device)
+        images = torch.zeros(self.shape, device=self.model.device)
         try:
-            passes = _Pass(self.model, self.device, self.precision)
+            passes = _Pass(self.model, self.precision)
             self.replay = torch.cuda.make_graphed_callables(passes, (images,))
         except RuntimeError as error:
             reason = " ".join(str(error).split())
@@ -128,11 +113,11 @@ class GraphedForward:
 class _Pass(nn.Module):
     """A forward pass in its precision; a module of its own, since a capture replaces `forward`."""
 
-    def __init__(self, model: nn.Module, device: torch.device, precision: str):
+    def __init__(self, model: nn.Module, precision: str):
         super().__init__()
-        self.model, self.device, self.precision = model, device, precision
+        self.model, self.precision = model, precision
 
     def forward(self, images: Tensor) -> Tensor:
         # Without cache: later passes must not use casts of weights made during the capture.
-        with autocast(self.device, self.precision, cache=False):
+        with autocast(self.model.device, self.precision, cache=False):
             return self.model(images)

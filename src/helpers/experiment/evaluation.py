@@ -23,47 +23,27 @@ BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Logits of all test images under all conditions, and of the clean validation set.
+    """Logits of all test images under all conditions, and of the clean validation set."""
 
-    Attributes
-    ----------
-    conditions : P pairs of a corruption and its strength, the clean test set first
-    logits : float16 (P, N, C); every score is computed from these, as they are stored
-    labels : int64 (N,)
-    validation_logits, validation_labels : float16 (V, C) and int64 (V,)
-    examples : the results of `make_examples` and `find_confident_errors`
-    seconds : duration
-    """
-
-    conditions: list[tuple[str, float | None]]
-    logits: np.ndarray
-    labels: np.ndarray
-    validation_logits: np.ndarray
-    validation_labels: np.ndarray
-    examples: dict[str, np.ndarray]
+    conditions: list[tuple[str, float | None]]  # P corruptions and strengths, clean first
+    logits: np.ndarray  # float16 (P, N, C); every score is computed from these, as stored
+    labels: np.ndarray  # int64 (N,)
+    validation_logits: np.ndarray  # float16 (V, C)
+    validation_labels: np.ndarray  # int64 (V,)
+    examples: dict[str, np.ndarray]  # of `make_examples` and `find_confident_errors`
     seconds: float
 
     def scores(self) -> pd.DataFrame:
-        """Return one row per condition: corruption, strength, and the scores as fractions.
-
-        ``noise_floor`` is the mean calibration error that a calibrated network would have by
-        chance, ``noise_floor_95`` its 95 % quantile.
-        """
+        """Return one row per condition: corruption, strength, and scores as fractions."""
+        names = ("corruption", "strength", "accuracy", "rms_calibration_error")
         rows = []
-        for (corruption, strength), logits in zip(self.conditions, self.logits, strict=True):
+        for condition, logits in zip(self.conditions, self.logits, strict=True):
             confidence = metrics.confidence(logits)
             correct = metrics.is_correct(logits, self.labels)
-            floor = metrics.noise_floor(confidence)
-            row = {
-                "corruption": corruption,
-                "strength": strength,
-                "accuracy": correct.mean(),
-                "rms_calibration_error": metrics.rms_calibration_error(confidence, correct),
-                "noise_floor": floor.mean,
-                "noise_floor_95": floor.high,
-            }
-            rows.append(row)
-        return pd.DataFrame(rows).astype({"strength": float})
+            error = metrics.rms_calibration_error(confidence, correct)
+            rows.append([*condition, correct.mean(), error, *metrics.noise_floor(confidence)])
+        table = pd.DataFrame(rows, columns=[*names, "noise_floor", "noise_floor_95"])
+        return table.astype({"strength": float})
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that a record stores as predictions."""
@@ -77,18 +57,8 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
 
     Corruption acts on 8-bit images on the device; a batch is read once for all conditions. Batch
     norm is fused into the convolutions. Everything is in float32, on CUDA too: bfloat16 would
-    blur differently from the paper and keep too few digits of the logits.
-
-    Parameters
-    ----------
-    model : network on its device
-    data : its test and validation splits are used
-    corruptions : names in `CORRUPTIONS`, each with its strengths
-
-    Raises
-    ------
-    InputError : naming an unknown corruption
-    FloatingPointError : if a logit is not finite, or too large for float16
+    blur differently from the paper and keep too few digits of the logits. A logit that is not
+    finite, or too large for float16, raises FloatingPointError.
     """
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
@@ -101,7 +71,7 @@ def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]])
         labels=data.test.labels.numpy(),
         validation_logits=_predict(model, data.validation, conditions[:1])[0],
         validation_labels=data.validation.labels.numpy(),
-        examples=make_examples(data, corruptions) | errors,
+        examples=make_examples(data, conditions) | errors,
         seconds=time.perf_counter() - started,
     )
 
@@ -130,30 +100,20 @@ def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
 
 
 @torch.inference_mode()
-def score(
-    model: Classifier, split: Split, subset: Tensor | None = None, batch_size: int = 256
-) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy in evaluation mode, in float32.
-
-    Parameters
-    ----------
-    subset : int64 (M,), the indices of the images to use; default all
-    """
+def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tuple[float, float]:
+    """Return mean cross-entropy and accuracy in evaluation mode, of all images or of int64 (M,)."""
     model.eval()
     split = split.on(model.device)
     order = torch.arange(len(split.labels)) if subset is None else subset
-    loss = torch.zeros((), device=model.device)
-    right = torch.zeros((), device=model.device)
-    for index, images in iter_batches(split.images, order.to(model.device), batch_size):
+    loss, right = torch.zeros(2, device=model.device)
+    for index, images in iter_batches(split.images, order.to(model.device), BATCH_SIZE):
         logits, labels = model(images), split.labels[index]
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(1) == labels).sum()
     return loss.item() / len(order), right.item() / len(order)
 
 
-def make_examples(
-    data: Data, corruptions: dict[str, list[float]], count: int = 4
-) -> dict[str, np.ndarray]:
+def make_examples(data: Data, conditions: list, count: int = 4) -> dict[str, np.ndarray]:
     """Return images for the report's galleries.
 
     Returns
@@ -169,7 +129,6 @@ def make_examples(
     classes = present[np.linspace(0, len(present) - 1, min(count, len(present))).astype(int)]
     chosen = [int((data.test.labels == label).nonzero()[0]) for label in classes]
     images = data.test.images[chosen]
-    conditions = list_conditions(corruptions)
     train = data.train
     # The first image of another class, or the second image if there is only one class.
     other = int((train.labels != train.labels[0]).int().argmax()) or 1
@@ -184,15 +143,13 @@ def make_examples(
 
 
 def find_confident_errors(
-    split: Split, logits: np.ndarray, conditions: list[tuple[str, float | None]], count: int = 4
+    split: Split, logits: np.ndarray, conditions: list, count: int = 4
 ) -> dict[str, np.ndarray]:
     """Return the most confident errors under each corruption, each image once, at its worst.
 
     Parameters
     ----------
-    split : N images and their labels
-    logits : float16 (P, N, C), as stored
-    conditions : P pairs of a corruption and its strength
+    logits : float16 (P, N, C), as stored, of the N images under P conditions
     count : errors per corruption; fewer if the network makes fewer
 
     Returns
@@ -203,9 +160,8 @@ def find_confident_errors(
     """
     labels = split.labels.numpy()
     # Confidence in a wrong answer, which is positive; 0 for a right answer.
-    wrong = np.stack(
-        [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
-    )
+    wrong = [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
+    wrong = np.stack(wrong)
     chosen = []
     for corruption in dict.fromkeys(name for name, _ in conditions):
         rows = [row for row, (name, _) in enumerate(conditions) if name == corruption]
@@ -224,7 +180,4 @@ def find_confident_errors(
 def _condition_arrays(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
     """Return the conditions as arrays of P names and P strengths, NaN for clean."""
     corruption, strength = zip(*conditions, strict=True)
-    return {
-        "corruption": np.array(corruption),
-        "strength": np.array(strength, dtype=np.float64),
-    }
+    return {"corruption": np.array(corruption), "strength": np.array(strength, dtype=np.float64)}

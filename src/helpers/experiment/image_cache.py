@@ -29,13 +29,6 @@ MAX_PIXELS, MAX_NAMED = 2**25, 200
 #: Formats by content, not by suffix. Pillow would run Ghostscript for EPS.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 
-#: A container's files (control groups 2 and 1): limit, use, statistics, and the entry of the
-#: statistics that counts what the system can take back.
-CGROUPS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
-)
-
 
 def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
     """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
@@ -47,10 +40,6 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     cache : the file, named by what identifies its content
     shape : (N, ...), such as (N, 3, S, S) of images
     parts : N rows (n, ...) in parts; read only where the file is missing
-
-    Raises
-    ------
-    InputError : where the array fits neither memory nor disk, or the file cannot be written
     """
     if 0 in shape:  # which cannot be mapped
         return np.empty(shape, np.uint8)
@@ -101,15 +90,13 @@ def split_arrays(images: np.ndarray, labels: np.ndarray, counts: list[int]) -> d
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the bytes that are free in the machine, or in the container if that is less."""
     free = psutil.virtual_memory().available
-    for folder in (cgroup, cgroup / "memory"):
-        for limit, use, statistics, reclaimable in CGROUPS:
-            try:
-                left = int((folder / limit).read_text()) - int((folder / use).read_text())
-                entries = (line.split() for line in (folder / statistics).open())
-                free = min(free, max(left + int(dict(entries)[reclaimable]), 0))
-            except (OSError, ValueError, KeyError):  # no such group, or its limit is "max"
-                continue
-    return free
+    try:
+        used = int((cgroup / "memory.current").read_text())
+        entries = dict(line.split() for line in (cgroup / "memory.stat").open())
+        used -= int(entries["inactive_file"])  # which the system can take back
+        return min(free, max(0, int((cgroup / "memory.max").read_text()) - used))
+    except (OSError, ValueError, KeyError):  # no control group, or its limit is "max"
+        return free
 
 
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
@@ -117,15 +104,17 @@ def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
 
     Raises
     ------
-    ValueError : where the header cannot be read or promises more than the file holds
+    ValueError : for a header that cannot be read or promises more than the file holds
     """
     with archive.open(f"{name}.npy") as file:
         start = BytesIO(file.read(2**14))
     version, _ = np.lib.format.read_magic(start)
-    read = np.lib.format.read_array_header_1_0
-    shape, fortran, dtype = (read if version == 1 else np.lib.format.read_array_header_2_0)(start)
+    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, fortran, dtype = read[version](start)
     size = archive.getinfo(f"{name}.npy").file_size - start.tell()
-    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+    if dtype.hasobject:
+        raise TypeError(f"{name} holds objects, not numbers")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"{name} is too short for {dtype} {shape}")
     if fortran and len(shape) > 1:
         raise ValueError(f"{name} is in Fortran order; save it in C order")
@@ -147,13 +136,8 @@ def decode_images(
 ) -> Iterator[np.ndarray]:
     """Yield image files as uint8 (n, 3, size, size): shorter side resized, centre cropped.
 
-    Parameters
-    ----------
-    convert : returns an image in mode RGB
-
-    Raises
-    ------
-    InputError : after the last image, naming all that cannot be decoded
+    ``convert`` turns an image into mode RGB. After the last image, an InputError names all that
+    cannot be decoded.
     """
 
     def decode(path: Path) -> np.ndarray | str:

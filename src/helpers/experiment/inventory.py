@@ -16,10 +16,7 @@ from .weights import PUBLISHED, locate_published
 
 
 class Item(NamedTuple):
-    """A data set or weights: path, state, checksum the state is based on, and address.
-
-    The state is "as published", "missing", "damaged", or of Pets "a part".
-    """
+    """A data set or weights; state: "as published", "missing", "damaged", or of Pets "a part"."""
 
     path: Path
     state: str

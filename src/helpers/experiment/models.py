@@ -15,10 +15,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED
+from helpers.source_files import digest_file, from_root
 
 from .data import Data
 from .device import pick_device
-from .downloads import digest_file, from_root
 from .small_maps import SmallMapConv2d, use_small_maps
 from .weights import fetch_weights
 
@@ -31,8 +31,7 @@ class Classifier(nn.Module):
 
     Parameters
     ----------
-    name : "resnet18" or "resnet50"
-    classes : outputs of the new head
+    name, classes : "resnet18" or "resnet50", and the number of outputs of the new head
     mean, std : of each channel, for pixels in [0, 1]
     batch_norm : "train"; "frozen", affine parameters and statistics fixed; or "affine_frozen",
         affine parameters fixed, statistics fixed in the first epoch only
@@ -56,11 +55,9 @@ class Classifier(nn.Module):
     @property
     def machine(self) -> dict:
         """Device, and the threads and vector instructions of the CPU, on which sums depend."""
-        return {
-            "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
-            "threads": torch.get_num_threads(),
-            "vectors": torch.backends.cpu.get_cpu_capability(),
-        }
+        device = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        vectors = torch.backends.cpu.get_cpu_capability()
+        return {"device": device, "threads": torch.get_num_threads(), "vectors": vectors}
 
     @property
     def peak_gpu_memory_bytes(self) -> int | None:
@@ -88,38 +85,30 @@ class Classifier(nn.Module):
 
     def parameter_groups(self, backbone_lr: float, head_lr: float) -> list[dict]:
         """Return the trainable parameters of backbone and head, each with its learning rate."""
-        head = set(self.head.parameters())
-        trained = [p for p in self.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in trained if p not in head], "lr": backbone_lr},
-            {"params": [p for p in trained if p in head], "lr": head_lr},
-        ]
+        trained = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        backbone = [p for name, p in trained if not name.startswith("fc.")]
+        head = [p for name, p in trained if name.startswith("fc.")]
+        return [{"params": backbone, "lr": backbone_lr}, {"params": head, "lr": head_lr}]
 
     def pack_backbone(self) -> bytes:
         """Return the backbone as the content of a file that `load_weights` reads."""
-        state = self.network.state_dict()
+        state, buffer = self.network.state_dict(), io.BytesIO()
         backbone = {name: state[name].cpu() for name in state if not name.startswith("fc.")}
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        return pack_weights(self.name, backbone, mean, std)
+        torch.save({"network": self.name, "state": backbone, "mean": mean, "std": std}, buffer)
+        return buffer.getvalue()
 
-    def load_backbone(self, weights: "Weights") -> None:
-        """Load a state dict into everything but the head.
-
-        Raises
-        ------
-        InputError : if it belongs to another architecture
-        """
-        state = {name: value for name, value in weights.state.items() if name[:3] != "fc."}
+    def load_backbone(self, state: dict[str, Tensor], origin: str) -> None:
+        """Load weights into all but the head; raise InputError if they do not fit."""
+        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
         try:
             missing, unexpected = self.network.load_state_dict(state, strict=False)
+            wrong = [*unexpected, *(name for name in missing if not name.startswith("fc."))]
         except RuntimeError as error:
-            missing, unexpected = [], str(error).splitlines()[1:2]
-        if unexpected or set(missing) != {"fc.weight", "fc.bias"}:
-            culprit = " ".join([*unexpected, *missing][0].split())
-            raise InputError(
-                f"{weights.summary['initialisation']} does not fit a {self.name} ({culprit});"
-                " give weights of the same network"
-            )
+            wrong = [" ".join(str(error).splitlines()[1].split())]
+        if wrong:
+            advice = "give weights of the same network"
+            raise InputError(f"{origin} does not fit a {self.name} ({wrong[0]}); {advice}")
 
     def _batch_norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -130,23 +119,10 @@ def make_model(
 ) -> Classifier:
     """Make a network for a data set, on the device of `pick_device`.
 
-    Random weights are normalised by the mean and standard deviation of the training set,
-    pretrained ones by those of the data that they were trained on, as in the paper (section 6).
-
-    Parameters
-    ----------
-    network, start, data_dir : see `load_weights`
-    data : gives the number of classes and the normalisation
-    batch_norm : see `Classifier`
-    seed : of the random weights
-
-    Returns
-    -------
-    Classifier ; its attribute ``weights`` describes its start weights for the record
-
-    Raises
-    ------
-    InputError : see `load_weights`
+    Its input is normalised by the mean and standard deviation of the training set, with pretrained
+    weights by those of the data that these were trained on, as in the paper (section 6). The seed
+    is that of the random weights; the result's attribute ``weights`` describes for the record what
+    it started from. See `load_weights` and `Classifier` for the parameters.
     """
     weights = load_weights(network, start, data_dir)
     mean, std = weights.normalisation or data.mean_and_std()
@@ -155,7 +131,7 @@ def make_model(
         torch.manual_seed(seed)
         model = Classifier(network, len(data.classes), mean, std, batch_norm)
     if weights.state:
-        model.load_backbone(weights)
+        model.load_backbone(weights.state, start)
     model.weights = weights.summary
     device = pick_device()
     if device.type == "cpu":
@@ -183,7 +159,7 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
 
 @dataclass(frozen=True)
 class Weights:
-    """A backbone's state dict, the normalisation it was trained with, and its origin."""
+    """A backbone's origin, state dict, and the normalisation it was trained with."""
 
     summary: dict
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -200,9 +176,7 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
         of Zbontar et al. (2021); or the path of the weights of a pretraining notebook
     data_dir : its folder ``weights`` holds the published weights
 
-    Raises
-    ------
-    InputError : for weights that are missing, unavailable, corrupt, or of another architecture
+    Weights that are missing, corrupt or of another architecture raise InputError.
     """
     if start == "random":
         return Weights({"initialisation": "random", "sha256": None, "official": True})
@@ -218,7 +192,7 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
     else:
         path = from_root(start)
         content = _read(path)
-        if not _is_packed(content):
+        if not {"network", "state", "mean", "std"} <= content.keys():
             raise InputError(f"{path} does not hold the weights of a pretraining notebook")
         if content["network"] != network:
             raise InputError(
@@ -226,33 +200,15 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
                 " give weights of the same network"
             )
         state, normalisation = content["state"], (content["mean"], content["std"])
-    digest = digest_file(path)
-    return Weights(
-        {"initialisation": start, "sha256": digest, "official": official}, state, normalisation
-    )
-
-
-def pack_weights(
-    network: str, state: dict[str, Tensor], mean: list[float], std: list[float]
-) -> bytes:
-    """Return the content of a file of pretrained weights, which `load_weights` reads."""
-    buffer = io.BytesIO()
-    torch.save({"network": network, "state": state, "mean": mean, "std": std}, buffer)
-    return buffer.getvalue()
+    summary = {"initialisation": start, "sha256": digest_file(path), "official": official}
+    return Weights(summary, state, normalisation)
 
 
 def _read(path: Path) -> dict:
-    """Read tensors and plain values from a file, without running pickled code.
-
-    torch neither checks an archive's checksums nor compresses: a changed bit is found here, and
-    an archive that would unpack to more than its size, made to fill the memory, is refused.
-    """
+    """Read tensors and plain values from a file, without running pickled code."""
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(entry.file_size for entry in archive.infolist())
-                if unpacked > path.stat().st_size:
-                    raise ValueError(f"it would unpack to {unpacked:,} bytes")
+            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
                 if corrupt := archive.testzip():
                     raise ValueError(f"{corrupt} differs from its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -267,16 +223,3 @@ def _read(path: Path) -> dict:
         reason = (str(error) or type(error).__name__).split("\n")[0]
         raise InputError(f"{path} holds no weights, or is corrupt ({reason})") from None
     return content
-
-
-def _is_packed(content: dict) -> bool:
-    """Return whether a file's content has the types that `pack_weights` writes."""
-    channels, state = [content.get("mean"), content.get("std")], content.get("state")
-    return (
-        isinstance(content.get("network"), str)
-        and isinstance(state, dict)
-        and all(isinstance(value, Tensor) for value in state.values())
-        and all(isinstance(values, list) and len(values) == 3 for values in channels)
-        and all(isinstance(value, float) for values in channels for value in values)
-        and all(value > 0 for value in content["std"])
-    )

@@ -25,10 +25,6 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], boo
         it is verified and unpacked once, into ``<data_dir>/cache``
     image_size : 28, 64, 128 or 224 pixels
 
-    Raises
-    ------
-    InputError : for another size, or a file that is missing, corrupt or not the published one
-
     Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
     """
     import medmnist  # here: it takes a second, and drawn images do without it

@@ -34,20 +34,14 @@ PETS_OFFICIAL = {
 
 
 def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
-    """Return Oxford-IIIT Pets at one size, its breeds, and whether its lists are as published.
+    """Return the splits of Oxford-IIIT Pets, its breeds, and whether its lists are as published.
 
-    The images are resized to ``image_size`` on the shorter side and cropped to the centre
-    square, once, into ``<data_dir>/cache``. The validation split is a stratified fifth of
-    trainval.
+    The images are resized to ``image_size`` pixels on the shorter side and cropped to the centre
+    square, once, into ``<data_dir>/cache``.
 
     Parameters
     ----------
     data_dir : holds ``oxford-iiit-pet/images`` and ``.../annotations``; else they are downloaded
-    image_size : side in pixels
-
-    Raises
-    ------
-    InputError : for an image that is missing or cannot be decoded, or a failed download
 
     Source: Parkhi et al. (2012), Cats and Dogs.
     """
@@ -56,9 +50,8 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     folder = from_root(data_dir) / "oxford-iiit-pet"
     with fetching(folder, f"unpack {_describe_archives()} into {folder}") as temporary:
         for url, md5 in ARCHIVES.items() if temporary else ():
-            download_and_extract_archive(
-                url, temporary / folder.name, md5=md5, remove_finished=True
-            )
+            root = temporary / folder.name
+            download_and_extract_archive(url, root, md5=md5, remove_finished=True)
     trainval, test, official = read_lists(folder)
     try:
         train, validation = train_test_split(
@@ -86,12 +79,7 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
 
 
 def read_lists(folder: Path) -> tuple[list, list, bool]:
-    """Return (image, label from 0) of trainval and test, and whether they are as published.
-
-    Raises
-    ------
-    InputError : where the set is not whole: a list cannot be read, or names a missing image
-    """
+    """Return (image, label from 0) of trainval and test, and whether they are as published."""
     lists, official = [], True
     try:
         for split, published in PETS_OFFICIAL.items():

@@ -4,16 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Window = tuple[slice, slice, slice, slice]
-
-#: oneDNN's inner product with a bias, which has no public name. PyTorch uses MKL instead, which
-#: reaches four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512. None
-#: where PyTorch lacks it.
-ONEDNN_LINEAR = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if torch.backends.mkldnn.is_available()
-    else None
-)
+#: oneDNN's inner product with a bias, which has no public name, or None. PyTorch uses MKL, with
+#: four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512.
+ONEDNN = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
+ONEDNN_LINEAR = getattr(ONEDNN, "_linear_pointwise", None)
 
 
 class SmallMapConv2d(nn.Conv2d):
@@ -21,13 +15,11 @@ class SmallMapConv2d(nn.Conv2d):
 
     At 28 px the last stages of a ResNet see such maps, and there oneDNN spends most of a training
     step on taps that meet only padding. For each output pixel, one window of the taps as large as
-    the map meets data: on a 1x1 map the centre tap, on a 2x2 map 2x2 taps (with stride 2 those at
-    the lower right, with stride 1 four windows for four pixels). The stacked windows are the
-    matrix of the product.
+    the map meets data: the centre tap of a 1x1 map, four windows of 2x2 taps of a 2x2 map (with
+    stride 2 one, at the lower right). The stacked windows are the matrix of the product.
 
-    Values and gradients are those of ``nn.Conv2d`` up to the order of summation; the state dict
-    is the same. Larger maps use ``nn.Conv2d``. A bias, left by a fused batch norm, is for
-    inference only.
+    Values and gradients are those of ``nn.Conv2d`` up to the order of summation, the state dict is
+    the same, larger maps use it. A bias, left by a fused batch norm, is for inference only.
     """
 
     @classmethod
@@ -56,7 +48,7 @@ class SmallMapConv2d(nn.Conv2d):
         return _stack(self.weight, _windows(size, side))
 
 
-def _windows(size: int, side: int) -> list[Window]:
+def _windows(size: int, side: int) -> list[tuple[slice, ...]]:
     """Return the taps that meet a map of ``size`` by ``size`` pixels, for each output pixel."""
     whole = slice(None)
     return [
@@ -66,7 +58,7 @@ def _windows(size: int, side: int) -> list[Window]:
     ]
 
 
-def _stack(weight: Tensor, windows: list[Window]) -> Tensor:
+def _stack(weight: Tensor, windows: list) -> Tensor:
     return torch.cat([weight[window].permute(0, 2, 3, 1).flatten(1) for window in windows])
 
 
@@ -80,14 +72,13 @@ def multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor
 class _Product(torch.autograd.Function):
     """Rows times the stacked windows of a weight.
 
-    Autograd could derive this, but would sum padded copies into the weight's gradient, in another
-    memory layout than the weight's, at a fifth of the step's time. In mixed precision it stays in
-    float32, since small maps take little time.
+    Autograd would sum padded copies into the weight's gradient, in another memory layout, at a
+    fifth of the step's time. In mixed precision this stays in float32, as it takes little time.
     """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
-    def forward(context, rows: Tensor, weight: Tensor, windows: list[Window]) -> Tensor:
+    def forward(context, rows: Tensor, weight: Tensor, windows: list) -> Tensor:
         matrix = _stack(weight, windows)
         context.save_for_backward(rows, weight, matrix)
         context.windows = windows
@@ -116,11 +107,5 @@ def use_small_maps(module: nn.Module) -> nn.Module:
 
 
 def _fits(conv: nn.Conv2d) -> bool:
-    return (
-        conv.kernel_size == (3, 3)
-        and conv.padding == (1, 1)
-        and conv.stride in {(1, 1), (2, 2)}
-        and conv.dilation == (1, 1)
-        and conv.groups == 1
-        and conv.bias is None
-    )
+    shape = conv.kernel_size, conv.padding, conv.dilation, conv.groups, conv.bias
+    return shape == ((3, 3), (1, 1), (1, 1), 1, None) and conv.stride in {(1, 1), (2, 2)}

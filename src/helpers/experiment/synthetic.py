@@ -29,9 +29,8 @@ TISSUE = {
     "smooth muscle": ((5, 4, 2, 0.7, 0.5), (5, 0.012, 0.45), (1, 0.0, 0.0), 0.55),
     "normal colon mucosa": ((2, 1, 0.5, 0.4, 1.0), (4, 0.03, 0.15), (6, 0.2, 0.2), 0.35),
     "cancer-associated stroma": ((6, 2, 2, 0.7, 0.5), (3.5, 0.08, 0.5), (5, 0.15, 0.3), 0.35),
-    "colorectal adenocarcinoma epithelium": (
-        (3.8, 1.3, 2, 1.5, 0.9), (9, 0.03, 0.15), (1.2, 0.12, -0.4), 0.4,
-    ),
+    "colorectal adenocarcinoma epithelium":
+        ((3.8, 1.3, 2, 1.5, 0.9), (9, 0.03, 0.15), (1.2, 0.12, -0.4), 0.4),
 }  # fmt: skip
 
 CLASSES = {
@@ -47,9 +46,6 @@ SIZES = {
     "source": {"train": 1600, "validation": 240, "test": 240},
 }
 
-#: Images drawn at once, so that the fields of a chunk fit a processor's cache.
-CHUNK = 96
-
 #: Optical density of red, green and blue per amount of haematoxylin and eosin (Ruifrok & Johnston,
 #: 2001), and of the second centre.
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
@@ -57,12 +53,9 @@ OTHER_STAINS = np.array([[0.60, 0.72, 0.36], [0.09, 0.96, 0.19]])
 
 #: Ears: position beside and above the centre of the head, radii, angle.
 EARS = np.array([
-    (0.17, -0.24, 0.07, 0.15, 0.4),  # pointed
-    (0.15, -0.32, 0.06, 0.22, 0.2),  # tall
-    (0.20, -0.19, 0.12, 0.06, 0.5),  # folded
-    (0.24, -0.20, 0.10, 0.10, 0.0),  # round
-    (0.28, -0.06, 0.08, 0.15, -0.2),  # drop
-    (0.28, 0.09, 0.08, 0.25, -0.2),  # long
+    (0.17, -0.24, 0.07, 0.15, 0.4), (0.15, -0.32, 0.06, 0.22, 0.2),  # pointed, tall
+    (0.20, -0.19, 0.12, 0.06, 0.5), (0.24, -0.20, 0.10, 0.10, 0.0),  # folded, round
+    (0.28, -0.06, 0.08, 0.15, -0.2), (0.28, 0.09, 0.08, 0.25, -0.2),  # drop, long
 ])  # fmt: skip
 
 #: Red, green and blue of coat and marking.
@@ -75,20 +68,12 @@ PALETTES = np.array([
 
 
 def generate(name: str, image_size: int = 28) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Draw a data set.
+    """Return the images uint8 (N, 3, S, S) and labels int64 (N,) of each split of a data set.
 
     Parameters
     ----------
     name : "tissue", "creatures" or "source"
-    image_size : height and width in pixels, at least 16; the draws do not depend on it
-
-    Returns
-    -------
-    dict : "train", "validation" and "test" to images uint8 (N, 3, H, W) and labels int64 (N,)
-
-    Raises
-    ------
-    InputError : for an unknown name or a size too small to draw
+    image_size : S in pixels, at least 16; the draws do not depend on it
     """
     if name not in CLASSES:
         raise InputError(f"no drawn data set {name!r}; choose {', '.join(CLASSES)}")
@@ -99,17 +84,15 @@ def generate(name: str, image_size: int = 28) -> dict[str, tuple[np.ndarray, np.
 
 def _draw_split(name: str, split: str, image_size: int) -> tuple[np.ndarray, np.ndarray]:
     count, classes = SIZES[name][split], len(CLASSES[name])
-    rng = np.random.Generator(
-        np.random.PCG64([list(CLASSES).index(name), list(SIZES[name]).index(split)])
-    )
+    key = [list(CLASSES).index(name), list(SIZES[name]).index(split)]
+    rng = np.random.Generator(np.random.PCG64(key))
     # Four in five labels go round the classes, one in five is drawn: nearly balanced.
-    labels = np.where(
-        rng.random(count) < 0.2, rng.integers(0, classes, count), np.arange(count) % classes
-    )
+    drawn, turns = rng.random(count) < 0.2, np.arange(count) % classes
+    labels = np.where(drawn, rng.integers(0, classes, count), turns)
     labels = labels[np.argsort(rng.random(count), kind="stable")].astype(np.int64)
     images = np.empty((count, 3, image_size, image_size), np.uint8)
-    for start in range(0, count, CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, count, 96):  # so that the fields of a chunk fit a processor's cache
+        part = slice(start, start + 96)
         picture = _paint(name, labels[part], _Brush(rng, len(labels[part]), image_size), split)
         images[part] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return images, labels

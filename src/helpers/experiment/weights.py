@@ -31,12 +31,3 @@ def fetch_weights(name: str, network: str, data_dir: str) -> Path:
             f" delete it to have it downloaded again, or {advice}"
         )
     return path
-
-
-_get_published = fetch_weights  # until the second house is done
-
-
-def __getattr__(name: str):  # until the second house is done
-    from . import models
-
-    return getattr(models, {"pack_checkpoint": "pack_weights"}.get(name, name))

@@ -1,24 +1,21 @@
-"""What a reader sees: records in, tables, figures and sentences out. Knows no torch."""
+"""Report: records in, tables, figures and sentences out. Imports no torch."""
 
 from importlib import import_module
 
 #: Module to what it offers here. Imported when first asked for: the Sphinx extension draws nothing.
 _OFFERS = {
-    "beyond": "show_beyond",
+    "ablation": "show_ablation",
+    "calibration": "show_scores show_temperature_differences show_temperatures",
     "claims": "show_claims",
-    "contrasts": "show_contrasts",
+    "estimates": "differences estimates",
     "explorer": "show_explorer",
-    "export": "export_table show_table",
     "figures": "plot_history plot_temperatures show_curves show_deferral show_reliability"
     " show_risk_coverage show_strengths",
-    "findings": "show_findings",
     "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
-    "overview": "show_cells show_made_from show_overview show_summary",
+    "overview": "show_cells show_findings show_made_from show_overview show_summary",
     "provenance": "show_build show_runs",
-    "scores": "show_metrics show_scores",
-    "switches": "show_ablation",
-    "tables": "show_reading",
-    "temperature": "show_beyond_temperature show_temperatures",
+    "tables": "export_table show_differences show_legend show_metrics show_other_shifts"
+    " show_results show_table show_tidy",
 }
 
 _HOMES = {name: module for module, names in _OFFERS.items() for name in names.split()}

@@ -1,123 +1,64 @@
-"""What an open choice decides: arms with one choice switched, against the arms as they are."""
+"""Ablations: arms with one choice changed, against the arms as they are."""
 
-from dataclasses import dataclass
+from IPython.display import Markdown
 
-import numpy as np
+from .escape import escape_code, escape_markdown
+from .estimates import MEASURES, PAPER_METRICS, find_difference
+from .paper import name_column
+from .records import describe_data, list_numbers, list_parameters, shown_records, variant_records
+from .table_export import render_table
+from .tables import head_row, list_columns
+from .verdicts import judge_change, print_verdict
 
-from helpers import metrics
-from helpers.metrics import Estimate
-from helpers.runs.record import Record
-
-from .cells import Predictions, sample, score
-from .foreign import hide_places, quote, quote_code
-from .source import ARMS, shown_records
-
-
-@dataclass(frozen=True)
-class Variant:
-    """An arm with a choice switched, over the seeds that were made.
-
-    Attributes
-    ----------
-    row : the arm, as tables call it
-    label : the parameters, each with its value before and after, as Markdown
-    switch : the same as plain text
-    predictions : as of an arm
-    """
-
-    row: str
-    label: str
-    switch: str
-    predictions: Predictions
+LEGEND = (
+    "Each cell: the score with the choice changed minus the score without, and its 95 % interval."
+    " Below: this arm minus each other arm, before → after the change. The conclusion from that"
+    " difference ✓ *holds* (same sign), ✗ *fails* (the sign changes) or is ? *inconclusive* (one of"
+    " the two 95 % intervals includes 0, or only one seed is in common)."
+)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """An arm minus another one, before and after a switch of the first.
-
-    Attributes
-    ----------
-    before, after : from the same seeds
-    """
-
-    before: Estimate
-    after: Estimate
-
-    @property
-    def conclusion(self) -> str:
-        """One of stays, moves and undecided."""
-        one_seed = np.isnan(self.before.deviation)
-        if one_seed or any(part.low <= 0 <= part.high for part in (self.before, self.after)):
-            return "undecided"
-        return "stays" if self.before.mean * self.after.mean > 0 else "moves"
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a switch does to one score.
-
-    Attributes
-    ----------
-    effect : switched minus as it was
-    comparisons : with each other arm that has the score and a seed in common, by its row
-    """
-
-    effect: Estimate
-    comparisons: dict[str, Comparison]
+def show_ablation(dataset: str) -> Markdown:
+    """Return the effect of each variant on the scores and conclusions of a data set."""
+    shown = shown_records(dataset)
+    variants = {key: group for key, group in variant_records(dataset).items() if key[0] in shown}
+    if not variants:
+        command = f"python -m helpers run --only '{dataset}_*@*'"
+        return Markdown(f"No ablation of these runs yet. Make them with `{command}`.")
+    columns, data = list_columns(dataset), []
+    rows = [["Change", *(name_column(*column) for column in columns)]]
+    rows.append([":--", *["--:"] * len(columns)])
+    for metric in PAPER_METRICS:
+        rows.append(head_row(metric, len(columns)))
+        for (label, variant), records in variants.items():
+            before, after = map(list_parameters, (shown[label][0], records[0]))
+            changes = ", ".join(
+                f"{escape_code(name)} {escape_markdown(before.get(name))} → {escape_markdown(new)}"
+                for name, new in after.items()
+                if new != before.get(name)
+            )
+            seeds = list_numbers([record.seed for record in records])
+            rows.append([f"{label}: {changes} [seeds {seeds}]{{.interval}}"])
+            for column in columns:
+                found = list(_compare(dataset, label, variant, metric, column))
+                rows[-1].append(" ".join(text for text, _ in found) or "—")
+                data += [row for _, rows_ in found for row in rows_]
+    caption = f"Scores on {describe_data(dataset)} with a choice changed minus those without"
+    return Markdown(f"{render_table(f'{dataset}-ablation', caption, rows, data)}\n\n{LEGEND}")
 
 
-def read_variants(dataset: str, records: list[Record]) -> list[Variant]:
-    """Return the variants that the records of an ablation hold, each over all its seeds."""
-    found: dict[str, list[tuple[Record, int]]] = {}
-    for record in records:
-        for place, name in enumerate(record.predictions["variants"].tolist()):
-            found.setdefault(name, []).append((record, place))
-    return [_join(dataset, name, parts) for name, parts in found.items()]
-
-
-def _join(dataset: str, name: str, parts: list[tuple[Record, int]]) -> Variant:
-    record, place = parts[0]
-    arrays = record.predictions
-    arm = arrays["experiments"][place].item()
-    parameters = shown_records()[arm][0].run["parameters"]
-    changes = [
-        (parameter, parameters[parameter], value)
-        for parameter, value in record.run["changes"][name].items()
-    ]
-    label = ", ".join(f"{quote_code(p)} {quote(old)} → {quote(new)}" for p, old, new in changes)
-    switch = hide_places(", ".join(f"{p} {old} → {new}" for p, old, new in changes))
-    logits = [part.predictions["logits"][place] for part, place in parts]
-    predictions = Predictions(
-        tuple(part.seed for part, _ in parts),
-        list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True)),
-        metrics.confidence(np.stack(logits)),
-        metrics.correct(np.stack(logits), arrays["labels"]),
-    )
-    return Variant(ARMS[dataset][arm], label, switch, predictions)
-
-
-def compare_variant(dataset: str, variant: Variant, metric: str, column: str) -> Effect | None:
-    """Return what a switch does to a score, in the units of the paper's tables.
-
-    Parameters
-    ----------
-    metric, column : as in the paper's tables
-
-    Returns
-    -------
-    Effect, paired by seed and image; None where the runs did not measure the column
-    """
-    places = variant.predictions.find(dataset, column)
-    base = sample(dataset, metric, variant.row, column)
-    if places is None or base is None:
-        return None
-    switched = metrics.mean_samples([score(variant.predictions, metric, p) for p in places])
-    effect = switched - base
-    comparisons = {}
-    for row in ARMS[dataset].values():
-        other = sample(dataset, metric, row, column)
-        if row != variant.row and other and set(other.seeds) & set(effect.seeds):
-            after = switched - other
-            # As a difference of the two, the arm as it was counts the same seeds.
-            comparisons[row] = Comparison((after - effect).estimate(), after.estimate())
-    return Effect(effect.estimate(), comparisons)
+def _compare(dataset, label, variant, metric, column):
+    """Yield the lines of a cell, and the differences that each shows."""
+    arm, measure = (dataset, label), MEASURES[metric]
+    effect = find_difference(arm, arm, metric, *column, variant=variant)
+    if effect["n_seeds"]:
+        mean, low, high = (measure.print(effect[name], "+") for name in ("mean", "low", "high"))
+        yield f"{mean} [{low} to {high}]{{.interval}}", [effect | {"conclusion": ""}]
+    for other in shown_records(dataset):
+        before = find_difference(arm, (dataset, other), metric, *column)
+        after = find_difference(arm, (dataset, other), metric, *column, variant=variant)
+        if other != label and before["n_seeds"] and after["n_seeds"]:
+            word = judge_change(before, after)
+            change = " → ".join(measure.print(row["mean"], "+") for row in (before, after))
+            text = f"[minus {other}:]{{.verdict}} [{change} {print_verdict(word)}]{{.verdict}}"
+            yield text, [before | {"conclusion": ""}, after | {"conclusion": word}]

@@ -1,7 +1,7 @@
 """Estimates and differences: the two tidy tables that every page selects from.
 
-Both hold fractions, not percent, and are computed once for the shown records: a build finds them in
-``book/_build/tidy``, where their name is a hash of the records' checksums and of the code.
+Both hold fractions, not percent. They are computed once for the records shown and kept in
+``book/_build/tidy``, named by a hash of the records' checksums and of the code.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import ROOT, metrics
-from helpers.metrics import METRICS, Sample
+from helpers.metrics import METRICS, Outcome, Sample
 
 from .paper import REFERENCE, paper_strengths, read_curves, read_paper
 from .records import Settings, datasets, shown_records, variant_records
@@ -29,25 +29,14 @@ CACHE = ROOT / "book" / "_build" / "tidy"
 #: A noise floor is simulated for the first so many seeds of an arm; more would hardly move it.
 FLOOR_SEEDS = 10
 
-#: The paper's two metrics; the differences of a data set's table are in these.
-PAPER_METRICS = ("accuracy", "rms_calibration_error_10")
 RMS, TEMPERED = "rms_calibration_error_10", "rms_calibration_error_10_tempered"
 
-#: Key of the clean test images.
-CLEAN = ("clean", np.nan)
+#: The paper's metrics, which the tables of differences and ablations show.
+PAPER_METRICS = ("accuracy", RMS)
 
 
 class Measure(NamedTuple):
-    """Appearance of a metric or measure in tables.
-
-    Attributes
-    ----------
-    title : name in tables
-    digits : decimals
-    percent : shown in percent
-    better : 1 if higher is better, -1 if lower is better, 0 if nearer to zero is better
-    bounds : smallest and largest possible value
-    """
+    """Appearance of a column `metric` of the tidy tables; fields as of `metrics.Metric`."""
 
     title: str
     digits: int = 3
@@ -55,19 +44,18 @@ class Measure(NamedTuple):
     better: int = -1
     bounds: tuple[float, float] = (-np.inf, np.inf)
 
-    def print(self, value: float, sign: str = "", digits: int | None = None) -> str:
-        """Return a fraction as tables print it, "—" for NaN."""
-        if np.isnan(value):
-            return "—"
-        digits = self.digits if digits is None else digits
-        return f"{value * (100 if self.percent else 1):{sign}z.{digits}f}".replace("-", "−")
+    def scale(self, value: float) -> float:
+        """Return a value in the units of a page, rounded as printed."""
+        return round(value * (100 if self.percent else 1), self.digits)
+
+    def print(self, value: float, sign: str = "") -> str:
+        """Return a value as a page prints it, "—" for NaN."""
+        text = f"{value * (100 if self.percent else 1):{sign}z.{self.digits}f}"
+        return "—" if np.isnan(value) else text.replace("-", "−")
 
 
-#: Every metric in the two tables: the registry's, and those derived from them or from training.
 MEASURES = {
-    name: Measure(metric.title, metric.digits, metric.percent, metric.better, metric.bounds)
-    for name, metric in METRICS.items()
-} | {
+    **{n: Measure(m.title, m.digits, m.percent, m.better, m.bounds) for n, m in METRICS.items()},
     "accuracy_lost": Measure("Accuracy lost to the shift", 1, True),
     TEMPERED: Measure("RMS calibration error at the temperature", bounds=(0.0, 1.0)),
     "temperature": Measure("Temperature", 2, better=0, bounds=(0.0, np.inf)),
@@ -112,44 +100,20 @@ class Predictions:
     ----------
     seeds : S numbers
     conditions : P pairs of shift and strength, NaN for clean
-    confidence : float64 (S, P, N), top-1 probability
-    correct : bool (S, P, N)
-    temperatures : S numbers, each fitted to a run's clean validation logits; empty if a record has
-        no validation logits
-    tempered : float64 (S, P, N), confidence at the temperatures; None without
-    values, influence : of each metric float64 (S, P) and float32 (S, P, N) or None; empty from
-        `read_predictions`
+    confidence, correct : float64 and bool (S, P, N), top-1 probability and whether it is the label
+    tempered : float64 (S, P, N), confidence at the temperatures
+    temperatures : S numbers, each fitted to a run's clean validation logits; this and `tempered`
+        are empty for records without validation logits
+    scores : S dictionaries of metric to the P conditions' `Sample`; empty unless asked for
     """
 
     seeds: tuple[int, ...]
     conditions: list[tuple[str, float]]
     confidence: np.ndarray
     correct: np.ndarray
-    temperatures: tuple[float, ...] = ()
-    tempered: np.ndarray | None = None
-    values: dict | None = None
-    influence: dict | None = None
-
-    def strengths(self, shift: str) -> list[float]:
-        """Return the strengths at which a shift was measured, sorted."""
-        return sorted(strength for name, strength in self.conditions if name == shift)
-
-    def places(self, shift: str, strengths: list[float]) -> list[int] | None:
-        """Return the indices of the conditions, None if one was not measured."""
-        found = [
-            index
-            for wanted in strengths
-            for index, (name, value) in enumerate(self.conditions)
-            if name == shift and np.isclose(value, wanted, equal_nan=True)
-        ]
-        return found if found and len(found) == len(strengths) else None
-
-    def sample(self, metric: str, places: list[int]) -> Sample:
-        """Return a metric, averaged over conditions, as a value per seed and image."""
-        influence = self.influence[metric]
-        if influence is not None:
-            influence = influence[:, places].mean(axis=1, dtype=np.float32)
-        return Sample(self.seeds, self.values[metric][:, places].mean(axis=1), influence)
+    tempered: np.ndarray
+    temperatures: tuple[float, ...]
+    scores: tuple[dict[str, Sample], ...]
 
 
 def spread(function: Callable, items) -> list:
@@ -160,198 +124,197 @@ def spread(function: Callable, items) -> list:
 
 def read_predictions(dataset: str, arm: str, variant: str = "") -> Predictions | None:
     """Return the predictions of one arm's records, None if no record has any."""
-    known = variant_records(dataset) if variant else shown_records(dataset)
-    return _predict(tuple(known.get((arm, variant) if variant else arm, ())), ())
+    variants = variant_records(dataset).get((arm, variant))
+    return _predict(variants if variant else shown_records(dataset).get(arm))
 
 
-def _predict(records: tuple, names) -> Predictions | None:
-    whole = [record for record in records if "predictions.npz" in record.run["files"]]
+def _predict(records: list | None, names=()) -> Predictions | None:
+    whole = [r for r in records or [] if r.has("predictions.npz")]
     if not whole:
         return None
-    parts = spread(lambda record: _predict_run(record, names), whole)
-    first = parts[0]
-    warm = [part["temperature"] for part in parts]
-    known = None not in warm
+    seeds = tuple(record.seed for record in whole)
+    parts = zip(*spread(lambda record: _predict_run(record, names), whole), strict=True)
+    conditions, confidence, correct, tempered, temperatures, scores = parts
+    known = None not in temperatures
     return Predictions(
-        tuple(record.seed for record in whole),
-        first["conditions"],
-        np.stack([part["confidence"] for part in parts]),
-        np.stack([part["correct"] for part in parts]),
-        tuple(warm) if known else (),
-        np.stack([part["tempered"] for part in parts]) if known else None,
-        {name: np.stack([part["values"][name] for part in parts]) for name in first["values"]},
-        {
-            name: None if one is None else np.stack([part["influence"][name] for part in parts])
-            for name, one in first["influence"].items()
-        },
+        seeds,
+        conditions[0],
+        np.stack(confidence),
+        np.stack(correct),
+        np.stack(tempered) if known else np.empty(0),
+        temperatures if known else (),
+        scores,
     )
 
 
-def _predict_run(record, names) -> dict:
-    arrays = replace(record).predictions  # a copy, as a record keeps the logits it has read
-    labels = arrays["labels"]
-    outcomes = [metrics.Outcome(logits, labels) for logits in arrays["logits"]]
-    run = {
-        "conditions": list(
-            zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True)
-        ),
-        "confidence": np.stack([outcome.confidence for outcome in outcomes]),
-        "correct": np.stack([outcome.correct for outcome in outcomes]),
-        "values": {name: np.array([METRICS[name].score(o) for o in outcomes]) for name in names},
-        "influence": {
-            name: METRICS[name].influence
-            and np.stack([METRICS[name].influence(outcome) for outcome in outcomes])
-            for name in names
-        },
-        "temperature": None,
-    }
+def _predict_run(record, names) -> tuple:
+    arrays = replace(record).predictions  # of a copy, as a record keeps what it has read
+    conditions = list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
+    labels, temperature, tempered = arrays["labels"], None, []
+    outcomes = [Outcome(logits, labels) for logits in arrays["logits"]]
+    places = range(len(conditions))
+    scores = {name: METRICS[name].sample(places, outcomes) for name in names}
     if "validation_logits" in arrays:
         validation = arrays["validation_logits"], arrays["validation_labels"]
-        run["temperature"] = temperature = metrics.fit_temperature(*validation)
-        run["tempered"] = np.stack(
-            [metrics.confidence(logits / np.float64(temperature)) for logits in arrays["logits"]]
-        )
-        if RMS in names:
-            pairs = list(zip(run["tempered"], run["correct"], strict=True))
-            definition = METRICS[RMS].definition
-            run["values"][TEMPERED] = np.array([definition(*pair) for pair in pairs])
-            run["influence"][TEMPERED] = np.stack([definition.influence(*p) for p in pairs])
-    return run
+        temperature = metrics.fit_temperature(*validation)
+        tempered = [Outcome(part / np.float64(temperature), labels) for part in arrays["logits"]]
+        if names:
+            scores[TEMPERED] = METRICS[RMS].sample(places, tempered)
+    confidence, warm = ([o.confidence for o in every] for every in (outcomes, tempered))
+    correct = np.stack([outcome.correct for outcome in outcomes])
+    return conditions, np.stack(confidence), correct, np.array(warm), temperature, scores
 
 
-@dataclass
-class Arm:
-    """Samples and noise floors of one arm or variant: (metric, shift, strength) to each."""
+def _sum_up(records: list, averaged: dict, names, floors: bool = True) -> tuple[dict, dict]:
+    """Return samples and noise floors of an arm: (metric, shift, strength) to each.
 
-    samples: dict
-    floors: dict
-
-    def subtract(self, other: "Arm", key: tuple, other_metric: str) -> Sample | None:
-        """Return the paired difference, None where one is absent or no seed is in common."""
-        mine, others = self.samples.get(key), other.samples.get((other_metric, *key[1:]))
-        if mine is None or others is None or not set(mine.seeds) & set(others.seeds):
-            return None
-        return mine - others
-
-
-def _sum_up(records: list, averaged: dict, names, floors: bool) -> Arm:
-    """Return the samples of an arm, from the strengths that each shift is averaged over."""
-    arm = Arm({}, {})
-    seeds = tuple(record.seed for record in records)
-    histories = [record.history for record in records if "history.csv" in record.run["files"]]
+    Strength None stands for clean images, or the mean over the strengths in `averaged`.
+    """
+    samples, draws = {}, {}
+    histories = [r.history for r in records if r.has("history.csv")]
     for name, find in TRAINING.items():
         values = np.array([find(history) for history in histories])
-        if len(values) == len(seeds) and not np.isnan(values).any():
-            arm.samples[name, "training", None] = Sample(seeds, values)
-    found = _predict(tuple(records), names)
+        if len(values) == len(records) and not np.isnan(values).any():
+            seeds = tuple(record.seed for record in records)
+            samples[name, "training", None] = Sample(seeds, values)
+    found = _predict(records, names)
     if found is None:
-        return arm
+        return samples, {}
     if found.temperatures:
-        arm.samples["temperature", "clean", None] = Sample(
-            found.seeds, np.array(found.temperatures)
-        )
+        temperatures = np.array(found.temperatures)
+        samples["temperature", "clean", None] = Sample(found.seeds, temperatures)
     simulated = _simulate(found, names) if floors else {}
-    clean = found.places("clean", [np.nan])
-    for shift, strength, places in _list_conditions(found, averaged):
-        for name in found.values:
-            arm.samples[name, shift, strength] = found.sample(name, places)
-            if name in simulated:
-                draws = np.mean([simulated[name][place] for place in places], axis=0)
-                arm.floors[name, shift, strength] = metrics.find_floor(draws)
-        if shift != "clean" and clean:
-            lost = found.sample("accuracy", clean) - arm.samples["accuracy", shift, strength]
-            arm.samples["accuracy_lost", shift, strength] = lost
-    return arm
+    for place, (shift, strength) in enumerate(found.conditions):
+        key = shift, None if np.isnan(strength) else strength
+        for name, one in found.scores[0].items():
+            parts = [scores[name] for scores in found.scores]
+            influence = one.influence
+            if influence is not None:
+                influence = np.stack([part.influence[place] for part in parts])
+            values = np.array([part.values[place] for part in parts])
+            samples[name, *key] = Sample(found.seeds, values, influence)
+        draws |= {(name, *key): scores[place] for name, scores in simulated.items()}
+    for table, average in ((samples, metrics.mean_samples), (draws, lambda d: np.mean(d, axis=0))):
+        for (name, shift), strengths in _list_means(found, averaged):
+            keys = [(name, shift, strength) for strength in strengths]
+            if strengths and all(key in table for key in keys):
+                table[name, shift, None] = average([table[key] for key in keys])
+    for (name, shift, strength), sample in list(samples.items()):
+        if name == "accuracy" and shift != "clean" and ("accuracy", "clean", None) in samples:
+            clean = samples["accuracy", "clean", None]
+            samples["accuracy_lost", shift, strength] = clean - sample
+    return samples, {key: metrics.find_floor(scores) for key, scores in draws.items()}
 
 
-def _list_conditions(found: Predictions, averaged: dict) -> Iterator[tuple]:
-    """Yield shift, strength (None: clean, or the mean) and the indices of its conditions."""
-    for shift in dict.fromkeys(name for name, _ in found.conditions):
-        if shift == "clean":
-            yield shift, None, found.places(shift, [np.nan])
-            continue
-        if places := found.places(shift, averaged.get(shift, [])):
-            yield shift, None, places
-        for strength in found.strengths(shift):
-            yield shift, strength, found.places(shift, [strength])
+def _list_means(found: Predictions, averaged: dict) -> list[tuple]:
+    return [
+        ((n, shift), strengths) for n in found.scores[0] for shift, strengths in averaged.items()
+    ]
 
 
 def _simulate(found: Predictions, names) -> dict[str, list[np.ndarray]]:
-    """Return metric to the scores (draws,) of calibrated networks under each condition."""
-    definitions = [name for name in names if METRICS[name].definition]
-    tasks = [(found.confidence, place, definitions) for place in range(len(found.conditions))]
-    if found.tempered is not None:
-        tasks += [(found.tempered, place, [RMS]) for place in range(len(found.conditions))]
-    drawn = spread(
-        lambda task: metrics.simulate_calibrated(task[0][:FLOOR_SEEDS, task[1]], task[2]), tasks
-    )
-    count = len(found.conditions)
-    scores = {name: [part[name].mean(axis=0) for part in drawn[:count]] for name in definitions}
-    return scores | {TEMPERED: [part[RMS].mean(axis=0) for part in drawn[count:]]}
+    """Return metric to the mean scores (draws,) of calibrated networks under each condition."""
+
+    def draw(task) -> dict[str, np.ndarray]:
+        confidence, definitions = task
+        drawn = metrics.simulate_calibrated(confidence[:FLOOR_SEEDS], definitions)
+        return {name: scores.mean(axis=0) for name, scores in drawn.items()}
+
+    definitions, count = [n for n in names if METRICS[n].definition], len(found.conditions)
+    tasks = [(found.confidence[:, place], definitions) for place in range(count)]
+    if found.temperatures:
+        tasks += [(found.tempered[:, place], [RMS]) for place in range(count)]
+    drawn = spread(draw, tasks)
+    warm = {TEMPERED: [scores[RMS] for scores in drawn[count:]]} if found.temperatures else {}
+    return {name: [scores[name] for scores in drawn[:count]] for name in definitions} | warm
 
 
 def estimates() -> pd.DataFrame:
     """Return a row for each data set, arm, variant, shift, strength and metric.
 
-    Returns
-    -------
-    DataFrame with dataset, arm, variant, shift, strength, metric, seeds, n_seeds, mean, sd, low,
-    high, predicted_low, predicted_high, noise_floor, noise_floor_95, paper; page "Tidy tables" of
-    the book says what they are. Only the paper has a value where n_seeds is 0.
+    The columns are `ESTIMATES` and paper; page "Tidy tables" of the book explains them. Where
+    n_seeds is 0, only the paper has a value.
     """
-    return _tables()[0]
+    return _load(_hash(Settings.read()))[0]
 
 
 def differences() -> pd.DataFrame:
     """Return a row for each pair of arms, metric and shift.
 
-    Returns
-    -------
-    DataFrame with dataset, metric, shift, strength, arm, variant, other_dataset, other,
-    other_variant, other_metric, n_seeds, mean, low, high, p, p_holm
+    The columns are `DIFFERENCES` and p_holm; page "Tidy tables" of the book explains them.
     """
-    return _tables()[1]
+    return _load(_hash(Settings.read()))[1]
+
+
+ESTIMATES = [
+    *("dataset", "arm", "variant", "shift", "strength", "metric", "seeds", "n_seeds", "mean"),
+    *("sd", "se", "low", "high", "predicted_low", "predicted_high"),
+    *("noise_floor", "noise_floor_95"),
+]
+DIFFERENCES = [
+    *("dataset", "metric", "shift", "strength", "arm", "variant", "other_dataset", "other"),
+    *("other_variant", "other_metric", "n_seeds", "mean", "low", "high", "p"),
+]
+
+#: Row of an absent cell.
+ABSENT = dict.fromkeys([*ESTIMATES, "paper", "p", "p_holm"], np.nan) | {"n_seeds": 0}
+
+
+def find_estimate(
+    dataset: str, arm: str, metric: str, shift: str = "clean", strength: float | None = None
+) -> dict:
+    """Return a row of `estimates`; of NaN, with n_seeds 0, if neither runs nor paper have it."""
+    key = dataset, arm, "", metric, shift, strength
+    names = ("dataset", "arm", "variant", "metric", "shift", "strength")
+    absent = ABSENT | dict(zip(names, key, strict=True))
+    return _index(_hash(Settings.read()))[0].get(key, absent)
 
 
 def find_difference(
-    arm: tuple[str, str], other: tuple[str, str], metric: str, shift: str, strength: float
-) -> dict | None:
-    """Return the row of `differences` for two arms (data set, label) in either order, or None.
+    arm: tuple[str, str],
+    other: tuple[str, str],
+    metric: str,
+    shift: str = "clean",
+    strength: float | None = None,
+    variant: str = "",
+    other_metric: str = "",
+) -> dict:
+    """Return a row of `differences`; of NaN, with n_seeds 0, if it was not measured.
 
-    In the opposite order the signs are reversed.
+    Parameters
+    ----------
+    arm, other : (data set, label), in either order: the opposite one reverses the signs
+    variant : of the first arm
     """
-    rows, sign = _by_pair(_key()), 1
-    if (arm, other) not in rows:
-        arm, other, sign = other, arm, -1
-    row = rows.get((arm, other), {}).get((metric, shift, None if np.isnan(strength) else strength))
-    if row is None or sign > 0:
+    rest = metric, other_metric or metric, shift, strength
+    rows = _index(_hash(Settings.read()))[1]
+    if row := rows.get((*arm, variant, *other, *rest)):
         return row
+    if variant or not (row := rows.get((*other, "", *arm, *rest))):
+        return ABSENT | {"metric": metric, "shift": shift, "strength": strength}
     return row | {"mean": -row["mean"], "low": -row["high"], "high": -row["low"]}
 
 
 @cache
-def _by_pair(key: str) -> dict:
-    table = differences()
-    plain = (table.variant == "") & (table.other_variant == "")
-    rows: dict = {}
-    for row in table[plain & (table.metric == table.other_metric)].to_dict("records"):
-        pair = (row["dataset"], row["arm"]), (row["other_dataset"], row["other"])
-        strength = None if np.isnan(row["strength"]) else row["strength"]
-        rows.setdefault(pair, {})[row["metric"], row["shift"], strength] = row
-    return rows
-
-
-def _tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    return _load(_key())
+def _index(key: str) -> tuple[dict, ...]:
+    """Return both tables as dictionaries, from the names in a row to the row."""
+    of_arm = ["dataset", "arm", "variant", "metric", "shift", "strength"]
+    of_pair = ["dataset", "arm", "variant", "other_dataset", "other", "metric", "other_metric"]
+    indexed = []
+    for table, names in zip(_load(key), (of_arm, [*of_pair, "shift", "strength"]), strict=True):
+        strengths = table["strength"].astype(object).where(table["strength"].notna(), None)
+        rows = table.assign(strength=strengths).to_dict("records")
+        indexed.append({tuple(row[name] for name in names): row for row in rows})
+    return tuple(indexed)
 
 
 @cache
-def _load(key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both tables from the disk, else computed and written there."""
+def _load(key: str) -> tuple[pd.DataFrame, ...]:
+    """Return both tables from the disk, else computed and, where possible, written there."""
     paths = [CACHE / f"{name}-{key}.csv" for name in ("estimates", "differences")]
     try:
         return tuple(map(_read_csv, paths))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         tables = _compute()
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -359,70 +322,53 @@ def _load(key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             part = path.with_suffix(f".{os.getpid()}.part")
             table.to_csv(part, index=False)
             part.replace(path)
-        return tuple(map(_read_csv, paths))
-    except OSError:  # nowhere to write: kept in memory
-        return tables
+    except OSError:  # nowhere to write
+        pass
+    return tables
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, float_precision="round_trip", dtype={"seeds": str})
-    texts = [name for name in ("variant", "other_variant", "seeds") if name in table]
-    return table.fillna(dict.fromkeys(texts, ""))
-
-
-def _key() -> str:
-    return _hash(Settings.read())
+    return table.fillna({n: "" for n in ("variant", "other_variant", "seeds") if n in table})
 
 
 @cache
 def _hash(settings: Settings) -> str:
-    code = [*Path(metrics.__file__).parent.glob("*.py"), Path(__file__), *REFERENCE.glob("*.csv")]
+    code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
     total = hashlib.sha256()
-    for path in sorted(code):
+    for path in sorted([*code, *REFERENCE.glob("*.csv")]):
         total.update(path.read_bytes())
     for dataset in datasets():
         for name, records in (shown_records(dataset) | variant_records(dataset)).items():
-            total.update(repr((dataset, name, [record.checksum for record in records])).encode())
+            total.update(repr((dataset, name, [r.checksum for r in records])).encode())
     return total.hexdigest()[:16]
 
 
 def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
     measured, rows, pairs = {}, [], []
     for dataset in datasets():
-        averaged = _choose_strengths(dataset)
-        own = {
-            label: _sum_up(records, averaged, tuple(METRICS), floors=True)
-            for label, records in shown_records(dataset).items()
-        }
-        for label, arm in own.items():
-            rows += _list_estimates(dataset, label, "", arm)
-        for (earlier, first), (later, second) in combinations(own.items(), 2):
-            pairs += _subtract((dataset, later, ""), second, (dataset, earlier, ""), first)
-        for later in list(own)[1:]:
-            first = next(iter(own))
-            names = (dataset, later, ""), (dataset, first, "")
-            pairs += _subtract(names[0], own[later], names[1], own[first], {RMS: TEMPERED})
+        averaged, own = _choose_strengths(dataset), {}
+        for label, records in shown_records(dataset).items():
+            own[label], floors = _sum_up(records, averaged, tuple(METRICS))
+            rows += _list_estimates((dataset, label, ""), own[label], floors)
+        for earlier, later in combinations(own, 2):
+            names = (dataset, later, ""), (dataset, earlier, "")
+            pairs += _subtract(*names, own[later], own[earlier])
+            if earlier == next(iter(own)):
+                pairs += _subtract(*names, own[later], own[earlier], (RMS,), TEMPERED)
         for (label, variant), records in variant_records(dataset).items():
-            arm = _sum_up(records, averaged, PAPER_METRICS, floors=False)
-            rows += _list_estimates(dataset, label, variant, arm)
+            changed, _ = _sum_up(records, averaged, PAPER_METRICS, floors=False)
+            rows += _list_estimates((dataset, label, variant), changed, {})
             for other in own:
                 names = (dataset, label, variant), (dataset, other, "")
-                pairs += _subtract(names[0], arm, names[1], own[other])
-        for other_dataset, others in measured.items():
-            pairs += _subtract_unpaired(dataset, own, other_dataset, others)
-        measured[dataset] = own
-    estimated = pd.DataFrame(rows, columns=ESTIMATES).astype({"strength": float})
-    return _add_paper(estimated), _adjust(pd.DataFrame(pairs, columns=DIFFERENCES))
-
-
-ESTIMATES = [
-    *("dataset", "arm", "variant", "shift", "strength", "metric", "seeds", "n_seeds", "mean"),
-    *("sd", "low", "high", "predicted_low", "predicted_high", "noise_floor", "noise_floor_95"),
-]
-DIFFERENCES = [
-    *("dataset", "metric", "shift", "strength", "arm", "variant", "other_dataset", "other"),
-    *("other_variant", "other_metric", "n_seeds", "mean", "low", "high", "p"),
-]
+                pairs += _subtract(*names, changed, own[other], PAPER_METRICS)
+        for (other_dataset, other), samples in measured.items():
+            for label in own:
+                names = (dataset, label, ""), (other_dataset, other, "")
+                pairs += _subtract(*names, *_set_apart(own[label], samples))
+        measured |= {(dataset, label): samples for label, samples in own.items()}
+    table = pd.DataFrame(rows, columns=ESTIMATES).astype({"strength": float})
+    return _add_paper(table), _adjust(pd.DataFrame(pairs, columns=DIFFERENCES))
 
 
 def _choose_strengths(dataset: str) -> dict[str, list[float]]:
@@ -433,116 +379,97 @@ def _choose_strengths(dataset: str) -> dict[str, list[float]]:
     """
     found: dict[str, list[set]] = {}
     for records in shown_records(dataset).values():
-        shifts: dict[str, set] = {}
-        for name, strengths in (records[0].parameters.get("corruptions") or {}).items():
-            shifts[name] = set(strengths)
-        for name, strengths in shifts.items():
-            found.setdefault(name, []).append(strengths)
+        for shift, strengths in (records[0].parameters.get("corruptions") or {}).items():
+            found.setdefault(shift, []).append(set(strengths))
     return {
-        shift: paper_strengths(dataset, shift) or sorted(set.intersection(*parts))
-        for shift, parts in found.items()
+        shift: paper_strengths(dataset, shift) or sorted(set.intersection(*every))
+        for shift, every in found.items()
     }
 
 
-def _list_estimates(dataset: str, label: str, variant: str, arm: Arm) -> Iterator[tuple]:
-    for (metric, shift, strength), sample in arm.samples.items():
+def _list_estimates(name: tuple, samples: dict, floors: dict) -> Iterator[tuple]:
+    for (metric, shift, strength), sample in samples.items():
         found = sample.estimate()
         low, high = np.clip([found.low, found.high], *MEASURES[metric].bounds)
-        floor = arm.floors.get((metric, shift, strength), (np.nan, np.nan))
         seeds = " ".join(map(str, sample.seeds)), len(sample.seeds)
-        place = dataset, label, variant, shift, strength, metric
+        values = found.mean, found.sd, found.standard_error, low, high
+        floor = floors.get((metric, shift, strength), (np.nan, np.nan))
         predicted = metrics.predict_next(sample.values)
-        yield (*place, *seeds, found.mean, found.sd, low, high, *predicted, *floor)
+        yield (*name, shift, strength, metric, *seeds, *values, *predicted, *floor)
 
 
-def _subtract(name: tuple, arm: Arm, other_name: tuple, other: Arm, metric_pairs=None):
-    """Yield the rows of one arm minus another, for each metric, shift and strength of both."""
+def _subtract(name, other_name, samples, others, only=(), other_metric="") -> Iterator[tuple]:
+    """Yield the rows of one arm minus another for what both measured with a seed in common.
+
+    One seed has no p-value, as it says nothing of the next.
+    """
     dataset, label, variant = name
-    for key in arm.samples:
-        metric, shift, strength = key
-        if metric_pairs and metric not in metric_pairs:
+    for (metric, shift, strength), sample in samples.items():
+        other = others.get((other_metric or metric, shift, strength))
+        if other is None or (only and metric not in only) or not {*sample.seeds} & {*other.seeds}:
             continue
-        if variant and (metric not in PAPER_METRICS or strength is not None):
-            continue
-        other_metric = (metric_pairs or {}).get(metric, metric)
-        if sample := arm.subtract(other, key, other_metric):
-            place = dataset, metric, shift, strength, label, variant
-            yield (*place, *other_name, other_metric, *_test(sample))
+        difference = sample - other
+        found, count = difference.estimate(), len(difference.seeds)
+        place = dataset, metric, shift, strength, label, variant, *other_name
+        p = found.p_value if count > 1 else np.nan
+        yield (*place, other_metric or metric, count, found.mean, found.low, found.high, p)
 
 
-def _test(sample: Sample) -> tuple:
-    """Return n_seeds, mean, low, high and p; one seed has no p, as it says nothing of the next."""
-    found = sample.estimate()
-    p_value = found.p_value if len(sample.seeds) > 1 else np.nan
-    return len(sample.seeds), found.mean, found.low, found.high, p_value
+def _set_apart(first: dict, second: dict) -> Iterator[dict]:
+    """Yield what the arms of two data sets lose to shifts, over the images of both.
 
-
-def _subtract_unpaired(dataset: str, own: dict, other_dataset: str, others: dict):
-    """Yield what the arms of two data sets lose to a shift, one minus the other.
-
-    Their test images have nothing in common, so the variances add: each image of one leaves the
-    score of the other as it is. A mean over N images, of which M count, has N / M times the
+    Their test images have nothing in common, so the variances add: an image of one data set does
+    not move the score on the other. A mean over N images of which only M count has N / M times the
     influence. Pairing by the numbers of the seeds is harmless.
     """
-    for label, arm in own.items():
-        for other_label, other in others.items():
-            for key, mine in arm.samples.items():
-                theirs = other.samples.get(key)
-                seeds = set(mine.seeds) & set(theirs.seeds if theirs else ())
-                if key[0] != "accuracy_lost" or key[2] is not None or not seeds:
-                    continue
-                sizes = mine.influence.shape[1], theirs.influence.shape[1]
-                sides = (0, sizes[1]), (sizes[0], 0)
-                padded = [
-                    np.pad(part.influence * np.float32(sum(sizes) / size), [(0, 0), side])
-                    for part, size, side in zip((mine, theirs), sizes, sides, strict=True)
-                ]
-                first, second = (
-                    Sample(part.seeds, part.values, influence)
-                    for part, influence in zip((mine, theirs), padded, strict=True)
-                )
-                place = dataset, *key, label, "", other_dataset, other_label, "", key[0]
-                yield (*place, *_test(first - second))
+    keys = [k for k in first if k in second and k[0] == "accuracy_lost" and k[2] is None]
+    for side, (own, other) in enumerate(((first, second), (second, first))):
+        moved = {}
+        for key in keys:
+            sample, more = own[key], other[key].influence.shape[1]
+            count = sample.influence.shape[1]
+            influence = sample.influence * np.float32((count + more) / count)
+            padded = np.pad(influence, [(0, 0), (more, 0) if side else (0, more)])
+            moved[key] = Sample(sample.seeds, sample.values, padded)
+        yield moved
 
 
 def _add_paper(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates with the paper's values, also those that no run measured."""
-    paper = read_paper()[["dataset", "arm", "metric", "shift", "strength", "paper"]]
-    accuracy = paper[paper["metric"] == "accuracy"]
-    clean = accuracy[accuracy["shift"] == "clean"].set_index(["dataset", "arm"])["paper"]
+    """Return the estimates with the paper's values; those that no run measured come last."""
+    keys = ["dataset", "arm", "metric", "shift", "strength"]
+    paper = read_paper()[[*keys, "paper"]]
+    accuracy = paper[paper["metric"] == "accuracy"].set_index(["dataset", "arm"])
+    clean = accuracy[accuracy["shift"] == "clean"]["paper"]
     lost = accuracy[accuracy["shift"] != "clean"].assign(metric="accuracy_lost")
-    before = clean.loc[pd.MultiIndex.from_frame(lost[["dataset", "arm"]])].to_numpy()
-    lost["paper"] = (before - lost["paper"]).round(6)
+    lost["paper"] = (clean.reindex(lost.index) - lost["paper"]).round(6)
     curves = [
         ("pathmnist", arm, name, "training", np.nan, find(history))
         for arm, history in read_curves().groupby("row", sort=False)
         for name, find in TRAINING.items()
     ]
-    every = pd.concat([paper, lost, pd.DataFrame(curves, columns=paper.columns)])
-    every = every.assign(variant="")
-    keys = list(every.columns.drop("paper"))
-    # The order of the runs, then what only the paper has.
-    joined = table.merge(every, how="left", on=keys)
+    curves = pd.DataFrame(curves, columns=paper.columns)
+    every = pd.concat([paper, lost.reset_index(), curves]).assign(variant="")
+    keys.append("variant")
     only = every.merge(table[keys].assign(measured=True), how="left", on=keys)
-    joined = pd.concat([joined, only[only.pop("measured").isna()]], ignore_index=True)
-    joined["n_seeds"] = joined["n_seeds"].fillna(0).astype(int)
-    joined["seeds"] = joined["seeds"].fillna("")
-    return joined
+    only = only[only.pop("measured").isna()].assign(seeds="", n_seeds=0)
+    return pd.concat([table.merge(every, how="left", on=keys), only], ignore_index=True)
 
 
 def _adjust(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the differences with p_holm: adjusted over the family that one page's table shows."""
+    """Return the differences with p_holm: adjusted over the family that a page shows as one table.
+
+    The families of a data set are its pairs of arms in the paper's metrics, and the calibration
+    errors of its later arms minus that of the first at its temperature.
+    """
     table = table.astype({"strength": float}).assign(p_holm=np.nan)
-    plain = (table["variant"] == "") & table["strength"].isna() & table["p"].notna()
-    plain &= table["dataset"] == table["other_dataset"]
+    whole = (table["variant"] == "") & table["strength"].isna() & table["p"].notna()
+    whole &= table["dataset"] == table["other_dataset"]
     same = table["metric"] == table["other_metric"]
-    between_arms = same & table["metric"].isin(PAPER_METRICS)
-    first = {name: next(iter(shown_records(name)), None) for name in table["dataset"].unique()}
-    to_temperature = (table["other_metric"] == TEMPERED) & (
-        table["other"] == table["dataset"].map(first)
-    )
-    for family in (between_arms, to_temperature):
-        for dataset in table["dataset"].unique():
-            rows = plain & family & (table["dataset"] == dataset)
+    first = {name: next(iter(shown_records(name)), "") for name in table["dataset"].unique()}
+    tempered = table["other"] == table["dataset"].map(first)
+    tempered &= table["other_metric"] == TEMPERED
+    for family in (whole & same & table["metric"].isin(PAPER_METRICS), whole & tempered):
+        for dataset in first:
+            rows = family & (table["dataset"] == dataset)
             table.loc[rows, "p_holm"] = metrics.holm(table.loc[rows, "p"])
     return table

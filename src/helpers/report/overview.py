@@ -1,112 +1,88 @@
-"""The book in one screen: what was found, and how far all cells agree with the paper."""
+"""The findings at a glance: a table, a figure of all cells of the paper, and a few sentences."""
 
-import numpy as np
-import pandas as pd
+import math
+from collections import Counter
+
 from IPython.display import Markdown
 
-from .assessment import judge_claims
 from .claims import count_verdicts
-from .contrasts import compare, list_contrasts
-from .facts import describe_commits
-from .findings import ACCURACY, count_clear, find_losses, name_largest, span_losses
-from .foreign import quote
-from .paper import SHIFTS
-from .pictures import INK, Picture, plot_panel
-from .source import DATASETS, Source, describe_data, describe_seeds, shown_records
-from .styles import legend_panel, style_arms
-from .tables import summarise
-from .verdicts import SIGNS, why_withheld
-
-#: Head of a column to the digits of its values; of the first more is better, of the others less.
-HEADS = {
-    "Accuracy, clean": 1,
-    "Lost to brightness": 1,
-    "Lost to blur": 1,
-    **{f"RMS error, {shift}": 3 for shift in SHIFTS.values()},
-}
-
-#: Metric to its title, its unit, and by how much axes are widened beyond the values.
-PANELS = {
-    "accuracy_percent": ("accuracy (%)", 3),
-    "rms_calibration_error": ("calibration error", 0.02),
-}
-
-CELLS_CAPTION = (
-    "All 84 cells of the paper’s tables: the nearer to the dotted line, the better they agree."
-    " Bars: 95 % intervals for {others}."
+from .escape import escape_code, escape_markdown
+from .estimates import MEASURES, PAPER_METRICS, RMS, differences, estimates, find_estimate
+from .html_figures import INK, Picture, plot_panel
+from .paper import name_column, read_paper
+from .records import (
+    PAPER_ARMS,
+    dataset_title,
+    datasets,
+    describe_data,
+    describe_evidence,
+    missing_runs,
+    shown_records,
 )
+from .styles import draw_intervals, draw_legend, style_arms
+from .table_export import write_markdown
+from .tables import find_cells
+from .verdicts import LEVEL, SIGNS, judge, print_verdict, reasons_not_comparable
+
+#: Columns of the overview: head to metric and shift.
+HEADS = {
+    "Accuracy, clean": ("accuracy", "clean"),
+    "Lost to brightness": ("accuracy_lost", "brightness"),
+    "Lost to blur": ("accuracy_lost", "blur"),
+    **{f"RMS error, {shift}": (RMS, shift) for shift in ("clean", "brightness", "blur")},
+}
 
 
 def show_overview() -> Markdown:
-    """Return a table of the findings: a row an arm, each value beside the paper's, best in bold."""
-    lines = [f"| Model | {' | '.join(HEADS)} |", "|:--|" + "--:|" * len(HEADS)]
-    for dataset, title in DATASETS.items():
-        lines.append(f"| **{title}** |" + " |" * len(HEADS))
-        here, paper = _condense(dataset, "mean"), _condense(dataset, "value")
-        columns = zip(*here.values(), strict=True)
-        first, *others = ([v for v in column if not np.isnan(v)] for column in columns)
-        best = max(first, default=None), *(min(column, default=None) for column in others)
-        for row, values in here.items():
-            shown = map(_pair, values, paper[row], best, HEADS.values())
-            lines.append(f"| {row} | {' | '.join(shown)} |")
-    table = "\n".join(lines)
+    """Return a row per arm: each value above the paper's, the best of a column in bold."""
+    rows = [["Model", *HEADS], [":--", *["--:"] * len(HEADS)]]
+    for dataset in datasets():
+        rows.append([f"**{dataset_title(dataset)}**", *[""] * len(HEADS)])
+        columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
+        for label in columns[0]:
+            rows.append([label])
+            for row, best in (cells[label][0] for cells in columns):
+                text, paper = (MEASURES[row["metric"]].print(row[n]) for n in ("mean", "paper"))
+                text = f"**{text}**" if best else text
+                rows[-1].append(text + f" [{paper}]{{.paper}}" * (paper != "—"))
+    table = write_markdown(rows)
     return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
 
 
-def _condense(dataset: str, values: str) -> dict[str, list[float]]:
-    """Return the values of each row, as printed: of the runs (mean) or of the paper (value)."""
-    cells = summarise().set_index(["table", "row", "column"]).sort_index()[values]
-    losses = [find_losses(dataset, shift, values) for shift in list(SHIFTS)[1:]]
-    rows = {}
-    for row in style_arms(dataset):
-        accuracy, error = (cells.loc[ACCURACY[dataset] + place, row] for place in (0, 1))
-        found = [accuracy["Clean"], *(loss[row] for loss in losses)]
-        found += [error[shift] for shift in SHIFTS]
-        rows[row] = [round(v, digits) for v, digits in zip(found, HEADS.values(), strict=True)]
-    return rows
-
-
-def _pair(here: float, paper: float, best: float, digits: int) -> str:
-    measured = "not measured" if np.isnan(here) else f"{here:z.{digits}f}"
-    shown = f"**{measured}**" if here == best else measured
-    return f"{shown} [{paper:.{digits}f}]{{.paper}}".replace("-", "−")
-
-
 def show_cells() -> Picture:
-    """Return the paper's 84 cells against the runs': on the dotted line they agree.
-
-    A panel a data set and metric; bars are 95 % intervals over seeds and test images.
-    """
-    cells = summarise()
+    """Return the paper's cells against the runs', a panel per data set and metric."""
     panels = []
-    for dataset, title in DATASETS.items():
-        panels.append(legend_panel(dataset))
-        for metric, (unit, margin) in PANELS.items():
-            own = cells[(cells.dataset == dataset) & (cells.metric == metric)]
-            own = own[own["mean"].notna()]
-            inside = int(((own.low <= own.value) & (own.value <= own.high)).sum())
+    for dataset in filter(shown_records, PAPER_ARMS):
+        panels.append(draw_legend(dataset))
+        cells = estimates().query("dataset == @dataset and variant == '' and n_seeds > 0")
+        for metric in PAPER_METRICS:
+            own = cells[(cells.metric == metric) & cells.paper.notna()]
+            inside = int(((own.low <= own.paper) & (own.paper <= own.high)).sum())
             alt = (
-                f"{title}, {unit}: {len(own)} cells, the paper's value against that of these runs;"
-                f" the paper's lies in the 95 % interval of {inside}"
+                f"{dataset_title(dataset)}, {MEASURES[metric].title}: {len(own)} cells, the paper's"
+                f" against the measured value; the 95 % interval includes the paper's in {inside}"
             )
-            panels.append(plot_panel(_scatter(own, title, unit, margin), alt, 2, 2.05))
-    one = all(len(records) == 1 for records in shown_records().values())
-    others = "other test images, of one seed" if one else "other seeds and other test images"
-    return Picture(panels, CELLS_CAPTION.format(others=others))
+            panels.append(plot_panel(_scatter(dataset, metric, own), alt, 2, 2.05))
+    caption = (
+        "The paper’s cells: the nearer to the dotted line, the better they agree. Bars: 95 %"
+        " intervals."
+    )
+    return Picture(panels, caption)
 
 
-def _scatter(cells: pd.DataFrame, title: str, unit: str, margin: float):
+def _scatter(dataset, metric, cells):
     def draw(axes):
-        values = cells[["value", "low", "high"]]
+        scale = 100 if MEASURES[metric].percent else 1
+        values = cells[["paper", "mean", "low", "high"]] * scale
+        margin = 0.03 * scale
         limits = values.min(axis=None) - margin, values.max(axis=None) + margin
         axes.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
-        for dataset, group in cells.groupby("dataset"):
-            for row, style in style_arms(dataset).items():
-                own = group[group.row == row]
-                bars = np.abs([own["mean"] - own.low, own.high - own["mean"]])
-                look = {"color": style.colour, "marker": style.marker, "linestyle": ""}
-                axes.errorbar(own.value, own["mean"], bars, ms=4, alpha=0.8, **look)
-        axes.set(title=title, xlabel=f"{unit}, paper", ylabel="here")
+        for label, style in style_arms(dataset).items():
+            own = values[cells.arm == label]
+            look = style._replace(line="")
+            draw_intervals(axes, own["paper"], own["mean"], own["low"], own["high"], look)
+        unit = "accuracy (%)" if metric == "accuracy" else "calibration error"
+        axes.set(title=dataset_title(dataset), xlabel=f"{unit}, paper", ylabel="here")
         axes.set(xlim=limits, ylim=limits, aspect="equal")
         axes.grid(visible=True)
 
@@ -114,55 +90,97 @@ def _scatter(cells: pd.DataFrame, title: str, unit: str, margin: float):
 
 
 def show_summary() -> Markdown:
-    """Return what was found, a bullet a data set, and how the runs stand to the paper."""
-    bullets = []
-    for dataset, title in DATASETS.items():
-        table = compare(dataset, list_contrasts(dataset))
-        bullets.append(
-            f"**{title}**. {span_losses(dataset)} {count_clear(table)}{name_largest(table)}"
-        )
-    bullets += [_judge_cells(), _judge_statements()]
+    """Return the findings, a bullet per data set, and the verdicts on the paper."""
+    bullets = [f"**{dataset_title(d)}**. {_summarise(d)}" for d in datasets()]
+    bullets += [
+        _judge_cells(),
+        f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}",
+    ]
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+
+
+def show_findings(dataset: str) -> Markdown:
+    """Return the findings of one data set, a bullet per question."""
+    bullets = [_summarise(dataset)]
+    for shift in ("clean", "brightness", "blur") if shown_records(dataset) else ():
+        rows = {
+            label: find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)
+        }
+        calibrated = [k for k, row in rows.items() if abs(row["mean"]) <= row["noise_floor_95"]]
+        named = " and ".join(calibrated) or "none"
+        bullets.append(
+            f"Not distinguishable from calibrated, {name_column(shift).lower()}: {named}."
+        )
+    return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+
+
+def _summarise(dataset: str) -> str:
+    """Return what the shifts cost, and which differences are clear."""
+    if not shown_records(dataset):
+        return missing_runs(dataset)
+    texts = []
+    for shift in ("brightness", "blur"):
+        rows = [
+            find_estimate(dataset, label, "accuracy_lost", shift) for label in style_arms(dataset)
+        ]
+        spans = []
+        for name in ("mean", "paper"):
+            known = sorted(row[name] for row in rows if not math.isnan(row[name]))
+            ends = [MEASURES["accuracy_lost"].print(end) for end in known[:1] + known[-1:]]
+            spans.append(" to ".join(dict.fromkeys(ends)))
+        if spans[0]:
+            paper = f" (paper: {spans[1]})" * bool(spans[1])
+            texts.append(f"{shift} costs {spans[0]} points of accuracy{paper}")
+    costs = f"{'; '.join(texts)}. ".capitalize() if texts else ""
+    table = differences().query("dataset == @dataset and p_holm == p_holm")
+    table = table[table["metric"].isin(PAPER_METRICS) & (table["metric"] == table["other_metric"])]
+    clear = table[table["p_holm"] < LEVEL]
+    if table.empty:
+        return f"{costs}No pair of arms has two seeds in common, so no difference can be tested."
+    text = f"{costs}Of {len(table)} differences between arms, {len(clear)} are clear (p < {LEVEL})."
+    accuracy = clear[clear["metric"] == "accuracy"]
+    if len(accuracy):
+        row = accuracy.loc[accuracy["mean"].abs().idxmax()]
+        better, worse = (row.arm, row.other) if row["mean"] > 0 else (row.other, row.arm)
+        size = f"{100 * abs(row['mean']):.1f} points ({name_column(row['shift']).lower()})"
+        text += f" The largest in accuracy: {better} over {worse} by {size}."
+    return text
 
 
 def _judge_cells() -> str:
     """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
-    judged = {}
-    for dataset, title in DATASETS.items():
-        own = summarise().query("dataset == @dataset")
-        if reasons := why_withheld(dataset):
-            judged[title] = f"no verdict, since {reasons[0]}"
-            continue
-        counts = own.verdict.value_counts().reindex(list(SIGNS), fill_value=0)
-        told = ", ".join(f"{SIGNS[word]} {number} {word}" for word, number in counts.items())
-        columns = own.groupby(["table", "column"])
-        same = sum(bool((column.best & column.paper_best).any()) for _, column in columns)
-        judged[title] = f"{told}, the best row is the paper's in {same} of {len(columns)} columns"
-    withheld = all(map(why_withheld, DATASETS))
-    listed = "; ".join(f"{title}: {told}" for title, told in judged.items())
-    if withheld and len(set(judged.values())) == 1:
-        (listed,) = set(judged.values())
-    meaning = "" if withheld else " {ref}`What the words mean <reproduced>`."
-    return f"**The paper's {len(summarise())} cells**: {listed}.{meaning}"
-
-
-def _judge_statements() -> str:
-    """Return how many of the paper's statements hold."""
-    text = f"{{doc}}`The paper's statements </claims>`, in {len(judge_claims())} readings."
-    withheld = [title for dataset, title in DATASETS.items() if why_withheld(dataset)]
-    on = "" if len(withheld) == len(DATASETS) else f" on {' and '.join(withheld)}"
-    note = f" The runs{on} stand in for the study." if withheld else ""
-    return f"{text} {count_verdicts()}{note}"
+    measured = estimates().query("variant == '' and n_seeds > 0").to_dict("records")
+    cells = [row for row in measured if row["metric"] in PAPER_METRICS and row["paper"] > 0]
+    words, total = Counter(map(judge, cells)), len(read_paper())
+    judged = [f"{print_verdict(word)} {words[word]}" for word in SIGNS if words[word]]
+    reasons = {
+        reason
+        for dataset in PAPER_ARMS
+        for label in shown_records(dataset)
+        for reason in reasons_not_comparable(dataset, label)
+    }
+    judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
+    judged += [f"not measured {total - len(cells)}"] * (total > len(cells))
+    return f"**The paper's {total} cells:** {', '.join(judged)}."
 
 
 def show_made_from() -> Markdown:
-    """Return in a line what this build is: profile, data, seeds, commit and date of the runs."""
-    runs = [record.run for records in shown_records().values() for record in records]
-    data = dict.fromkeys(describe_data(dataset) for dataset in DATASETS)
-    seeds = dict.fromkeys(describe_seeds(dataset) for dataset in DATASETS)
-    days = [run["started"][:10] for run in runs]
-    return Markdown(
-        f"**This build:** profile `{Source.from_environment().profile}`; {'; '.join(data)};"
-        f" {'; '.join(seeds)}; runs of commit {describe_commits(runs)},"
-        f" {' to '.join(dict.fromkeys(map(quote, (min(days), max(days)))))}."
-    )
+    """Return a line with the profile, data, seeds, commits and dates of the shown runs."""
+    parts, runs = [], []
+    for dataset in datasets():
+        records = [record for group in shown_records(dataset).values() for record in group]
+        runs += [record.run for record in records]
+        if records:
+            parts.append(f"{describe_data(dataset)}, {describe_evidence(dataset)}")
+        else:
+            parts.append(f"no runs of {dataset_title(dataset)}")
+    text = f"**This build:** {'; '.join(parts)}."
+    if runs:
+        days = sorted(str(run["started"])[:10] for run in runs)
+        commits = {
+            str((run.get("environment") or {}).get("git_commit") or "unknown")[:10] for run in runs
+        }
+        names = ", ".join(map(escape_code, sorted(commits)))
+        dates = " to ".join(dict.fromkeys(map(escape_markdown, (days[0], days[-1]))))
+        text += f" Runs of commit {names}, {dates}."
+    return Markdown(text)

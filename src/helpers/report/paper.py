@@ -1,4 +1,4 @@
-"""The paper's tables and training logs, and how its columns are made."""
+"""The paper's tables and the authors' training logs."""
 
 from functools import cache
 from pathlib import Path
@@ -6,30 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.catalogue import CORRUPTIONS
-
 REFERENCE = Path(__file__).parent / "reference"
 
-#: Decimals that the paper prints.
-DIGITS = {"accuracy_percent": 1, "rms_calibration_error": 3}
-
-#: Largest value of a metric, in the paper's units; the smallest is 0.
-LARGEST = {"accuracy_percent": 100.0, "rms_calibration_error": 1.0}
-
-#: Corruption that a column of one strength or a mean over strengths stands for.
-PREFIXES = {"f": "brightness", "sigma": "blur"}
-
-#: The like, for a column that is the mean over its strengths.
-MEANS = {"Brightness": "f", "Gaussian Blur": "sigma"}
-
-#: Columns that stand for a shift as a whole, and how prose writes them.
-SHIFTS = {"Clean": "clean", "Brightness": "brightness", "Gaussian Blur": "blur"}
-
-
-@cache
-def read_reference() -> pd.DataFrame:
-    """Return the paper's 84 cells: table, dataset, metric, row, column, value, bold."""
-    return pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
+#: Shift to its column in the paper's tables: as a mean over strengths, and before a strength.
+COLUMNS = {
+    "clean": ("Clean", ""),
+    "brightness": ("Brightness", "f"),
+    "blur": ("Gaussian Blur", "σ"),
+}
 
 
 @cache
@@ -39,22 +23,31 @@ def read_paper() -> pd.DataFrame:
     Returns
     -------
     DataFrame with table, dataset, arm, metric (a name in `metrics.METRICS`), shift, strength (NaN:
-    clean, or the mean over the strengths), paper (a fraction), bold
+    clean, or the mean over the strengths), paper (a fraction), bold, column
     """
-    cells = read_reference().rename(columns={"row": "arm"})
+    cells = pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
+    cells = cells.rename(columns={"row": "arm", "value": "paper"})
     conditions = pd.DataFrame(map(parse_column, cells["column"]), columns=["shift", "strength"])
     percent = cells["metric"] == "accuracy_percent"
-    cells["paper"] = np.where(percent, cells["value"] / 100, cells["value"])
+    cells["paper"] = np.where(percent, cells["paper"] / 100, cells["paper"])
     cells["metric"] = np.where(percent, "accuracy", "rms_calibration_error_10")
-    return cells.drop(columns=["column", "value"]).join(conditions)
+    return cells.join(conditions.astype({"strength": float}))
 
 
-def parse_column(column: str) -> tuple[str, float]:
+def parse_column(column: str) -> tuple[str, float | None]:
     """Return shift and strength of a column of the paper, such as ``Clean`` or ``sigma=0.3``."""
-    if column in SHIFTS:
-        return SHIFTS[column], np.nan
-    prefix, strength = column.split("=")
-    return PREFIXES[prefix], float(strength)
+    for shift, (title, prefix) in COLUMNS.items():
+        if column == title:
+            return shift, None
+        if prefix and column.startswith((f"{prefix}=", "sigma=" if prefix == "σ" else "=")):
+            return shift, float(column.split("=")[1])
+    raise ValueError(f"{column!r} is not a column; write Clean, Brightness, f=0.8 or sigma=0.3")
+
+
+def name_column(shift: str, strength: float | None = None) -> str:
+    """Return the head of a column of any shift."""
+    title, prefix = COLUMNS.get(shift, (shift.replace("_", " ").capitalize(), shift))
+    return title if strength is None else f"{prefix} = {strength:g}"
 
 
 @cache
@@ -65,35 +58,27 @@ def paper_strengths(dataset: str, shift: str) -> list[float]:
 
 
 @cache
+def _index() -> dict[tuple, tuple[float, bool]]:
+    """Return (dataset, arm, metric, shift, strength or None) to value and bold."""
+    cells = read_paper()[["dataset", "arm", "metric", "shift", "strength", "paper", "bold"]]
+    strengths = cells["strength"].astype(object).where(cells["strength"].notna(), None)
+    rows = cells.assign(strength=strengths).itertuples(index=False, name=None)
+    return {row[:5]: row[5:] for row in rows}
+
+
+def read_cell(*key) -> float:
+    """Return the paper's value of a data set, arm, metric, shift and strength; NaN for none."""
+    return _index().get(key, (np.nan, False))[0]
+
+
+def is_bold(row: dict) -> bool:
+    """Return whether the paper prints a row of the estimates in bold."""
+    key = tuple(row[name] for name in ("dataset", "arm", "metric", "shift", "strength"))
+    return _index().get(key, (np.nan, False))[1]
+
+
+@cache
 def read_curves() -> pd.DataFrame:
-    """Return the authors' training logs: row and, an epoch a row, the columns of a history."""
+    """Return the authors' training logs: row and, one epoch per row, the columns of a history."""
     curves = pd.read_csv(REFERENCE / "authors_curves.csv")
     return curves.rename(columns={"val_accuracy": "validation_accuracy"})
-
-
-@cache
-def list_conditions(dataset: str, column: str) -> list[tuple[str, float]]:
-    """Return the conditions whose scores a column averages.
-
-    Parameters
-    ----------
-    column : ``Clean``, ``Brightness``, ``Gaussian Blur``, ``f=0.8`` or ``sigma=0.3`` and such;
-        a mean is over the strengths that have a column of their own in the paper
-    """
-    if column == "Clean":
-        return [("clean", np.nan)]
-    columns = [column]
-    if column in MEANS:
-        every = read_reference().query("dataset == @dataset").column.unique()
-        columns = [name for name in every if name.startswith(f"{MEANS[column]}=")]
-    parts = [name.split("=") for name in columns]
-    return [(PREFIXES[prefix], float(strength)) for prefix, strength in parts]
-
-
-@cache
-def list_strengths(dataset: str, corruption: str) -> list[tuple[float, str]]:
-    """Return the strengths of a corruption, each with its column; clean where it does nothing."""
-    every = read_reference().query("dataset == @dataset").column.unique()
-    prefix = next(prefix for prefix, name in PREFIXES.items() if name == corruption)
-    parts = [(float(name.split("=")[1]), name) for name in every if name.startswith(f"{prefix}=")]
-    return sorted([*parts, (CORRUPTIONS[corruption].neutral, "Clean")])

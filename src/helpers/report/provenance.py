@@ -7,11 +7,10 @@ from html import escape
 from IPython.display import Markdown
 
 from helpers.catalogue import DATASETS
-from helpers.runs.record import Record, read_records
+from helpers.runs.record import Record, read_records, run_folder
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
-    _adapt,  # until the second house is done
     arms,
     dataset_title,
     datasets,
@@ -46,14 +45,19 @@ def list_runs() -> dict[str, list[Record]]:
     runs: dict[str, list[Record]] = {}
     for dataset in datasets():
         for records in [*shown_records(dataset).values(), *variant_records(dataset).values()]:
-            runs[records[0].folder.parent.name] = records
+            runs[name_run(records[0])] = records
     shown = [record for records in runs.values() for record in records]
     used = {record.weights["sha256"] for record in shown} - {None}
     for results in dict.fromkeys(record.folder.parents[1] for record in shown):
-        for record in map(_adapt, read_records(results, "pretrain_*", [])):
+        for record in read_records(results, "pretrain_*", []):
             if record.run["files"].get("weights.pt") in used:
                 runs.setdefault(record.experiment, []).append(record)
     return runs
+
+
+def name_run(record: Record) -> str:
+    """Return an experiment with its variant, as its folder is named."""
+    return run_folder("", record.experiment, record.seed, record.variant).parent.name
 
 
 def find_page(records: list[Record]) -> Record | None:
@@ -64,7 +68,7 @@ def find_page(records: list[Record]) -> Record | None:
 
 def name_notebook(record: Record) -> str:
     """Return the file name under which the book offers an executed notebook for download."""
-    return f"{record.folder.parent.name}-{record.folder.name}.ipynb"
+    return f"{name_run(record)}-seed-{record.seed}.ipynb"
 
 
 def show_runs() -> Markdown:
@@ -98,9 +102,9 @@ def _describe_run(record: Record, is_page: bool) -> list[str]:
     start = published if weights["sha256"] else "random"
     made = run["files"].get("weights.pt")
     return [
-        escape_markdown(record.folder.parent.name),
+        escape_markdown(name_run(record)),
         seed,
-        escape_code(_hash(record)),
+        escape_code(record.config_hash),
         f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {_describe_origin(data)}",
         start + (f"; made {_cut(made)}" if made else ""),
         _describe_commit(record),
@@ -113,7 +117,7 @@ def _describe_run(record: Record, is_page: bool) -> list[str]:
 def _list_facts(record: Record) -> dict[str, str]:
     """Return a row of the CSV file: no markup, whole checksums, more columns."""
     run, environment = record.run, record.environment
-    facts = {"experiment": record.folder.parent.name, "configuration": _hash(record)}
+    facts = {"experiment": name_run(record), "configuration": record.config_hash}
     facts |= {key: run.get(key) for key in ("seed", "profile", "best_epoch")}
     facts |= {f"data_{key}": record.data[key] for key in ("name", "sha256", "official")}
     facts |= {f"weights_{key}": record.weights[key] for key in ("sha256", "official")}
@@ -121,10 +125,6 @@ def _list_facts(record: Record) -> dict[str, str]:
     facts |= {"torch": environment["torch"], "peak_memory_bytes": run.get("peak_memory_bytes")}
     facts |= {key: run.get(key) for key in ("train_seconds", "evaluate_seconds")}
     return {k: redact_paths("" if v is None else str(v)) for k, v in facts.items()}
-
-
-def _hash(record: Record) -> str:  # until the second house is done
-    return getattr(record, "config_hash", record.run.get("recipe_hash"))
 
 
 def _cut(checksum: str | None) -> str:

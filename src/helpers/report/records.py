@@ -3,17 +3,23 @@
 import json
 import os
 import sys
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers import ROOT, InputError
+from helpers import ROOT
 from helpers.catalogue import DATASETS, find_dataset
-from helpers.runs.parameters import NOTEBOOKS, PROFILES, parse_seeds, read_defaults
+from helpers.runs.config import (
+    list_experiments,
+    list_profiles,
+    parse_seeds,
+    read_defaults,
+    read_title,
+    unknown,
+)
 from helpers.runs.record import read_records
 
-from .escape import escape_markdown
+from .escape import escape_markdown, redact_paths
 
 #: Arms of the paper in the order of its tables: data set to label to experiment.
 PAPER_ARMS = {
@@ -32,9 +38,12 @@ PAPER_ARMS = {
 #: Profiles by the strength of their evidence, best first.
 BEST_FIRST = ("paper", "short", "smoke")
 
+#: Parameters that no number depends on, or that the checksum of the initial weights stands for.
+IGNORED = {"seed", "results", "data_dir", "variant", "stand_in_weights"}
+
 
 class Settings(NamedTuple):
-    """Environment variables that choose the records, "" where unset."""
+    """REPORT_PROFILE, REPORT_RESULTS and REPORT_SEEDS, "" where unset."""
 
     profile: str
     results: str
@@ -42,11 +51,10 @@ class Settings(NamedTuple):
 
     @classmethod
     def read(cls) -> "Settings":
-        """Return REPORT_PROFILE, REPORT_RESULTS and REPORT_SEEDS."""
-        names = ("REPORT_PROFILE", "REPORT_RESULTS", "REPORT_SEEDS")
-        return cls(*(os.environ.get(name, "") for name in names))
+        """Return the values in the environment."""
+        return cls(*(os.environ.get(f"REPORT_{name.upper()}", "") for name in cls._fields))
 
-    def sources(self) -> dict[str, list[Path]]:
+    def sources(self) -> dict[str, tuple[Path, ...]]:
         """Return profile to the folders with its records, the best profile first.
 
         Raises
@@ -54,45 +62,41 @@ class Settings(NamedTuple):
         InputError : for a profile that has neither a file nor records
         """
         if self.results:
-            return {self.profile or Path(self.results).name: [ROOT / self.results]}
-        folders = {
-            name: [ROOT / "results" / name, ROOT / "records" / name]
-            for name in ([self.profile] if self.profile else BEST_FIRST)
-        }
-        known = {path.stem for path in PROFILES.glob("*.yaml")}
-        if self.profile not in known | {""} and not any(p.is_dir() for p in folders[self.profile]):
-            names = ", ".join(sorted(known))
-            raise InputError(f"REPORT_PROFILE={self.profile}: unknown profile; choose from {names}")
-        return folders
+            return {self.profile or Path(self.results).name: (ROOT / self.results,)}
+        profiles = [self.profile] if self.profile else BEST_FIRST
+        found = {name: (ROOT / "results" / name, ROOT / "records" / name) for name in profiles}
+        known = ["", *list_profiles()]
+        if self.profile not in known and not any(path.is_dir() for path in found[self.profile]):
+            raise unknown("REPORT_PROFILE", self.profile, known[1:])
+        return found
 
 
-@dataclass
-class Evidence:
-    """Records of one data set, all of one profile and on the same data.
+class Evidence(NamedTuple):
+    """Records of one data set, of one profile and on the same data.
 
     Attributes
     ----------
     profile : "" without records
-    arms : label to records by seed, of one configuration and the same first weights
+    labels : label to experiment of every arm, with or without records
+    arms : label to records by seed, of one configuration and the same initial weights
     variants : the same by label and variant
     warnings : a line for each group of records that is left out
     """
 
-    profile: str = ""
-    arms: dict = field(default_factory=dict)
-    variants: dict = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    profile: str
+    labels: dict[str, str]
+    arms: dict[str, list]
+    variants: dict[tuple[str, str], list]
+    warnings: list[str]
 
 
 def datasets() -> list[str]:
     """Return the data sets of the report: the paper's, then others with records."""
     settings = Settings.read()
-    found = {
-        dataset_of(record.experiment)
-        for folders in settings.sources().values()
-        for record in _read(tuple(folders), settings.seeds)[0]
-    }
-    return [*PAPER_ARMS, *sorted(found - PAPER_ARMS.keys())]
+    records = [
+        r for folders in settings.sources().values() for r in _read(folders, settings.seeds)[0]
+    ]
+    return [*PAPER_ARMS, *sorted({dataset_of(r.experiment) for r in records} - PAPER_ARMS.keys())]
 
 
 def dataset_of(experiment: str) -> str:
@@ -102,21 +106,13 @@ def dataset_of(experiment: str) -> str:
 
 def dataset_title(dataset: str) -> str:
     """Return the name of a data set for prose."""
-    return getattr(DATASETS.get(dataset), "title", "") or _OLD_TITLES.get(dataset, dataset)
-
-
-#: Until the second house is done: the catalogue gives the titles.
-_OLD_TITLES = {"pathmnist": "PathMNIST", "pets": "Oxford-IIIT Pets"}
+    old = {"pathmnist": "PathMNIST", "pets": "Oxford-IIIT Pets"}  # until the second house is done
+    return getattr(DATASETS.get(dataset), "title", "") or old.get(dataset, dataset)
 
 
 def arms(dataset: str) -> dict[str, str]:
     """Return label to experiment: the paper's rows, then other notebooks with records."""
-    known = dict(PAPER_ARMS.get(dataset, {}))
-    for record in _records(dataset)[1]:
-        if record.experiment not in known.values():
-            label = _read_label(record.experiment)
-            known[f"{label} ({record.experiment})" if label in known else label] = record.experiment
-    return known
+    return _gather(Settings.read(), dataset).labels
 
 
 def shown_records(dataset: str) -> dict[str, list]:
@@ -141,168 +137,146 @@ def list_warnings(dataset: str) -> list[str]:
 
 @cache
 def _gather(settings: Settings, dataset: str) -> Evidence:
-    profile, records = _records(dataset)
-    evidence = Evidence(profile)
-    if not records:
-        return evidence
-    # Numbers on different data are never compared, so the most frequent data set stays.
-    counts: dict = {}
-    for record in records:
-        counts.setdefault(record.data["sha256"], []).append(record)
-    same = max(counts.values(), key=len)
-    for group in counts.values():
-        if group is not same:
-            evidence.warnings.append(f"{_list_runs(group)}: left out, made on other data")
-    groups: dict = {}
+    profile, records = "", []
+    for name, folders in settings.sources().items():
+        every = _read(folders, settings.seeds)[0]
+        if records := [r for r in every if dataset_of(r.experiment) == dataset]:
+            profile = name
+            break
+    evidence = Evidence(profile, dict(PAPER_ARMS.get(dataset, {})), {}, {}, [])
+    labels = {experiment: label for label, experiment in evidence.labels.items()}
+    for experiment in dict.fromkeys(r.experiment for r in records if r.experiment not in labels):
+        label = _read_label(experiment)
+        labels[experiment] = f"{label} ({experiment})" if label in evidence.labels else label
+        evidence.labels[labels[experiment]] = experiment
+    # Numbers on different data are never compared: the data of most records stay.
+    same = _keep_largest(records, lambda r: r.data["sha256"], "made on other data", evidence)
+    groups: dict[tuple, list] = {}
     for record in same:
         groups.setdefault((record.experiment, record.variant), []).append(record)
-    labels = {experiment: label for label, experiment in arms(dataset).items()}
     order = list(labels)
     for experiment, variant in sorted(groups, key=lambda key: (order.index(key[0]), key[1])):
-        by_config: dict = {}
-        for record in groups[experiment, variant]:
-            by_config.setdefault(_config_key(record), []).append(record)
-        chosen = max(by_config.values(), key=len)
-        for group in by_config.values():
-            if group is not chosen:
-                text = f"{_list_runs(group)}: left out, other parameters or weights than "
-                evidence.warnings.append(text + _list_runs(chosen))
+        why = "other parameters or initial weights than the seeds shown"
+        kept = _keep_largest(groups[experiment, variant], _config_key, why, evidence)
         if variant:
-            evidence.variants[labels[experiment], variant] = chosen
+            evidence.variants[labels[experiment], variant] = kept
         else:
-            evidence.arms[labels[experiment]] = chosen
+            evidence.arms[labels[experiment]] = kept
     return evidence
 
 
-def _records(dataset: str) -> tuple[str, list]:
-    """Return the best profile with records of a data set, and its records."""
-    settings = Settings.read()
-    for profile, folders in settings.sources().items():
-        found = _read(tuple(folders), settings.seeds)[0]
-        if own := [record for record in found if dataset_of(record.experiment) == dataset]:
-            return profile, own
-    return "", []
+def _keep_largest(records: list, key, why: str, evidence: Evidence) -> list:
+    """Return the largest group of records with an equal key, with a warning for the others."""
+    groups: dict = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    kept, *others = sorted(groups.values(), key=len, reverse=True) or [[]]
+    for record in (record for group in others for record in group):
+        name = record.folder.parent.name
+        evidence.warnings.append(f"{name} seed {record.seed} is left out: {why}")
+    return kept
 
 
 @cache
 def _read(folders: tuple[Path, ...], seeds: str) -> tuple[list, list]:
-    """Return the records of experiments (not of pretraining) in some folders, and the corrupt ones.
+    """Return the records of experiments in some folders, and the corrupt ones.
 
     Of two records of the same run the one in the earlier folder counts.
     """
-    found, corrupt = {}, []
-    wanted = set(parse_seeds(seeds)) if seeds else None
+    found, corrupt, wanted = {}, [], parse_seeds(seeds) if seeds else None
     for folder in folders:
-        for record in map(_adapt, read_records(folder, "*", corrupt)):
-            measured = "predictions.npz" in record.run["files"] or find_dataset(record.experiment)
-            measured = measured and "changes" not in record.run  # until the second house is done
+        for record in read_records(folder, "*", corrupt):
+            measured = record.has("predictions.npz") or find_dataset(record.experiment)
             if measured and (wanted is None or record.seed in wanted):
                 found.setdefault((record.experiment, record.variant, record.seed), record)
     return [found[key] for key in sorted(found)], corrupt
 
 
-def _adapt(record):  # until the second house is done
-    if hasattr(record, "variant"):
-        return record
-    values = {n: record.run.get(n, {}) for n in ("parameters", "data", "weights", "environment")}
-    old = type(record)(record.folder, record.run)
-    old.__dict__.update(values, variant="", checksum=record.run["checksum"])
-    return old
-
-
 def _read_label(experiment: str) -> str:
-    if (NOTEBOOKS / f"{experiment}.py").exists():
-        try:  # until the second house is done
-            from helpers.runs.config import read_title
-        except ImportError:
-            return experiment
+    if experiment in list_experiments():
         return read_title(experiment)[1]
     return experiment.removeprefix(f"{dataset_of(experiment)}_").replace("_", " ")
 
 
 def _config_key(record) -> str:
-    """Return what the seeds of one arm share; a missing parameter counts as the default."""
-    return json.dumps([_parameters(record), record.weights["sha256"]], sort_keys=True)
+    return json.dumps([list_parameters(record), record.weights["sha256"]], sort_keys=True)
 
 
-def _parameters(record) -> dict:
-    """Return the parameters of a run that its numbers depend on, with defaults for missing ones."""
+def _read_study(experiment: str) -> dict:
+    return read_defaults(experiment) if experiment in list_experiments() else {}
+
+
+def list_parameters(record) -> dict:
+    """Return the parameters that a run's numbers depend on; a missing one has its default."""
     values = {name: value for name, value in record.parameters.items() if value is not None}
-    if (NOTEBOOKS / f"{record.experiment}.py").exists():
-        values = read_defaults(record.experiment) | values
-    ignored = {"seed", "results", "data_dir", "variant", "stand_in_weights"}
-    return {name: value for name, value in values.items() if name not in ignored}
+    values = _read_study(record.experiment) | values
+    return {name: value for name, value in values.items() if name not in IGNORED}
 
 
 def list_changes(records: list) -> dict[str, dict[str, list[str]]]:
     """Return the parameters that differ from the study: name to value as JSON to experiments."""
     changes: dict[str, dict[str, list[str]]] = {}
     for record in records:
-        if not (NOTEBOOKS / f"{record.experiment}.py").exists():
-            continue
-        defaults = read_defaults(record.experiment)
-        for name, value in _parameters(record).items():
-            if value != defaults.get(name):
+        study = _read_study(record.experiment)
+        for name, value in list_parameters(record).items():
+            if study and value != study.get(name):
                 experiments = changes.setdefault(name, {}).setdefault(json.dumps(value), [])
                 experiments += [record.experiment] * (record.experiment not in experiments)
     return changes
 
 
 def find_corrupt_records() -> list:
-    """Return the corrupt records in the folders that the report reads, which it leaves out."""
+    """Return the corrupt records in the folders that the report reads; it leaves them out."""
     settings = Settings.read()
-    sources = settings.sources().values()
-    return [error for folders in sources for error in _read(tuple(folders), settings.seeds)[1]]
+    return [e for folders in settings.sources().values() for e in _read(folders, settings.seeds)[1]]
 
 
 def warn_of_corrupt_records() -> list:
     """Return the corrupt records, each named on standard error with the command to rerun it."""
-    corrupt = find_corrupt_records()
-    for error in corrupt:
+    for error in find_corrupt_records():
         experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
         command = _write_command(error.folder.parent.parent.name, experiment, seed)
-        line = f"{experiment} seed {seed} is left out: {error.why}; to make it again: {command}"
-        print(f"warning: {line}", file=sys.stderr)
-    return corrupt
+        text = f"{experiment} seed {seed} is left out: {error.why}; to make it again: {command}"
+        print(f"warning: {text}", file=sys.stderr)
+    return find_corrupt_records()
 
 
 def missing_runs(dataset: str) -> str | None:
     """Return a line with the runs that are missing and the command for them, None if complete.
 
-    Complete means: every arm has records with predictions, for the same seeds.
+    Complete means that every arm has predictions of the same seeds.
     """
-    shown, labels = shown_records(dataset), arms(dataset)
-    seeds = sorted({record.seed for records in shown.values() for record in records}) or [0, 1, 2]
-    parts = []
-    for label in labels:
+    shown, parts = shown_records(dataset), []
+    seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
+    for label in arms(dataset):
         records = shown.get(label, [])
-        whole = {record.seed for record in records if "predictions.npz" in record.run["files"]}
-        if absent := [seed for seed in seeds if seed not in whole]:
-            only = "" if len(absent) == len(seeds) else f" ({_count(absent)})"
-            parts.append(f"{label}{only}")
-    if not parts:
-        return None
+        whole = {r.seed for r in records if r.has("predictions.npz")}
+        absent = [seed for seed in seeds if seed not in whole]
+        few = f" (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})"
+        numbers = few if len(absent) < len(seeds) else ""
+        parts += [f"{label}{numbers}"] * bool(absent)
     profile = shown_profile(dataset) or Settings.read().profile or BEST_FIRST[0]
-    command = _write_command(profile, f"'{dataset}_*'", _range(seeds))
-    return f"Not measured: {', '.join(parts)}. Make these runs with `{command}`."
+    numbers = list_numbers(seeds).replace("–", "-").replace(" ", "")
+    command = _write_command(profile, f"'{dataset}_*'", numbers)
+    text = f"Not measured: {', '.join(parts)}. Make these runs with `{command}`."
+    return text if parts else None
 
 
 def _write_command(profile: str, only: str, seeds: str) -> str:
     results = Settings.read().results
-    words = [f"--profile {profile}"] if (PROFILES / f"{profile}.yaml").exists() else []
-    words += [f"-p results={results}"] * bool(results)
+    words = [f"--profile {profile}"] * (profile in list_profiles())
+    words += [f"-p results={redact_paths(results)}"] * bool(results)
     return " ".join(["python -m helpers run", *words, f"--only {only} --seeds {seeds}"])
 
 
 def describe_data(dataset: str) -> str:
     """Return the data set by name, and what stands in for it where the runs did not use it."""
     data = [record.data for records in shown_records(dataset).values() for record in records]
-    names = {entry["name"] for entry in data if not entry["official"]}
-    title = dataset_title(dataset)
+    names = {str(entry["name"]) for entry in data if not entry["official"]}
     if names == {dataset}:
-        return f"a part of {title}"
-    drawn = ", ".join(map(escape_markdown, sorted(map(str, names))))
-    return f"{drawn} (in place of {title})" if names else title
+        return f"a part of {dataset_title(dataset)}"
+    drawn = ", ".join(map(escape_markdown, sorted(names)))
+    return f"{drawn} (in place of {dataset_title(dataset)})" if names else dataset_title(dataset)
 
 
 def describe_seeds(dataset: str) -> str:
@@ -311,40 +285,25 @@ def describe_seeds(dataset: str) -> str:
     seeds = {label: [record.seed for record in records] for label, records in shown.items()}
     if len(set(map(tuple, seeds.values()))) == 1:
         return _count(next(iter(seeds.values())))
-    parts = (f"{_count(numbers)} for {label}" for label, numbers in seeds.items())
-    return ", ".join(parts) or "no runs"
+    return ", ".join(f"{_count(numbers)} for {label}" for label, numbers in seeds.items())
 
 
 def describe_spread(dataset: str) -> str:
     """Return the content of a cell: ``mean ± standard deviation over 3 seeds (0–2)``."""
     several = any(len(records) > 1 for records in shown_records(dataset).values())
-    return "mean ± standard deviation over " * several + describe_seeds(dataset)
+    return "mean ± standard deviation over " * several + (describe_seeds(dataset) or "no runs")
 
 
 def describe_evidence(dataset: str) -> str:
     """Return profile, epochs and seeds: ``profile short (10 epochs), 3 seeds (0–2)``."""
-    shown = shown_records(dataset)
-    if not shown:
-        return "no runs"
-    epochs = sorted({str(records[0].parameters["epochs"]) for records in shown.values()}, key=len)
-    profile = escape_markdown(shown_profile(dataset))
-    return f"profile {profile} ({' or '.join(epochs)} epochs), {describe_seeds(dataset)}"
-
-
-def _list_runs(records: list) -> str:
-    by_name: dict[str, list[int]] = {}
-    for record in records:
-        name = f"{record.experiment}{'@' * bool(record.variant)}{record.variant}"
-        by_name.setdefault(name, []).append(record.seed)
-    return "; ".join(f"{name} {_count(seeds)}" for name, seeds in by_name.items())
+    shown = shown_records(dataset).values()
+    epochs = dict.fromkeys(str(records[0].parameters.get("epochs")) for records in shown)
+    named = f"profile {shown_profile(dataset)} ({' or '.join(epochs)} epochs)"
+    return f"{escape_markdown(named)}, {describe_seeds(dataset)}" if epochs else "no runs"
 
 
 def _count(seeds: list[int]) -> str:
     return f"{len(seeds)} seed{'s' * (len(seeds) > 1)} ({list_numbers(seeds)})"
-
-
-def _range(seeds: list[int]) -> str:
-    return list_numbers(seeds).replace("–", "-").replace(" ", "")
 
 
 def list_numbers(numbers: list[int]) -> str:

@@ -16,7 +16,7 @@ from ipykernel.kernelspec import get_kernel_dict
 from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
-from helpers.runs.parameters import NOTEBOOKS
+from helpers.runs.config import NOTEBOOKS, read_title
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
@@ -101,10 +101,6 @@ def _read(record) -> bytes:
 
 
 def _explain_absence(experiment: str) -> bytes:
-    try:  # until the second house is done
-        from helpers.runs.config import read_title
-    except ImportError:
-        read_title = lambda name: (name,)  # noqa: E731
     title = ": ".join(filter(None, read_title(experiment)))
     text = (
         f"# {escape_markdown(title)}\n\nThis book holds no executed notebook of `{experiment}`:"

@@ -54,12 +54,3 @@ def draw_intervals(axes, positions, mean, low, high, style: Style) -> None:
     bars = np.nan_to_num(np.abs([np.asarray(low) - mean, np.asarray(high) - mean]))
     look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
     axes.errorbar(list(positions), mean, bars, ms=4, capsize=2, **look)
-
-
-# Old names, until the second house is done.
-legend_panel = draw_legend
-
-
-def draw_estimates(axes, places, estimates, style: Style) -> None:
-    """Draw means as a line and their intervals as bars."""
-    draw_intervals(axes, places, *np.array([(e.mean, e.low, e.high) for e in estimates]).T, style)

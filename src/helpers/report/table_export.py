@@ -1,11 +1,10 @@
 """Tables of a page: sortable MyST with a link that saves the numbers as CSV."""
 
-import csv
-import io
-import math
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
+
+import pandas as pd
 
 #: File ending to media type and name in links.
 FORMATS = {"csv": ("text/csv", "CSV"), "tex": ("application/x-tex", "LaTeX")}
@@ -28,21 +27,19 @@ def render_table(
     data : the same as rows of the CSV
     kind : CSS class
     """
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    shown = f"```{{table}}\n:class: {f'{kind} sortable'.strip()}\n:align: left\n\n{table}\n```"
+    options = f":class: {f'{kind} sortable'.strip()}\n:align: left"
+    shown = f"```{{table}}\n{options}\n\n{write_markdown(rows)}\n```"
     links = link_files(name, "This table", csv=write_csv(data))
     return f"[{caption}.]{{.caption}}\n\n{shown}\n\n{links}"
 
 
-def link_files(name: str, title: str, **files: str) -> str:
-    """Return links, as MyST, that save texts as files.
+def write_markdown(rows: Iterable[Iterable[str]]) -> str:
+    """Return rows of cells as the lines of a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
-    Parameters
-    ----------
-    name : file name, without ending
-    title : of the links, such as ``Table 1``
-    files : ending (a key of `FORMATS`) to text
-    """
+
+def link_files(name: str, title: str, **files: str) -> str:
+    """Return links, as MyST, that save texts as files: ending (a key of `FORMATS`) to text."""
     links = []
     for ending, text in files.items():
         kind, form = FORMATS[ending]
@@ -51,24 +48,10 @@ def link_files(name: str, title: str, **files: str) -> str:
     return f'```{{raw}} html\n<p class="downloads">{" · ".join(links)}</p>\n```'
 
 
-def write_csv(rows: Iterable[dict]) -> str:
-    """Return rows with the columns of the first one as CSV, empty for no rows.
-
-    Text that a spreadsheet would take for a formula gets a leading apostrophe.
-    """
-    rows = list(rows)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-    if rows:
-        writer.writeheader()
-    for row in rows:
-        writer.writerow({column: _disarm(value) for column, value in row.items()})
-    return file.getvalue()
-
-
-def print_number(value: float, digits: int) -> str:
-    """Return a number as its page prints it, empty for NaN."""
-    return "" if math.isnan(value) else f"{value:z.{digits}f}"
+def write_csv(rows: Iterable[dict] | pd.DataFrame) -> str:
+    """Return rows as CSV; text that a spreadsheet would take for a formula gets an apostrophe."""
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    return table.map(_disarm).to_csv(index=False, float_format="%.6g")
 
 
 def _disarm(value):

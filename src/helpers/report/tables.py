@@ -1,177 +1,323 @@
-"""Tables 1-8: measured mean, spread and interval, and beside them the paper's value."""
+"""Tables of results: the paper's Tables 1-8, those of other data sets, and differences."""
 
-from functools import cache
+import math
+from collections.abc import Iterator
+from itertools import combinations
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from helpers import metrics
+from helpers import InputError
+from helpers.metrics import METRICS
 
-from .cells import FLOOR_SEEDS, RMS, estimate, find_floor, sample
-from .foreign import quote
-from .paper import DIGITS, read_reference
-from .source import ARMS, DATASETS, describe_data, describe_spread, shown_records
-from .verdicts import MEANINGS, SIGNS, judge, why_withheld
-
-#: What each table holds, and which way is better, for its caption.
-CAPTIONS = {
-    1: "Accuracy (%, higher is better) of {network} on {data}: clean, and as the mean over the"
-    " brightness factors and over the blur standard deviations",
-    2: "RMS calibration error (lower is better) of {network} on {data}: clean, and as the mean over"
-    " the brightness factors and over the blur standard deviations",
-    3: "Accuracy (%, higher is better) of {network} on {data} at each brightness factor f",
-    4: "Accuracy (%, higher is better) of {network} on {data} at each standard deviation σ of the"
-    " Gaussian blur, in pixels",
-}
-CAPTIONS |= {number + 4: caption for number, caption in CAPTIONS.items()}
+from .escape import escape_markdown
+from .estimates import (
+    FLOOR_SEEDS,
+    MEASURES,
+    PAPER_METRICS,
+    differences,
+    estimates,
+    find_difference,
+    find_estimate,
+)
+from .paper import is_bold, name_column, paper_strengths, read_paper
+from .records import (
+    PAPER_ARMS,
+    arms,
+    describe_data,
+    describe_evidence,
+    list_warnings,
+    missing_runs,
+    shown_records,
+)
+from .table_export import link_files, render_table, write_csv, write_markdown
+from .verdicts import LEVEL, RULE, judge, print_p_value, print_verdict, reasons_not_comparable
 
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
 
+#: Characters of a table that pdfLaTeX's fonts may lack.
+LATEX = str.maketrans({"±": r"$\pm$", "−": "$-$", "σ": r"$\sigma$", "–": "--", "—": "---"})
 
-@cache
-def summarise() -> pd.DataFrame:
-    """Return the paper's cells with what the runs measured, in the paper's units.
+SPREAD = "mean ± standard deviation over the seeds"
 
-    Returns
-    -------
-    DataFrame with the columns of `read_reference` and digits, mean, deviation (sample standard
-    deviation over seeds), low and high (95 % interval over seeds and test images), floor (of a
-    calibration error, else None), verdict, distance (to the paper's value), best and paper_best
-    (whether the row is its column's best, as printed); NaN where not measured
+CELLS = (
+    "**A cell** shows the mean ± standard deviation over the seeds; its 95 % interval for other"
+    " seeds and other test images; for a calibration error its noise floor, the error that a"
+    " perfectly calibrated network would have by chance (mean; 95 % quantile in brackets,"
+    " {doc}`/method`); and the paper's value. “◦ as calibrated” marks an error within the floor."
+)
+
+PATIENTS = (
+    "Test images count as independent. Those of PathMNIST come from the slides of few patients,"
+    " whom the file does not identify ({doc}`/data`), so the test-image part of the interval is too"
+    " narrow."
+)
+
+
+def show_table(number: int) -> Markdown:
+    """Return one of the paper's tables as a numbered MyST table with links to CSV and LaTeX."""
+    dataset, metric, columns = _find(number)
+    caption, table = _write_caption(dataset, metric, columns), _lay_out(dataset, metric, columns)
+    options = f":name: table-{number}\n:align: left"
+    files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
+    parts = [
+        f"```{{table}} {caption}.\n{options}\n\n{write_markdown(table)}\n```",
+        link_files(f"table-{number}", f"Table {number}", **files),
+    ]
+    return Markdown("\n\n".join(parts + list_gaps(dataset)))
+
+
+def show_results(dataset: str) -> Markdown:
+    """Return all tables of a data set that the paper lacks, as the body of its page."""
+    parts = [_render(dataset, metric, list_columns(dataset)) for metric in PAPER_METRICS]
+    others = show_other_shifts(dataset).data, show_differences(dataset).data
+    return Markdown("\n\n".join([show_legend(dataset).data, *parts, *others]))
+
+
+def show_other_shifts(dataset: str) -> Markdown:
+    """Return tables by strength for each shift that the paper's tables of the data set lack."""
+    parts = []
+    for shift, _ in list_columns(dataset)[1:]:
+        if not paper_strengths(dataset, shift):
+            strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
+            columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
+            parts += [_render(dataset, metric, columns) for metric in PAPER_METRICS]
+    return Markdown("\n\n".join(parts))
+
+
+def _render(dataset: str, metric: str, columns: list[tuple]) -> str:
+    caption, name = (
+        _write_caption(dataset, metric, columns),
+        f"{dataset}-{metric}" + f"-{columns[0][0]}" * (columns[0][1] is not None),
+    )
+    rows, data = _lay_out(dataset, metric, columns), _list(dataset, metric, columns)
+    return "\n\n".join([render_table(name, caption, rows, data), *list_gaps(dataset)])
+
+
+def export_table(number: int, format: str) -> str:
+    """Return one of the paper's tables as the text of a file.
+
+    Parameters
+    ----------
+    number : 1 to 8
+    format : ``md``, ``csv`` (rows of `estimates` with a verdict, as fractions) or ``latex``
+
+    Raises
+    ------
+    InputError : for another number or format
     """
-    cells = read_reference().copy()
-    withheld = {dataset: why_withheld(dataset) for dataset in DATASETS}
-    rows = []
-    for cell in cells.itertuples():
-        place = cell.dataset, cell.metric, cell.row, cell.column
-        digits = DIGITS[cell.metric]
-        row = {"digits": digits, "floor": None, "verdict": "withheld"}
-        if found := estimate(*place):
-            row |= {name: getattr(found, name) for name in ("mean", "deviation", "low", "high")}
-            if cell.metric == "rms_calibration_error":
-                row["floor"] = find_floor(cell.dataset, cell.row, cell.column, RMS)
-        if not withheld[cell.dataset]:
-            verdict = judge(sample(*place), cell.value, digits)
-            row |= {"verdict": verdict.word, "distance": verdict.distance}
-        rows.append(row)
-    names = ["digits", "mean", "deviation", "low", "high", "floor", "verdict", "distance"]
-    cells[names] = pd.DataFrame(rows, columns=names, index=cells.index)
-    sign = cells.metric.map({"accuracy_percent": 1, "rms_calibration_error": -1})
-    printed = cells.apply(lambda cell: round(cell["mean"], cell.digits), axis="columns")
-    for name, values in {"best": printed, "paper_best": cells["value"]}.items():
-        goodness = sign * values
-        cells[name] = goodness == goodness.groupby([cells.table, cells.column]).transform("max")
+    if number not in set(read_paper()["table"]):
+        raise InputError(f"table {number}: unknown table; choose from 1 to 8")
+    if format not in ("md", "csv", "latex"):
+        raise InputError(f"format {format!r}: unknown format; choose from md, csv, latex")
+    dataset, metric, columns = _find(number)
+    if format == "csv":
+        return write_csv({"table": number} | row for row in _list(dataset, metric, columns))
+    mark = r"\textbf{{{}}}" if format == "latex" else "**{}**"
+    heads, rows = ["Model", *(name_column(*column) for column in columns)], []
+    for label, cells in find_cells(dataset, metric, columns).items():
+        rows.append([label])
+        for row, best in cells:
+            text, paper = print_spread(row), MEASURES[metric].print(row["paper"])
+            paper = mark.format(paper) if is_bold(row) else paper
+            rows[-1].append(f"{mark.format(text) if best else text} ({paper})")
+    caption = f"{_write_caption(dataset, metric, columns, 0)}; in brackets the paper's value"
+    if format == "md":
+        lines = write_markdown([heads, [":--", *["--:"] * len(columns)], *rows])
+        return f"Table {number}: {caption}.\n\n{lines}\n"
+    caption = caption.translate(str.maketrans({sign: f"\\{sign}" for sign in "%_&#"}))
+    style = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
+    kind, label = "l" + "r" * len(columns), f"tab:{number}"
+    text = style.to_latex(hrules=True, caption=f"{caption}.", label=label, column_format=kind)
+    return "% needs \\usepackage{booktabs}\n" + text.translate(LATEX)
+
+
+def _find(number: int) -> tuple[str, str, list[tuple]]:
+    """Return data set, metric and columns (shift, strength) of one of the paper's tables."""
+    cells = read_paper().query("table == @number")
+    columns = cells[["shift", "strength"]].drop_duplicates().itertuples(index=False)
+    found = [(shift, None if math.isnan(strength) else strength) for shift, strength in columns]
+    return cells["dataset"].iloc[0], cells["metric"].iloc[0], found
+
+
+def list_columns(dataset: str) -> list[tuple[str, None]]:
+    """Return the columns for a data set as a whole: clean and the mean of each shift."""
+    table = estimates().query("dataset == @dataset and metric == 'accuracy' and variant == ''")
+    shifts = table[table["strength"].isna()]["shift"].unique()
+    return [(shift, None) for shift in sorted(shifts, key=lambda shift: shift != "clean")]
+
+
+def _write_caption(dataset: str, metric: str, columns: list[tuple], parts: bool = True) -> str:
+    """Return what a table holds and, with `parts`, what stands below the value of a cell."""
+    measure, shown = MEASURES[metric], shown_records(dataset).values()
+    names = {str(record.parameters.get("network")) for records in shown for record in records}
+    networks = " and ".join(NETWORKS.get(n) or escape_markdown(n) for n in sorted(names))
+    of = f"{networks} on " * bool(names) + describe_data(dataset)
+    better = f"{'%, ' * measure.percent}{'higher' if measure.better > 0 else 'lower'} is better"
+    over = "clean, and as the mean over the strengths of each shift"
+    if columns[0][1] is not None:
+        over = f"by strength of {name_column(columns[0][0]).lower()}"
+    floor = ", noise floor" * bool(METRICS[metric].definition)
+    below = f", 95 % interval{floor}{', paper' * (dataset in PAPER_ARMS)}" * parts
+    text = f"{measure.title} ({better}) of {of}, {over}. Each cell: {SPREAD}"
+    return f"{text}{below}; best in bold; {describe_evidence(dataset)}"
+
+
+def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, list[tuple]]:
+    """Return label to its cells: a row of `estimates`, and whether it is best as printed."""
+    measure, cells = MEASURES[metric], {label: [] for label in arms(dataset)}
+    for column in columns:
+        rows = {label: find_estimate(dataset, label, metric, *column) for label in cells}
+        values = {label: measure.scale(row["mean"]) for label, row in rows.items()}
+        merit = {k: v * measure.better if measure.better else -abs(v) for k, v in values.items()}
+        top = max((value for value in merit.values() if not math.isnan(value)), default=None)
+        for label, row in rows.items():
+            cells[label].append((row, merit[label] == top))
     return cells
 
 
-def write_table(number: int) -> str:
-    """Return one of the paper's tables as a numbered MyST table with the label ``table-<n>``."""
-    cells = summarise().query("table == @number")
-    dataset, columns = cells.dataset.iloc[0], list(cells.column.unique())
-    lines = [
-        "| Model | " + " | ".join(map(print_head, columns)) + " |",
-        "|:--|" + "--:|" * len(columns),
-    ]
-    for row, group in cells.groupby("row", sort=False):
-        lines.append(f"| {row} | " + " | ".join(map(_cell, group.itertuples())) + " |")
-    floor = ", noise floor" if cells.floor.notna().any() else ""
-    caption = (
-        f"{write_title(number)}. Each cell: {describe_spread(dataset)},"
-        f" 95 % interval{floor}, paper."
-    )
-    table = "\n".join(lines)
-    return f"```{{table}} {caption}\n:name: table-{number}\n:align: left\n\n{table}\n```"
+def _lay_out(dataset: str, metric: str, columns: list[tuple]) -> Iterator[list[str]]:
+    """Yield the rows of a table in Markdown: below a value a line each for what explains it."""
+    yield ["Model", *(name_column(*column) for column in columns)]
+    yield [":--", *["--:"] * len(columns)]
+    for label, cells in find_cells(dataset, metric, columns).items():
+        yield [label, *(print_cell(row, best, is_bold(row)) for row, best in cells)]
 
 
-def write_title(number: int) -> str:
-    """Return what one of the paper's tables holds, of which network and data, as Markdown."""
-    dataset = summarise().query("table == @number").dataset.iloc[0]
-    return CAPTIONS[number].format(network=_network(dataset), data=describe_data(dataset))
+def _list(dataset: str, metric: str, columns: list[tuple]) -> Iterator[dict]:
+    for cells in find_cells(dataset, metric, columns).values():
+        for row, best in cells:
+            yield row | {"best": best, "paper_bold": is_bold(row), "verdict": judge(row)}
 
 
-def print_head(column: str) -> str:
-    """Return a column of the reference as a table's head writes it."""
-    return column.replace("sigma", "σ").replace("=", " = ")
+def print_cell(row: dict, best: bool = False, bold: bool = False) -> str:
+    """Return a row of `estimates` as Markdown: value, interval, noise floor, paper, verdict."""
+    measure = MEASURES[row["metric"]]
+    text = f"**{print_spread(row)}**" if best else print_spread(row)
+    if not math.isnan(row["low"]):
+        text += f" [{measure.print(row['low'])} to {measure.print(row['high'])}]{{.interval}}"
+    text += print_floor(row)
+    if not math.isnan(row["paper"]):
+        paper = measure.print(row["paper"])
+        text += f" [{f'**{paper}**' if bold else paper}]{{.paper}}"
+    if verdict := judge(row):
+        distance = measure.print(row["mean"] - row["paper"], "+")
+        text += f" [{print_verdict(verdict)} ({distance})]{{.verdict}}"
+    return text
 
 
-def _cell(cell) -> str:
-    text = print_spread(cell.mean, cell.deviation, cell.digits)
-    parts = [f"**{text}**" if cell.best else text]
-    if not np.isnan(cell.mean):
-        interval = f"{cell.low:.{cell.digits}f} to {cell.high:.{cell.digits}f}"
-        parts.append(f"[{interval}]{{.interval}}")
-    if cell.floor is not None:
-        parts.append(print_floor(cell.mean, cell.floor, cell.digits))
-    paper = f"{cell.value:.{cell.digits}f}"
-    parts.append(f"[{f'**{paper}**' if cell.bold else paper}]{{.paper}}")
-    if cell.verdict != "withheld":
-        parts.append(f"[{_print_verdict(cell)}]{{.verdict}}")
-    return " ".join(parts)
+def print_spread(row: dict, sign: str = "") -> str:
+    """Return mean ± standard deviation, the latter from two seeds on; "—" if not measured."""
+    measure = MEASURES[row["metric"]]
+    spread = "" if math.isnan(row["sd"]) else f" ± {measure.print(row['sd'])}"
+    return measure.print(row["mean"], sign) + spread
 
 
-def print_spread(mean: float, deviation: float, digits: int, sign: str = "") -> str:
-    """Return mean ± standard deviation; the latter is NaN for one seed, both if not measured."""
-    if np.isnan(mean):
-        return "not measured"
-    spread = "" if np.isnan(deviation) else f" ± {deviation:.{digits}f}"
-    return f"{mean:{sign}z.{digits}f}".replace("-", "−") + spread
+def print_floor(row: dict) -> str:
+    """Return the noise floor of a calibration error, and a mark if the error lies within it."""
+    if math.isnan(row["noise_floor"]):
+        return ""
+    mean, high = (MEASURES[row["metric"]].print(row[f"noise_floor{end}"]) for end in ("", "_95"))
+    mark = " [◦ as calibrated]{.floor}" * (abs(row["mean"]) <= row["noise_floor_95"])
+    return f" [floor {mean} (to {high})]{{.floor}}{mark}"
 
 
-def print_floor(score: float, floor: metrics.Floor, digits: int) -> str:
-    """Return the noise floor of a calibration error, with a mark below if the error lies within."""
-    mark = " [◦ as calibrated]{.floor}" if floor.covers(score) else ""
-    return f"[floor {floor.mean:.{digits}f} (to {floor.high:.{digits}f})]{{.floor}}{mark}"
+def list_gaps(dataset: str) -> list[str]:
+    """Return the lines under a table: what is missing or left out, with the command."""
+    missing = missing_runs(dataset)
+    return [missing] * bool(missing) + [f"*{line}.*" for line in list_warnings(dataset)]
 
 
-def _print_verdict(cell) -> str:
-    distance = "" if np.isnan(cell.distance) else f" ({cell.distance:+z.{cell.digits}f})"
-    return f"{SIGNS[cell.verdict]} {cell.verdict}{distance}".replace("-", "−")
-
-
-def show_reading(dataset: str) -> Markdown:
-    """Return how to read the cells of a data set's tables, and why verdicts are withheld if so."""
-    counts = {len(shown_records()[name]) for name in ARMS[dataset]}
-    value = "The value of the seed" if counts == {1} else "Mean ± standard deviation over the seeds"
-    seeds = "" if counts == {1} else "other seeds *and* "
-    lines = [
-        f"**How to read a cell.** {value}. Below it, the 95 % interval of the expected score, for"
-        f" {seeds}other test images. Of a calibration error, the noise floor: what a calibrated"
-        " network would show by chance: its mean, and in brackets its 95 % quantile"
-        " ({doc}`/method`); “◦ as calibrated” stands where the error is not distinguishable from"
-        " that. Last, the paper's value."
-    ]
-    if dataset == "pathmnist":
-        lines.append(
-            "Test images count as independent. Those of PathMNIST were cut from the slides of few"
-            " patients, whom the file does not identify ({doc}`/data`): for them the part of the"
-            " interval that test images give is a lower bound."
-        )
-    if 1 in counts:
-        lines.append(
-            "With one seed the interval knows the chance in the choice of test images only, not"
-            " how far other seeds would lie."
-        )
-    lines += explain_floors(dataset)
-    if reasons := why_withheld(dataset):
-        lines.append(
-            f"**The verdict on the paper's values is withheld**, since {'; '.join(reasons)}."
-        )
-    else:
-        signs = "; ".join(f"{SIGNS[word]} *{word}*: {text}" for word, text in MEANINGS.items())
-        lines.append(f"**Reproduced?** {signs}. In brackets: measured minus paper.")
+def show_legend(dataset: str) -> Markdown:
+    """Return how to read the cells of a data set's tables, and whether they can be judged."""
+    shown = shown_records(dataset)
+    if not shown:
+        return Markdown("No runs of this data set: the tables show the paper's values.")
+    counts = [len(records) for records in shown.values()]
+    lines = [f"**These tables** show {describe_evidence(dataset)}, on {describe_data(dataset)}."]
+    lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
+    lines += ["The interval of a single seed covers other test images only."] * (1 in counts)
+    if max(counts) > FLOOR_SEEDS:
+        lines.append(f"Noise floors are simulated for the first {FLOOR_SEEDS} seeds of each arm.")
+    reasons: dict[str, list[str]] = {}
+    for label in shown if dataset in PAPER_ARMS else ():
+        reasons.setdefault("; ".join(reasons_not_comparable(dataset, label)), []).append(label)
+    lines += [RULE] * ("" in reasons)
+    for why, labels in reasons.items():
+        named = f" ({', '.join(labels)})" * (len(reasons) > 1)
+        lines += [f"**The paper's values are not judged**{named}: {why}."] * bool(why)
     return Markdown("\n\n".join(lines))
 
 
-def explain_floors(dataset: str) -> list[str]:
-    """Return the sentence that tells if the floors are not those of all seeds, or nothing."""
-    if max(len(shown_records()[name]) for name in ARMS[dataset]) <= FLOOR_SEEDS:
-        return []
-    return [f"The noise floors are simulated for the first {FLOOR_SEEDS} seeds of each arm."]
+def show_differences(dataset: str) -> Markdown:
+    """Return the differences of all pairs of arms, later minus earlier, as a table."""
+    pairs = list(combinations(shown_records(dataset), 2))
+    named = [
+        (f"{later} − {first}", ((dataset, later), (dataset, first), metric), {})
+        for metric in PAPER_METRICS
+        for first, later in pairs
+    ]
+    title = f"Differences between the arms on {describe_data(dataset)}"
+    return Markdown(render_differences(dataset, f"{dataset}-differences", title, named))
 
 
-def _network(dataset: str) -> str:
-    """Return the networks of a data set's runs: one where all arms share it, as they should."""
-    runs = [record.run for name in ARMS[dataset] for record in shown_records()[name]]
-    names = dict.fromkeys(run["parameters"].get("network", "the network") for run in runs)
-    return " and ".join(NETWORKS.get(name) or quote(name) for name in names)
+def render_differences(dataset: str, name: str, title: str, named: list[tuple]) -> str:
+    """Return differences as a table; those below 0.05 by Holm's method are bold and starred.
+
+    Parameters
+    ----------
+    name : file name of the CSV
+    named : label of the row; arm, other and metric of `find_difference`, and its keywords
+    """
+    if not named:
+        return "\n\n".join(["A difference needs runs of two arms.", *list_gaps(dataset)])
+    columns, heading, data = list_columns(dataset), None, []
+    rows = [["Difference", *(name_column(*column) for column in columns)]]
+    rows.append([":--", *["--:"] * len(columns)])
+    for label, pair, keywords in named:
+        if pair[-1] != heading:
+            heading = pair[-1]
+            rows.append(head_row(heading, len(columns)))
+        found = [find_difference(*pair, *column, **keywords) for column in columns]
+        rows.append([label, *map(_print_difference, found)])
+        data += found
+    title += ": mean, 95 % interval, p-value, and p-value by Holm's method over this table"
+    note = f"Bold and \\*: below {LEVEL} by Holm's method. Runs: {describe_evidence(dataset)}."
+    return "\n\n".join([render_table(name, title, rows, data), note, *list_gaps(dataset)])
+
+
+def head_row(metric: str, columns: int) -> list[str]:
+    """Return the row that heads the differences in one metric."""
+    unit = " (percentage points)" * MEASURES[metric].percent
+    return [f"*{MEASURES[metric].title}{unit}*", *[""] * columns]
+
+
+def _print_difference(row: dict) -> str:
+    if not row["n_seeds"]:
+        return "—"
+    mean, low, high = (MEASURES[row["metric"]].print(row[n], "+") for n in ("mean", "low", "high"))
+    tests = [print_p_value(row["p"])]
+    tests += [] if math.isnan(row["p"]) else [f"Holm {print_p_value(row['p_holm'])}"]
+    text = f"**{mean}** \\*" if row["p_holm"] < LEVEL else mean
+    return f"{text} [{low} to {high}]{{.interval}} [{', '.join(tests)}]{{.interval}}"
+
+
+def show_tidy() -> Markdown:
+    """Return links that save both tidy tables as CSV."""
+    tables = {"estimates": estimates(), "differences": differences()}
+    links = [link_files(n, n.capitalize(), csv=write_csv(t)) for n, t in tables.items()]
+    return Markdown("\n\n".join(links))
+
+
+def show_metrics(record) -> Markdown:
+    """Return the scores of one run as a table, for its own notebook."""
+    rows = [["Shift", "Strength", "Accuracy (%)", "RMS calibration error", "Noise floor"]]
+    rows.append([":--", *["--:"] * 4])
+    for row in record.metrics.itertuples():
+        strength = "" if math.isnan(row.strength) else f"{row.strength:g}"
+        mark = "\xa0◦" * (row.rms_calibration_error <= row.noise_floor_95)
+        error = f"{row.rms_calibration_error:.3f}{mark}"
+        floor = f"{row.noise_floor:.3f} ({row.noise_floor_95:.3f})"
+        rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error, floor])
+    name = escape_markdown(record.run["data"]["name"])
+    return Markdown(f"*Seed {record.seed} on {name}.*\n\n{write_markdown(rows)}")

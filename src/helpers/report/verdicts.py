@@ -1,78 +1,70 @@
-"""Did the runs reproduce the paper's value? Judged only where they repeat the study itself."""
+"""Verdicts: the words for what the runs say of a statement, a conclusion or a cell of the paper."""
 
-from dataclasses import dataclass
+import math
 
-import numpy as np
+from .estimates import MEASURES
+from .records import PAPER_ARMS, dataset_title, describe_data, list_changes, shown_records
 
-from helpers import metrics
-from helpers.metrics import Sample
-
-from .facts import list_changes
-from .source import ARMS, DATASETS, Source, describe_data, shown_records
-
-#: Verdict to the sign that stands before it, so that none rests on colour.
-SIGNS = {"inside": "✓", "near": "≈", "off": "✗", "cannot tell": "?"}
-
-MEANINGS = {
-    "inside": "the paper's value lies in the 95 % interval of the expected score, which says the"
-    " less the wider that is",
-    "near": "it lies outside of that, yet one more seed on the same test images could give it"
-    " (95 % prediction interval)",
-    "off": "it lies outside of both",
-    "cannot tell": "one seed alone, or not measured: how far seeds differ is not known",
+#: Verdict to the sign before it, so that none rests on colour.
+SIGNS = {
+    **{"holds": "✓", "fails": "✗", "inconclusive": "?"},
+    **{"reproduced": "✓", "not reproduced": "✗", "consistent": "≈", "not consistent": "≠"},
 }
 
+#: Differences with a smaller p-value are called clear.
+LEVEL = 0.05
 
-@dataclass(frozen=True)
-class Verdict:
-    """How a measured cell stands to the paper's value.
+#: Seeds from which on a cell of the paper is judged.
+ENOUGH_SEEDS = 3
 
-    Attributes
-    ----------
-    word : a key of `SIGNS`
-    distance : measured mean minus the paper's value, in the paper's units; NaN if not measured
-    """
-
-    word: str
-    distance: float
-
-
-def judge(measured: Sample | None, value: float, digits: int) -> Verdict:
-    """Return whether seeds and test images explain the distance to a printed value.
-
-    The paper's value is that of one seed on the test images that the runs use too. So a value
-    outside the interval of the expected score is "near" as long as it could be one more seed's.
-
-    Parameters
-    ----------
-    measured : the runs, None where they did not measure the cell
-    value, digits : the paper's value and to how many decimals it is rounded
-    """
-    if measured is None:
-        return Verdict("cannot tell", np.nan)
-    half = 0.5 * 10.0**-digits
-    estimate = measured.estimate()
-    distance = estimate.mean - value
-    if len(measured.seeds) == 1:
-        return Verdict("cannot tell", distance)
-    if estimate.low - half <= value <= estimate.high + half:
-        return Verdict("inside", distance)
-    low, high = metrics.predict_next(measured.values)
-    return Verdict("near" if low - half <= value <= high + half else "off", distance)
+RULE = (
+    "**Reproduced?** ✓ *reproduced*: the paper's value lies in the 95 % prediction interval for one"
+    " more seed on the same test images; ✗ *not reproduced*: outside. With other epochs than the"
+    " study the words are ≈ *consistent* and ≠ *not consistent*. Fewer than three seeds are ?"
+    " *inconclusive*, because they do not show how far seeds differ. In brackets: measured minus"
+    " paper."
+)
 
 
-def why_withheld(dataset: str) -> list[str]:
-    """Return the reasons for which runs cannot speak about the paper's values; none: they can."""
-    runs = [shown_records()[name] for name in ARMS[dataset]]
-    records = [record for arm in runs for record in arm]
-    reasons = []
-    if (profile := Source.from_environment().profile) != "paper":
-        reasons.append(f"the profile is `{profile}`, not `paper`")
-    if not all(record.run["data"]["official"] for record in records):
-        reasons.append(f"the data are {describe_data(dataset)}, not {DATASETS[dataset]}")
-    if not all(record.run["weights"]["official"] for record in records):
-        reasons.append("some networks started from stand-in weights")
-    if changes := list_changes([arm[0] for arm in runs]):  # seeds share their recipe
-        names = ", ".join(f"`{name}`" for name in changes)
-        reasons.append(f"parameters differ from the study's ({names})")
+def judge(row: dict) -> str:
+    """Return whether a row of `estimates` reproduces the paper's value, "" if it cannot say."""
+    if not row["n_seeds"] or math.isnan(row["paper"]) or row["dataset"] not in PAPER_ARMS:
+        return ""
+    if reasons_not_comparable(row["dataset"], row["arm"]):
+        return ""
+    if row["n_seeds"] < ENOUGH_SEEDS:
+        return "inconclusive"
+    measure = MEASURES[row["metric"]]
+    half = 0.5 * 10.0**-measure.digits / (100 if measure.percent else 1)  # the paper's rounding
+    inside = row["predicted_low"] - half <= row["paper"] <= row["predicted_high"] + half
+    full = "epochs" not in list_changes(shown_records(row["dataset"])[row["arm"]])
+    return "not " * (not inside) + ("reproduced" if full else "consistent")
+
+
+def reasons_not_comparable(dataset: str, label: str) -> list[str]:
+    """Return why an arm's runs say nothing about the paper's values, apart from their epochs."""
+    records, reasons = shown_records(dataset).get(label, []), []
+    if not all(record.data["official"] for record in records):
+        return [f"the data are {describe_data(dataset)}, not {dataset_title(dataset)}"]
+    if not all(record.weights["official"] for record in records):
+        reasons.append("the initial weights are stand-ins")
+    if names := [f"`{name}`" for name in list_changes(records) if name != "epochs"]:
+        reasons.append(f"parameters differ from the study's ({', '.join(names)})")
     return reasons
+
+
+def judge_change(before: dict, after: dict) -> str:
+    """Return whether a conclusion, the sign of a difference, holds after a change of one arm."""
+    if any(row["n_seeds"] < 2 or not row["low"] * row["high"] > 0 for row in (before, after)):
+        return "inconclusive"
+    return "holds" if before["mean"] * after["mean"] > 0 else "fails"
+
+
+def print_verdict(word: str) -> str:
+    """Return a verdict with its sign."""
+    return f"{SIGNS[word]} {word}"
+
+
+def print_p_value(value: float) -> str:
+    """Return a p-value as tables print it."""
+    return "p < 0.001" if value < 0.001 else "one seed" if math.isnan(value) else f"p = {value:.3f}"

@@ -12,41 +12,36 @@ A killed process leaves only names that begin with a dot, which no reader looks 
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from operator import methodcaller
 from pathlib import Path
 from typing import BinaryIO
 
 from helpers import InputError
 
 
-def writing(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Turn an OSError in the body into an InputError that names its file and a remedy."""
-    return _explaining("write", path, "free space there or fix its permissions")
-
-
-def reading(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Turn an OSError in the body into an InputError that names its file and a remedy."""
-    return _explaining("read", path, "fix its permissions")
-
-
 @contextlib.contextmanager
-def _explaining(verb: str, path: Path, advice: str) -> Iterator[None]:
+def writing(
+    path: Path, verb: str = "write", advice: str = "free space there or fix its permissions"
+) -> Iterator[None]:
+    """Turn an OSError in the body into an InputError that names its file and a remedy."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        place = (
-            Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-        )
+        named = isinstance(error.filename, str | bytes)
+        place = Path(os.fsdecode(error.filename)) if named else path
         if path.parent not in (place, *place.parents):  # not ours: naming results would mislead
             raise InputError(f"cannot {verb} {place}: {reason}; fix it there") from None
         raise InputError(
             f"cannot {verb} {place}: {reason}; {advice}, or give another folder: -p results=FOLDER"
         ) from None
+
+
+reading = functools.partial(writing, verb="read", advice="fix its permissions")
 
 
 def make_folder(folder: Path) -> None:
@@ -68,15 +63,9 @@ def write_file(path: Path, fill: Callable[[BinaryIO], object] | bytes) -> None:
     ------
     InputError : if that fails; what was there before is unchanged
     """
-    beside = _name_beside(path, "new")
-    with writing(path):
-        try:
-            make_folder(path.parent)
-            _write(beside, methodcaller("write", fill) if isinstance(fill, bytes) else fill)
-            beside.replace(path)
-            _flush(path.parent)
-        finally:
-            _discard(beside)
+    with _beside(path) as beside:
+        _write(beside, fill)
+        beside.replace(path)
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -86,24 +75,19 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     ------
     InputError : if that fails, or the folder exists: nothing is ever replaced
     """
-    beside = _name_beside(folder, "new")
-    with writing(folder):
-        try:
-            make_folder(beside)
-            for name, content in contents.items():
-                _write(beside / name, methodcaller("write", content))
-            _flush(beside)
-            # On POSIX a rename replaces an empty folder only, on Windows none.
-            if folder.exists():
-                raise InputError(f"{folder} exists; delete it, or give another folder: -p results=")
-            beside.rename(folder)
-            _flush(folder.parent)
-        finally:
-            _discard(beside)
+    with _beside(folder) as beside:
+        make_folder(beside)
+        for name, content in contents.items():
+            _write(beside / name, content)
+        _flush(beside)
+        # On POSIX a rename replaces an empty folder only, on Windows none.
+        if folder.exists():
+            raise InputError(f"{folder} exists; delete it, or give another folder: -p results=")
+        beside.rename(folder)
 
 
 def quarantine(folder: Path) -> Path:
-    """Rename a corrupt record, so that the run can be made again; return the new name.
+    """Rename a corrupt record, so that the run can be repeated; return the new name.
 
     Raises
     ------
@@ -147,13 +131,26 @@ def clear_leftovers(folder: Path, done: bool) -> None:
         _discard(path)
 
 
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Give a temporary name, which the body renames to the path."""
+    beside = _name_beside(path, "new")
+    with writing(path):
+        try:
+            make_folder(path.parent)
+            yield beside
+            _flush(path.parent)
+        finally:
+            _discard(beside)
+
+
 def _name_beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name.lstrip('.')}.{uuid.uuid4().hex}.{kind}")
 
 
-def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    with path.open("wb") as file:
-        fill(file)
+def _write(path: Path, fill: Callable[[BinaryIO], object] | bytes) -> None:
+    with path.open("w+b") as file:
+        file.write(fill) if isinstance(fill, bytes) else fill(file)
         file.flush()
         os.fsync(file.fileno())
 
@@ -161,17 +158,15 @@ def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 def _discard(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _flush(folder: Path) -> None:
     """Flush the names in a folder to the disk; Windows has no way to."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -48,12 +48,13 @@ class Checkpoint:
         """
 
         def fill_and_sum(file: BinaryIO) -> None:
-            hashing = _HashingFile(file)
             try:
-                fill(hashing)
+                fill(file)
             except RuntimeError as error:  # torch's, for a write that failed
-                raise hashing.error or error from None
-            file.write(hashing.checksum.digest())
+                failed = isinstance(error.__context__, OSError)
+                raise error.__context__ if failed else error from None
+            file.seek(0)
+            file.write(hashlib.file_digest(file, "sha256").digest())
 
         write_file(self.path, fill_and_sum)
 
@@ -66,25 +67,6 @@ class Checkpoint:
         """Remove both files, once the record exists."""
         for path in (self.path, self.progress):
             remove(path)
-
-
-class _HashingFile:
-    """A file that hashes what is written to it: a state is too large to be held twice."""
-
-    def __init__(self, file: BinaryIO):
-        self.file, self.checksum = file, hashlib.sha256()
-        self.error: OSError | None = None
-
-    def write(self, part: bytes) -> int:
-        self.checksum.update(part)
-        try:
-            return self.file.write(part)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()
 
 
 def read_progress(folder: Path) -> dict | None:

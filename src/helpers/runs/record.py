@@ -56,6 +56,9 @@ DEFAULTS: dict = {
     "left_out": [],
 }
 
+#: Names of folders of records: an experiment, or an experiment and a variant.
+PLACE = re.compile(r"[\w-]+(@[\w-]+)?")
+
 
 class CorruptRecord(InputError):  # noqa: N818
     """A record that differs from what was written, or is in another run's place.
@@ -72,6 +75,10 @@ class CorruptRecord(InputError):  # noqa: N818
         self.folder, self.why = folder, why
 
 
+def _field(name: str, doc: str) -> property:
+    return property(lambda record: record.run[name], doc=doc)
+
+
 @dataclass(frozen=True)
 class Record:
     """A finished run.
@@ -85,50 +92,15 @@ class Record:
     folder: Path
     run: dict
 
-    @property
-    def experiment(self) -> str:
-        """Name of the notebook that made the run."""
-        return self.run["experiment"]
-
-    @property
-    def variant(self) -> str:
-        """Name of the ablation's variant, "" for the experiment itself."""
-        return self.run["variant"]
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-        return self.run["seed"]
-
-    @property
-    def parameters(self) -> dict:
-        """Configuration of the run: name to value."""
-        return self.run["parameters"]
-
-    @property
-    def data(self) -> dict:
-        """Data set: name, official, sha256, classes, and the number of images in each split."""
-        return self.run["data"]
-
-    @property
-    def weights(self) -> dict:
-        """First weights: initialisation, sha256, official."""
-        return self.run["weights"]
-
-    @property
-    def environment(self) -> dict:
-        """Device, versions of packages, git commit."""
-        return self.run["environment"]
-
-    @property
-    def config_hash(self) -> str | None:
-        """Hash of the parameters except seed and folders."""
-        return self.run["config_hash"]
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of run.json, which holds those of the other files."""
-        return self.run["checksum"]
+    experiment = _field("experiment", "Name of the notebook that made the run.")
+    variant = _field("variant", 'Name of the ablation\'s variant, "" for the experiment itself.')
+    seed = _field("seed", "Seed of the run.")
+    parameters = _field("parameters", "Configuration of the run: name to value.")
+    config_hash = _field("config_hash", "Hash of the parameters except seed and folders, or None.")
+    data = _field("data", "Data set: name, official, sha256, classes, images in each split, files.")
+    weights = _field("weights", "First weights: initialisation, sha256, official.")
+    environment = _field("environment", "Device, threads, versions of packages, git commit.")
+    checksum = _field("checksum", "SHA-256 of run.json, which holds those of the other files.")
 
     @property
     def origin(self) -> list[str | None]:
@@ -205,7 +177,8 @@ class AblationPart(Record):
     """
 
     def _table(self, name: str) -> pd.DataFrame | None:
-        table = super()._table(name)
+        if (table := super()._table(name)) is None:
+            return None
         return table[table.variant == self.run["part"]].drop(columns="variant")
 
     def _arrays(self, name: str) -> dict[str, np.ndarray] | None:
@@ -264,10 +237,7 @@ def read_record(folder: Path) -> Record | None:
     InputError : if it may not be read
     """
     with reading(folder):
-        try:
-            if not any(folder.iterdir()):
-                return None
-        except (FileNotFoundError, NotADirectoryError):
+        if not folder.is_dir() or not any(folder.iterdir()):
             return None
     return Record(folder, _complete(_load(folder), folder))
 
@@ -286,8 +256,12 @@ def read_records(
     ------
     CorruptRecord, InputError : as `read_record`
     """
-    found = []
-    for folder in _list_runs(Path(results), experiment):
+    found, results = [], Path(results)
+    with reading(results):
+        places = sorted(results.iterdir()) if results.is_dir() else []
+        named = [p for p in places if PLACE.fullmatch(p.name) and fnmatch(p.name, experiment)]
+        folders = [folder for place in named if place.is_dir() for folder in place.iterdir()]
+    for folder in filter(is_run, folders):
         try:
             if (record := read_record(folder)) is not None:
                 found += _split(record.check())
@@ -301,15 +275,6 @@ def read_records(
 def is_run(folder: Path) -> bool:
     """Return whether a folder exists and has the name of a record."""
     return re.fullmatch(r"seed-\d+", folder.name) is not None and folder.is_dir()
-
-
-def _list_runs(results: Path, experiment: str) -> list[Path]:
-    found = []
-    with reading(results):
-        for place in results.iterdir() if results.is_dir() else []:
-            if re.fullmatch(r"[\w-]+(@[\w-]+)?", place.name) and fnmatch(place.name, experiment):
-                found += filter(is_run, place.iterdir() if place.is_dir() else [])
-    return sorted(found)
 
 
 def _split(record: Record) -> list[Record]:
@@ -337,14 +302,14 @@ def _split(record: Record) -> list[Record]:
 
 def _complete(run: dict, folder: Path) -> dict:
     """Return a run with a default for each missing field, as of one more level below."""
-    if "recipe_hash" in run:
-        run = run | {"config_hash": run["recipe_hash"]}
+    old = "config_hash" not in run
+    run = {"config_hash": run.get("recipe_hash")} | run
     filled = DEFAULTS | {name: value for name, value in run.items() if value is not None}
     for name, default in DEFAULTS.items():
         if isinstance(default, dict):
             filled[name] = default | filled[name]
     # Older records of the study came without their example images and do not say so.
-    absent = "examples.npz" in filled["files"] and not (folder / "examples.npz").exists()
+    absent = old and "examples.npz" in filled["files"] and not (folder / "examples.npz").exists()
     return filled | {"left_out": [*filled["left_out"], *["examples.npz"] * absent]}
 
 

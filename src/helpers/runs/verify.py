@@ -71,7 +71,14 @@ def verify(folder: Path) -> Comparison:
         if outcome.kind:
             raise BatchError(f"{job.name}: {outcome.kind}: {outcome.message}")
         repeated = read_record(job.folder)
-        _refuse_other_data(record, repeated)
+        for kind in ("data", "weights"):
+            then, now = record.run[kind]["sha256"], repeated.run[kind]["sha256"]
+            if then not in (None, now):
+                raise _refuse(
+                    record,
+                    f"its {kind} differed (SHA-256 {then}, now {now})",
+                    f"check the files in {ROOT / repeated.parameters['data_dir']}",
+                )
         return compare(record, repeated)
 
 
@@ -82,58 +89,38 @@ def plan_repetition(record: Record, results: Path) -> Job:
     ------
     InputError : if notebook, parameters, device or first weights are not available
     """
+    commit = f"check out the commit of the run ({record.environment['git_commit'] or 'unknown'})"
     if record.experiment not in list_experiments():
-        raise _refuse(record, unknown("experiment", record.experiment, list_experiments()))
+        raise _refuse(record, unknown("experiment", record.experiment, list_experiments()), commit)
     source, parameters = record.folder.resolve().parents[1], dict(record.parameters)
     start = (parameters.get("stand_in_weights") or {}).get(parameters.get("initialisation"))
     if start is not None:  # a checkpoint of the record's own results folder
         content = (source / start).read_bytes() if (source / start).is_file() else b""
-        if hashlib.sha256(content).hexdigest() != record.weights["sha256"]:
-            raise InputError(
-                f"{record.folder} cannot be repeated: {source / start} must hold the weights that"
-                f" it started from (SHA-256 {record.weights['sha256']})"
-            )
+        then = record.weights["sha256"]
+        if hashlib.sha256(content).hexdigest() != then:
+            reason = "it started from other weights"
+            raise _refuse(record, reason, f"{source / start} must have SHA-256 {then}")
         parameters |= {"initialisation": str(source / start), "stand_in_weights": {}}
     try:
         config = make_config(record.experiment, parameters | {"results": str(results)})
     except InputError as error:  # a parameter that the notebook did not have, or a bad value
-        raise _refuse(record, error) from None
+        raise _refuse(record, error, commit) from None
     if gone := parameters.keys() - type(config).model_fields.keys():
-        raise _refuse(record, f"{record.experiment} no longer has {', '.join(sorted(gone))}")
-    device = record.environment["device"]
-    if device != "cpu" and not list_gpus():
-        raise InputError(
-            f"{record.folder} cannot be repeated: it was made on {device}, and this machine has no"
-            " GPU; repeat it on one that has"
-        )
+        reason = f"{record.experiment} no longer has {', '.join(sorted(gone))}"
+        raise _refuse(record, reason, commit)
+    if record.environment["device"] not in (None, "cpu") and not list_gpus():
+        reason = f"it was made on {record.environment['device']}, and this machine has no GPU"
+        raise _refuse(record, reason, "repeat it on one that has")
     return Job(record.experiment, config, config.model_dump())
 
 
-def _refuse(record: Record, reason: object) -> InputError:
-    commit = record.environment["git_commit"] or "unknown"
-    return InputError(
-        f"{record.folder} cannot be repeated: {reason}; check out the commit of the run ({commit})"
-    )
-
-
-def _refuse_other_data(record: Record, repeated: Record) -> None:
-    for kind in ("data", "weights"):
-        then, now = record.run[kind]["sha256"], repeated.run[kind]["sha256"]
-        if then not in (None, now):
-            raise InputError(
-                f"{record.folder} cannot be repeated: its {kind} differed (SHA-256 {then}, now"
-                f" {now}); check the files in {ROOT / repeated.parameters['data_dir']}"
-            )
+def _refuse(record: Record, reason: object, advice: str) -> InputError:
+    return InputError(f"{record.folder} cannot be repeated: {reason}; {advice}")
 
 
 def compare(then: Record, now: Record) -> Comparison:
-    """Compare the numeric files of two records, and their environments."""
+    """Compare the numeric files of two records, except those left out, and their environments."""
     names = [name for name in NUMERIC if then.has(name) or now.has(name)]
-    old, new = then.run["files"], now.run["files"]
-    files = {
-        name: "" if old.get(name) == new.get(name) else _compare_file(name, then, now)
-        for name in names
-    }
     old, new = then.environment, now.environment
     environment = {
         name: (old.get(name), new.get(name))
@@ -141,12 +128,15 @@ def compare(then: Record, now: Record) -> Comparison:
         # Two trees with uncommitted changes may differ, though their commits do not.
         if old.get(name) != new.get(name) or (name == "git_dirty" and old.get(name))
     }
-    return Comparison(files, environment)
+    kept = [name for name in names if name not in then.run["left_out"]]
+    return Comparison({name: _compare_file(name, then, now) for name in kept}, environment)
 
 
 def _compare_file(name: str, then: Record, now: Record) -> str:
     if not now.has(name) or not then.has(name):
         return "is new" if now.has(name) else "is missing"
+    if then.run["files"][name] == now.run["files"][name]:
+        return ""
     if name == "weights.pt":
         return "other bytes"
     # A table is a mapping of columns, as an archive is one of arrays.
