@@ -328,8 +328,9 @@ def _load(key: str) -> tuple[pd.DataFrame, ...]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, float_precision="round_trip", dtype={"seeds": str})
-    return table.fillna({n: "" for n in ("variant", "other_variant", "seeds") if n in table})
+    texts = dict.fromkeys(("variant", "other_variant", "seeds"), str)
+    table = pd.read_csv(path, dtype=texts)
+    return table.fillna({name: "" for name in texts if name in table})
 
 
 @cache

@@ -114,24 +114,29 @@ class Config(BaseModel):
         return self.initialisation
 
 
-class ExperimentConfig(Config):
-    """Parameters of an experiment."""
+class SupervisedConfig(Config):
+    """Parameters of the notebooks that train a classifier."""
 
-    epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     backbone_lr: Positive
     head_lr: Positive
     mixup_alpha: NotNegative
-    second_forward: bool
     augment_probability: Probability
     rotation_degrees: float = Field(ge=0, le=180)
-    corruptions: Annotated[dict[Literal[*CORRUPTIONS], Strengths], Field(min_length=1)]
 
     @property
     def training(self) -> dict:
         """Arguments of ``helpers.experiment.fit`` besides network, data and augmentation."""
         names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
         return self.model_dump(include=names | {"weight_decay", "precision", "seed"})
+
+
+class ExperimentConfig(SupervisedConfig):
+    """Parameters of an experiment."""
+
+    epochs: int = Field(ge=1)
+    second_forward: bool
+    corruptions: Annotated[dict[Literal[*CORRUPTIONS], Strengths], Field(min_length=1)]
 
 
 class PretrainingConfig(Config):
@@ -141,22 +146,13 @@ class PretrainingConfig(Config):
     pretraining_epochs: int = Field(ge=1)
 
 
-class SupervisedPretrainingConfig(PretrainingConfig):
+class SupervisedPretrainingConfig(PretrainingConfig, SupervisedConfig):
     """Parameters of supervised pretraining."""
-
-    batch_size: int = Field(ge=2)
-    backbone_lr: Positive
-    head_lr: Positive
-    mixup_alpha: NotNegative
-    augment_probability: Probability
-    rotation_degrees: float = Field(ge=0, le=180)
 
     @property
     def training(self) -> dict:
         """Arguments of ``helpers.experiment.fit`` besides network, data and augmentation."""
-        names = {"batch_size", "backbone_lr", "head_lr", "weight_decay", "precision", "seed"}
-        steps = {"epochs": self.pretraining_epochs, "second_forward": False}
-        return steps | self.model_dump(include=names)
+        return super().training | {"epochs": self.pretraining_epochs, "second_forward": False}
 
 
 class BarlowTwinsConfig(PretrainingConfig):
@@ -386,17 +382,15 @@ def read_variants() -> dict[str, dict[str, dict]]:
     ------
     InputError : for an unknown experiment or parameter, or one that a variant may not change
     """
-    variants = read_yaml(VARIANTS) if VARIANTS.exists() else {}
+    variants = {name: v or {} for name, v in read_yaml(VARIANTS).items()}
     for experiment, named in variants.items():
-        defaults = read_defaults(experiment)
-        for name, changes in (named or {}).items():
+        allowed = sorted(read_defaults(experiment).keys() - FIXED)
+        for name, changes in named.items():
             if not NAME.fullmatch(str(name)) or not isinstance(changes, dict) or not changes:
                 raise InputError(f"variants.yaml: {experiment}: {name}: name: {{parameter: value}}")
-            for parameter in changes:
-                if parameter not in defaults.keys() - FIXED:
-                    allowed = sorted(defaults.keys() - FIXED)
-                    raise unknown(f"parameter of variant {name}", parameter, allowed)
-    return {experiment: named or {} for experiment, named in variants.items()}
+            for parameter in changes.keys() - set(allowed):
+                raise unknown(f"parameter of variant {name}", parameter, allowed)
+    return variants
 
 
 def parse_seeds(text: str) -> list[int]:

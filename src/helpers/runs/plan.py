@@ -101,7 +101,7 @@ class Job:
                     f" folder share their parameters; delete it, or give {self.name} another"
                     " folder: -p results=FOLDER"
                 )
-            if record:
+            if record:  # which its own batch compared with the others
                 return
 
     def failure(self) -> list[str]:
@@ -145,18 +145,19 @@ def plan(
     """
     overrides = dict(overrides or {})
     variants = read_variants()
-    names = [(name, "") for name in list_experiments()]
-    names += [(name, variant) for name, _ in names for variant in variants.get(name, {})]
-    chosen = [(n, v) for n, v in names if fnmatch(f"{n}@{v}" if v else n, only)]
+    names = list_experiments()
+    names += [f"{name}@{variant}" for name in names for variant in variants.get(name, {})]
+    chosen = [name for name in names if fnmatch(name, only)]
     if not only.startswith("pretrain"):
-        chosen = [(name, variant) for name, variant in chosen if name not in PRETRAINING]
+        chosen = [name for name in chosen if name not in PRETRAINING]
     if not chosen:
-        raise unknown("experiment", only, [f"{n}@{v}" if v else n for n, v in names])
+        raise unknown("experiment", only, names)
     jobs: dict[Path, Job] = {}
     for seed in seeds:
-        for name, variant in chosen:
+        for name in chosen:
+            experiment, _, variant = name.partition("@")
             if not variant or seed == 0 or "@" in only:
-                _add(jobs, name, profile, seed, overrides, variant)
+                _add(jobs, experiment, profile, seed, overrides, variant)
     known = {name for job in jobs.values() for name in type(job.config).model_fields}
     for name in overrides:
         if name not in known:

@@ -35,6 +35,12 @@ from helpers import InputError
 
 from .atomic_io import reading, write_file, write_folder
 
+#: Packages whose versions a record keeps.
+PACKAGES = [
+    *("torch", "torchvision", "medmnist", "numpy"),
+    *("scipy", "scikit-learn", "pandas", "pillow"),
+]
+
 #: Fields of run.json and their values in a record that lacks them.
 DEFAULTS: dict = {
     "variant": "",
@@ -42,9 +48,8 @@ DEFAULTS: dict = {
     "config_hash": None,
     "environment": dict.fromkeys(
         [
-            *("device", "threads", "vectors", "machine", "system", "python"),
-            *("torch", "torchvision", "medmnist", "numpy", "scipy", "scikit-learn", "pandas"),
-            *("pillow", "git_commit", "git_dirty"),
+            *("device", "threads", "vectors", "machine", "system", "python", *PACKAGES),
+            *("git_commit", "git_dirty"),
         ]
     ),
     "data": {"name": "unknown"}

@@ -17,23 +17,12 @@ from helpers import ROOT, InputError
 
 from .checkpoint import Checkpoint
 from .config import Config, make_config, unknown
-from .record import Record, run_folder, write_record
+from .record import PACKAGES, Record, run_folder, write_record
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "medmnist",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "pillow",
-)
 
 
 class Run:
