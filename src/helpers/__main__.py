@@ -1,21 +1,28 @@
-"""``python -m helpers``: nothing that takes long is imported before Ctrl-C is taken care of."""
+"""Entry of the command line; handles Ctrl-C and SIGTERM from the first import on."""
 
+import signal
 import sys
 
 
 def main() -> int:
-    """Return the exit code of the command line; 130 for Ctrl-C, from the first import on."""
-    try:
-        from helpers.commands import app
-        from helpers.exits import call
+    """Return the exit code of the command line: 130 after Ctrl-C, 143 after SIGTERM."""
+    stopped_by = [signal.SIGINT]
 
-        return call(app)
+    def stop(number: int, frame) -> None:
+        stopped_by.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    for stream in (sys.stdout, sys.stderr):
+        # Some locales cannot encode ±; lines reach a log at once.
+        stream.reconfigure(errors="replace", line_buffering=True)
+    try:
+        from helpers.cli import call
+
+        return call(sys.argv[1:])
     except KeyboardInterrupt:
-        print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        # A Ctrl-C that passed through an exec of text, such as dataclasses do when imported, leaves
-        # a mark, caught or not, by which a Python with -m dies of SIGINT. Another exec clears it.
-        exec("")
-        return 130
+        print("stopped; the same command continues with what is missing", file=sys.stderr)
+        return 128 + stopped_by[-1]
 
 
 if __name__ == "__main__":

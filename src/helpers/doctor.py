@@ -1,106 +1,158 @@
-"""What this machine has and lacks for a profile, and what gets it."""
+"""Check of this machine: what a profile needs, what is missing, and the download of that."""
 
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 from helpers import ROOT, InputError
-from helpers.catalogue import DATASETS, find_dataset
-from helpers.runs.plan import plan
-from helpers.runs.recipe import STARTS, AblationRecipe, PretrainingRecipe, TrainingRecipe
+from helpers.catalogue import DATASETS, PUBLISHED, find_dataset
+from helpers.runs.config import PretrainingConfig
+from helpers.runs.plan import Job, plan
+from helpers.source_files import from_root
+
+
+class Need(NamedTuple):
+    """A published data set, with its image size, or published weights, with their network."""
+
+    kind: str
+    name: str
+    variety: int | str
+    data_dir: str
 
 
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
-    """Yield the findings: what was looked at, what was found, and whether a run would do with it.
+    """Yield what was examined, what was found, and whether it suffices for a run.
 
     Parameters
     ----------
-    fetch : get the data sets and published weights that are missing, as a run would
+    fetch : download the published data sets and weights that are missing
 
     Raises
     ------
     InputError : for a bad profile
     """
-    from helpers.experiment import inventory, load_data  # here: torch, which only this needs
-    from helpers.experiment.downloads import from_root
-    from helpers.experiment.models import load_weights
+    from helpers.experiment import inventory  # imports torch
 
     jobs = plan(profile, [0])
-    recipes = {job.experiment: job.config for job in jobs}
     yield "Python", platform.python_version(), True
-    yield _compare_packages()
+    yield "packages", *_compare_packages()
     for name, fact in inventory.describe_machine().items():
         yield name, fact, True
-    places = {recipe.results: ROOT / recipe.results for recipe in recipes.values()}
-    places |= {recipe.data_dir: from_root(recipe.data_dir) for recipe in recipes.values()}
-    for place, folder in sorted(places.items()):
-        yield f"disk at {place}", f"{_free_bytes(folder) / 1e9:.1f} GB free", True
-    trained = {n: r for n, r in recipes.items() if not isinstance(r, AblationRecipe)}
-    for name, size, source, folder in sorted({_find_data(n, r) for n, r in trained.items()}):
-        what = f"{name}, {size} px"
-        if source == "synthetic" and (name not in DATASETS or DATASETS[name].stand_in):
-            yield what, "embedded stand-in", True
-        elif source not in ("official", "synthetic"):
-            there = from_root(source).exists()
-            yield what, f"own data in {source}" + " are missing" * (not there), there
-        elif name in ("pathmnist", "pets"):
-            look = partial(inventory.look_up_data, name, size, folder)
-            get = partial(load_data, name, source, folder, size)
-            yield what, *_tell(look, get if fetch else None, profile)
-        else:
-            yield what, "brought along by its loader", True
-    # Only pretraining leaves weights to start from.
-    made = {job.folder / "weights.pt" for job in jobs if job.experiment.startswith("pretrain_")}
-    starts = {(r.start, r.network, r.data_dir) for r in trained.values() if r.start != "random"}
-    for start, network, folder in sorted(starts):
-        what = f"{start}, {network}"
-        if start in STARTS:
-            look = partial(inventory.look_up_weights, start, network, folder)
-            get = partial(load_weights, network, start, folder)
-            yield what, *_tell(look, get if fetch else None, profile)
-        elif (path := from_root(start)).is_file():
-            yield what, "is there", True
-        elif path in made:
-            yield what, "missing; the batch makes it first", True
-        else:
-            mend = "make it with a pretraining notebook, or mend initialisation"
-            yield what, f"missing, and no run of this profile makes it; {mend}", False
+    for place in sorted({p for job in jobs for p in (job.config.results, job.config.data_dir)}):
+        yield f"disk at {place}", f"{_free_bytes(from_root(place)) / 1e9:.1f} GB free", True
+    for need in list_needs(jobs):
+        variety = f"{need.variety} px" if need.kind == "data" else need.variety
+        yield f"{need.name}, {variety}", *_look_up(need, profile, fetch)
+    yield from _find_own(jobs)
 
 
-def _find_data(experiment: str, recipe: TrainingRecipe) -> tuple[str, int, str, str]:
-    """Return name, size, source and folder of an experiment's data; its name begins with theirs."""
-    name = find_dataset(experiment)
-    if isinstance(recipe, PretrainingRecipe):
-        name = "source" if recipe.data_source == "synthetic" else recipe.dataset
-    return name, recipe.image_size, recipe.data_source, recipe.data_dir
+def list_needs(jobs: Iterable[Job]) -> list[Need]:
+    """Return the published data sets and weights that jobs need, each once."""
+    needs = set()
+    for job in jobs:
+        config = job.config
+        name = _find_dataset(job)
+        if config.data_source == "official" and name in ("pathmnist", "pets"):
+            needs.add(Need("data", name, config.image_size, config.data_dir))
+        if (config.start, config.network) in PUBLISHED:
+            needs.add(Need("weights", config.start, config.network, config.data_dir))
+    return sorted(needs, key=str)
 
 
-def _tell(look: Callable, get: Callable | None, profile: str) -> tuple[str, bool]:
-    """Return what is found of a data set or weights, fetched if they are missing and shall be."""
-    item = look()
-    if get and item.state == "missing":
+def fetch_published(jobs: Iterable[Job]) -> None:
+    """Download what jobs need and this machine lacks, once, before their batch starts.
+
+    In a process of its own: the batch imports no torch.
+
+    Raises
+    ------
+    InputError : if the download fails, or a file is not as published
+    """
+    if needs := list_needs(jobs):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            pool.submit(_fetch_missing, needs).result()
+
+
+def _fetch_missing(needs: list[Need]) -> None:
+    for need in needs:
+        if _find(need).state not in ("as published", "a part"):
+            _get(need)
+
+
+def _find(need: Need):
+    """Return path and state of a data set or of weights."""
+    from helpers.experiment import inventory
+
+    look_up = inventory.look_up_data if need.kind == "data" else inventory.look_up_weights
+    return look_up(*need[1:])
+
+
+def _get(need: Need) -> None:
+    """Download a data set or weights."""
+    from helpers.experiment import load_data
+    from helpers.experiment.weights import fetch_weights
+
+    if need.kind == "data":
+        load_data(need.name, "official", need.data_dir, need.variety)
+    else:
+        fetch_weights(*need[1:])
+
+
+def _look_up(need: Need, profile: str, fetch: bool) -> tuple[str, bool]:
+    """Return what was found of a need, which is fetched first if it is missing."""
+    item = _find(need)
+    if fetch and item.state == "missing":
         try:
-            get()
+            _get(need)
         except InputError as error:
             return str(error), False
-        item = look()
+        item = _find(need)
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
     if item.state in ("as published", "a part"):
         return f"{path}: {item.state} ({item.checksum})", True
-    mend = "delete it; then " if item.state == "damaged" else ""
-    how = "put" if path.suffix else "unpack"
-    return (
-        f"{path}: {item.state}; {mend}`python -m helpers doctor --profile {profile} --fetch` gets"
-        f" it, or {how} there {item.source} ({item.checksum})",
-        False,
-    )
+    first = "delete it; then " if item.state == "damaged" else ""
+    command = f"`python -m helpers doctor --profile {profile} --fetch`"
+    where = f"put {item.source} ({item.checksum}) there"
+    return f"{path}: {item.state}; {first}{command} downloads it, or {where}", False
 
 
-def _compare_packages() -> tuple[str, str, bool]:
+def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
+    """Yield findings on stand-ins, own data, and weights that a run leaves for others."""
+    made = {job.folder / "weights.pt" for job in jobs if isinstance(job.config, PretrainingConfig)}
+    found = {}
+    for job in jobs:
+        config, name = job.config, _find_dataset(job)
+        path, what = from_root(config.data_source), f"{name}, {config.image_size} px"
+        if config.data_source == "synthetic" and (name not in DATASETS or DATASETS[name].stand_in):
+            found[what] = "drawn stand-in", True
+        elif config.data_source not in ("official", "synthetic"):
+            found[what] = f"own data in {path}{'' if path.exists() else ': missing'}", path.exists()
+        path, what = from_root(config.start), f"{config.start}, {config.network}"
+        if config.start == "random" or (config.start, config.network) in PUBLISHED:
+            continue
+        if path.is_file() or path in made:
+            found[what] = "exists" if path.is_file() else "missing; the batch makes it first", True
+        else:
+            remedy = "make it with a pretraining notebook, or correct initialisation"
+            found[what] = f"missing, and no run of this profile makes it; {remedy}", False
+    for what in sorted(found):
+        yield what, *found[what]
+
+
+def _find_dataset(job: Job) -> str | None:
+    """Return the data set of a job."""
+    if isinstance(job.config, PretrainingConfig):
+        return "source" if job.config.data_source == "synthetic" else job.config.dataset
+    return find_dataset(job.experiment)
+
+
+def _compare_packages() -> tuple[str, bool]:
     """Return how the installed packages agree with requirements.txt."""
     pins = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     other = []
@@ -111,12 +163,11 @@ def _compare_packages() -> tuple[str, str, bool]:
         except metadata.PackageNotFoundError:
             other.append(f"{name} missing: pip install -r requirements.txt")
     same = f"{len(pins) - len(other)} of {len(pins)} as in requirements.txt"
-    missing = any(" missing: " in text for text in other)
-    return "packages", "; ".join([same, *other]), not missing
+    return "; ".join([same, *other]), not any(" missing: " in text for text in other)
 
 
 def _free_bytes(folder: Path) -> int:
-    """Return what is free where a folder lies or will lie."""
+    """Return the free space at a folder that may not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

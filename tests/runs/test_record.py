@@ -11,6 +11,7 @@ import pytest
 from helpers import InputError, metrics
 from helpers.runs import atomic_io
 from helpers.runs.checkpoint import Checkpoint, read_progress
+from helpers.runs.config import make_config
 from helpers.runs.record import (
     DEFAULTS,
     CorruptRecord,
@@ -20,6 +21,7 @@ from helpers.runs.record import (
     run_folder,
     write_record,
 )
+from helpers.runs.verify import compare, plan_repetition
 
 #: Records of commit 75e5ada, profile smoke, without the images and weights that they list.
 OLD = Path(__file__).parent / "old_format"
@@ -90,6 +92,15 @@ def test_records_of_the_older_format_are_read_ablations_by_variant(old):
             changed = {n for n, v in record.parameters.items() if v != base.parameters[n]}
             assert changed in ({"second_forward"}, {"backbone_lr", "head_lr"})
     assert len(found) == 4
+
+
+def test_older_records_keep_their_hash_and_can_be_repeated(old, tmp_path):
+    for record in read_records(old, "p*"):
+        config = make_config(record.experiment, record.parameters)
+        assert config.hash == record.config_hash == record.run["recipe_hash"]
+        job = plan_repetition(record, tmp_path / "new")
+        assert (job.config.hash, job.folder.parents[1]) == (config.hash, tmp_path / "new")
+        assert compare(record, record).same
 
 
 def test_scores_of_older_records_are_those_that_they_stored(old):

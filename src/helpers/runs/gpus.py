@@ -1,4 +1,4 @@
-"""Which GPU a worker takes, so that those of a host share its GPUs evenly. Takes no torch."""
+"""GPU of each worker, so that the workers of a host share its GPUs evenly; imports no torch."""
 
 import functools
 import os
@@ -10,33 +10,43 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+#: Seconds after which an `nvidia-smi` that hangs counts as no GPU.
+PATIENCE = 20
+
 #: Keeps its GPU from other workers until this process ends.
 _held: list[FileLock] = []
 
 
 def list_gpus() -> list[str]:
     """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given == "" or not shutil.which("nvidia-smi"):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # CUDA ignores what follows the first invalid entry, which -1 is.
+    allowed = None if visible is None else re.split(r",?\s*-1\b", visible)[0].strip()
+    if allowed == "" or not shutil.which("nvidia-smi"):
         return []
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
-    # A GPU that is divided can be used by its parts only.
-    there = re.findall(r"UUID: (MIG-[^)]+)", listed) or re.findall(r"UUID: (GPU-[^)]+)", listed)
-    return given.split(",") if given and there else there
+    command = ["nvidia-smi", "-L"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    # Only the parts of a divided GPU can be used.
+    present = re.findall(r"UUID: (MIG-[^)]+)", done.stdout)
+    present = present or re.findall(r"UUID: (GPU-[^)]+)", done.stdout)
+    return allowed.split(",") if allowed and present else present
 
 
 @functools.cache
-def take_gpu() -> str | None:
-    """Return the GPU of this process, for as long as it lives: one that no other worker holds.
+def acquire_gpu() -> str | None:
+    """Return a GPU that no other worker uses, reserved for the life of this process.
 
-    Where every one is held they are shared. None where there is nothing to choose.
+    If all are taken, they are shared. None if there is nothing to choose from.
     """
     gpus = list_gpus()
     if len(gpus) < 2:
         return None
-    folder = Path(tempfile.gettempdir())
+    user = os.getuid() if hasattr(os, "getuid") else 0
     for gpu in gpus:
-        lock = FileLock(folder / f"robustness-report-{_user()}-{gpu}.lock")
+        lock = FileLock(Path(tempfile.gettempdir()) / f"robustness-report-{user}-{gpu}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -44,7 +54,3 @@ def take_gpu() -> str | None:
         _held.append(lock)
         return gpu
     return gpus[os.getpid() % len(gpus)]
-
-
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0

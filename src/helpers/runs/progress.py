@@ -1,65 +1,53 @@
-"""How far each run of a batch is, a line a run: epoch, accuracy, time left."""
+"""Progress of the runs of a batch, from the files that their trainings write after each epoch."""
 
-import re
-from collections.abc import Callable
+import sys
+from collections.abc import Iterable
+from datetime import datetime
 
 from tqdm import tqdm
 
-#: What a worker's events are called.
-TOPIC = "progress of runs"
+from .checkpoint import read_progress
+from .plan import Job
 
 
-class Listener:
-    """In place of the file for a kernel's stderr: reads the bars of training and evaluation in it.
-
-    Parameters
-    ----------
-    tell : called with what each new state of the bar says
-    """
-
-    def __init__(self, tell: Callable[[str], None]):
-        self.tell = tell
-
-    def write(self, text: str) -> None:
-        """Take what the kernel wrote; what is no bar is passed over."""
-        state = text.rpartition("\r")[2]
-        if bar := re.search(r"(\w+): +\d+%\|.*<([\d:]+),", state):
-            parts = [bar[1], f"{bar[2]} left"]
-            if epoch := re.search(r"epoch=(\d+/\d+)", state):
-                parts.append(f"epoch {epoch[1]}")
-            if accuracy := re.search(r"validation_accuracy=([\d.]+)", state):
-                parts.append(f"accuracy {accuracy[1]}")
-            self.tell(", ".join(parts))
-
-    def flush(self) -> None:
-        """Do nothing: all is told at once."""
+def describe_progress(progress: dict) -> str:
+    """Return the epoch, the accuracies, the speed and the expected end of a training."""
+    parts = [f"epoch {progress['epoch']} of {progress['epochs']}"]
+    if (accuracy := progress.get("validation_accuracy")) is not None:
+        best = progress["best_validation_accuracy"]
+        parts.append(f"validation accuracy {accuracy:.3f} (best {best:.3f})")
+    if seconds := progress.get("seconds_per_epoch"):
+        left = seconds * (progress["epochs"] - progress["epoch"])
+        end = datetime.fromtimestamp(progress["updated"] + left).astimezone()
+        parts += [f"{seconds:.1f} s per epoch", f"training ends about {end:%a %H:%M}"]
+    return ", ".join(parts)
 
 
-def tell_batch(name: str) -> Callable[[str], None]:
-    """Return a function that tells the batch how far a run is; outside of a batch, nobody."""
-    from distributed import get_worker
+class Monitor:
+    """Display of the runs in progress: a bar each on a terminal, a line per epoch in a log."""
 
-    try:
-        worker = get_worker()
-    except ValueError:
-        return lambda text: None
-    return lambda text: worker.log_event(TOPIC, [name, text])
-
-
-class Lines:
-    """The lines of the runs that are being made, on a terminal; elsewhere nothing is written."""
-
-    def __init__(self):
+    def __init__(self, jobs: Iterable[Job]):
+        self.jobs = list(jobs)
         self.bars: dict[str, tqdm] = {}
+        # Files of runs that were interrupted before this batch are no news.
+        self.shown = {job.name: read_progress(job.folder) for job in self.jobs}
 
-    def show(self, event: tuple) -> None:
-        """Take an event of `tell_batch`: when it was, the run's name, and how far it is."""
-        name, text = event[1]
-        if name not in self.bars:
-            self.bars[name] = tqdm(bar_format="{desc}", leave=False, disable=None)
-        self.bars[name].set_description_str(f"{name:<32} {text}")
+    def update(self) -> None:
+        """Read the progress files, and show the ones that have changed."""
+        for job in self.jobs:
+            progress = read_progress(job.folder)
+            if progress is None or progress == self.shown[job.name]:
+                continue
+            self.shown[job.name] = progress
+            text = f"{job.name:<32} {describe_progress(progress)}"
+            if not sys.stdout.isatty():
+                tqdm.write(text)
+            if job.name not in self.bars:
+                self.bars[job.name] = tqdm(bar_format="{desc}", leave=False, disable=None)
+            self.bars[job.name].set_description_str(text)
 
-    def close(self, name: str) -> None:
-        """Take the line of a run away that has ended."""
-        if name in self.bars:
-            self.bars.pop(name).close()
+    def close(self, job: Job) -> None:
+        """Remove the display of a run that has ended."""
+        self.jobs.remove(job)
+        if job.name in self.bars:
+            self.bars.pop(job.name).close()

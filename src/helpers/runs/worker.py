@@ -1,33 +1,30 @@
-"""One run made by papermill, in the process of a Dask worker."""
+"""One run, executed by papermill in the process of a Dask worker."""
 
+import contextlib
 import json
-import os
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import jupytext
-
 from helpers import ROOT, InputError
 
 from .atomic_io import clear_leftovers, quarantine, remove, writing
-from .claims import claim
 from .config import NOTEBOOKS
-from .gpus import take_gpu
-from .kernels import preload
+from .gpus import acquire_gpu
+from .kernel import make_environment, make_manager
+from .locks import lock_run
 from .plan import Job
-from .progress import Listener, tell_batch
-from .record import CorruptRecord as DamagedRecord, keep_notebook
+from .record import CorruptRecord, keep_notebook
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: the kind and the message of its error, or none.
+    """End of a job: kind and message of its error, if it failed.
 
     Attributes
     ----------
-    elsewhere : whether nothing was done, since another process has the claim on the run
+    elsewhere : True if nothing was done because another process holds the lock of the run
     """
 
     job: Job
@@ -37,22 +34,21 @@ class Outcome:
     elsewhere: bool = False
 
 
-def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
-    """Make a run that is not there, in a kernel of its own, unless another process makes it.
+def make_run(job: Job, threads: int | None, needed: list[Outcome]) -> Outcome:
+    """Make a run in a kernel of its own, unless it is done or another process is making it.
 
     Parameters
     ----------
-    job : what to make
-    threads : cores that the run may take; None leaves the worker's setting
-    first : outcomes of the runs that it needs, as far as they belong to the batch
+    threads : cores that the run may use; None keeps the worker's setting
+    needed : outcomes of the runs that it needs, if they belong to the same batch
     """
     started = time.perf_counter()
-    for needed in first:
-        if needed.kind or needed.elsewhere:
-            return Outcome(job, 0, needed.kind, needed.message, needed.elsewhere)
+    for outcome in needed:
+        if outcome.kind or outcome.elsewhere:
+            return Outcome(job, 0, outcome.kind, outcome.message, outcome.elsewhere)
     kind, message = None, ""
     try:
-        with claim(job.folder) as ours:
+        with lock_run(job.folder) as ours:
             if not ours:
                 return Outcome(job, 0, elsewhere=True)
             if not _is_made(job):
@@ -63,50 +59,52 @@ def make_run(job: Job, threads: int | None, first: list[Outcome]) -> Outcome:
 
 
 def _is_made(job: Job) -> bool:
-    """Return whether another process was faster; if not, leave nothing in the run's way."""
+    """Return whether another process has made the run; clear what a killed one left."""
     try:
-        if job.is_done():
-            clear_leftovers(job.folder, True)
-            return True
-    except DamagedRecord:
+        done = job.is_done()
+    except CorruptRecord:
         quarantine(job.folder)
-    clear_leftovers(job.folder, False)
-    remove(job.notebook)  # of a try that failed: what is beside a record shall be its own
-    return False
+        done = False
+    clear_leftovers(job.folder, done)
+    if not done:
+        remove(job.notebook)  # of a failed attempt
+    return done
 
 
 def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     """Execute the notebook of a job; return kind and message of the error, if it failed."""
+    # Imported late: only workers need them.
+    import jupytext
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    if threads is not None:
-        os.environ |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    if gpu := take_gpu():
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    preload("helpers.experiment", "helpers.report")
     kind, message = None, ""
-    # Beside the record, under a name that whoever comes after a kill clears away.
+    # Beside the record, under a name that the next holder of the lock clears after a kill.
     beside = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
-    with writing(job.folder), tempfile.TemporaryDirectory(**beside) as folder:
-        source, executed = (Path(folder) / f"{name}.ipynb" for name in (job.experiment, "executed"))
-        jupytext.write(jupytext.read(NOTEBOOKS / f"{job.experiment}.py"), source)
+    with writing(job.folder), tempfile.TemporaryDirectory(**beside) as temporary:
+        folder = Path(temporary)
+        executed = folder / "executed.ipynb"
+        environment = make_environment(folder, threads, acquire_gpu())
         try:
             papermill.execute_notebook(
-                source,
-                executed,
+                jupytext.read(NOTEBOOKS / f"{job.experiment}.py"),
+                # papermill formats the path with the parameters.
+                str(executed).replace("{", "{{").replace("}", "}}"),
                 job.injected,
                 progress_bar=False,
-                stderr_file=Listener(tell_batch(job.name)),
                 cwd=ROOT,
-                # The record is on the disk: a kernel that is asked to leave takes 1.5 s to do so.
+                kernel_manager_class=make_manager(folder, environment),
+                # The record is on the disk: a graceful shutdown would take 1.5 s.
                 shutdown_kernel="immediate",
             )
         except PapermillExecutionError as error:
             kind, message = error.ename, error.evalue
+            if not error.traceback:  # a cell that left no output, for want of files or memory
+                message = message or "the kernel gave no reason"
+                _note_error(executed, kind, message)
         except OSError:  # of the temporary folder
             raise
-        except Exception as error:  # a kernel that died: the other runs go on
+        except Exception as error:  # a kernel that died: the other runs continue
             kind, message = type(error).__name__, str(error)
             _note_error(executed, kind, message)
         if executed.exists():
@@ -115,8 +113,10 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
 
 
 def _note_error(notebook: Path, kind: str, message: str) -> None:
-    """Write an error that no cell raised into the notebook, for `status` to tell it."""
-    content = json.loads(notebook.read_bytes()) if notebook.exists() else {"cells": []}
+    """Write an error that no cell raised into the notebook, for `status` to show."""
+    content = {"cells": []}
+    with contextlib.suppress(OSError, ValueError):  # papermill may have written none of it, or half
+        content = json.loads(notebook.read_bytes())
     output = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
     content["cells"].append(cell | {"outputs": [output]})

@@ -1,0 +1,268 @@
+"""Commands of ``python -m helpers``."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helpers import ROOT, InputError
+from helpers.runs.batch import find_missing, run_batch
+from helpers.runs.checkpoint import read_progress
+from helpers.runs.cluster import BatchError
+from helpers.runs.config import PROFILES, list_experiments, parse_overrides, parse_seeds
+from helpers.runs.locks import is_locked
+from helpers.runs.plan import Job, plan
+from helpers.runs.progress import describe_progress
+from helpers.runs.record import CorruptRecord
+from helpers.runs.verify import verify as verify_record
+
+app = typer.Typer(
+    help="Run the experiments, check their status, and export the tables.",
+    epilog=(
+        "Exit codes: 0 success; 1 runs failed, differ or are missing; 2 bad input, with a line that"
+        " names the remedy; 130 stopped by Ctrl-C; 143 stopped by SIGTERM."
+    ),
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text, whose examples keep their lines
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+#: Error of the words on a command line; the class is typer's or click's, depending on the version.
+UsageError = typer.BadParameter.__base__
+
+
+def complete_profile(incomplete: str) -> list[str]:
+    """Return the names of profiles that begin so."""
+    return sorted(path.stem for path in PROFILES.glob(f"{incomplete}*.yaml"))
+
+
+def complete_experiment(incomplete: str) -> list[str]:
+    """Return the names of experiments that begin so."""
+    return [name for name in list_experiments() if name.startswith(incomplete)]
+
+
+Profile = Annotated[
+    str, typer.Option(help="Name of a file in profiles/.", autocompletion=complete_profile)
+]
+Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
+Only = Annotated[
+    str,
+    typer.Option(
+        help="Pattern of experiment names, such as 'pathmnist_*' or 'pathmnist_mixup@*'.",
+        autocompletion=complete_experiment,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("-p", help="A parameter in place of the profile's: name=value.")
+]
+
+
+@app.command()
+def run(
+    profile: Profile = "smoke",
+    seeds: Seeds = "0-2",
+    only: Only = "*",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs at a time; by default one per core, or one per GPU."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler whose workers make the runs.")
+    ] = None,
+    p: Overrides = None,
+) -> None:
+    """Make the runs that are missing.
+
+    Finished runs are skipped, and interrupted ones continue from their last epoch. Exit code 0
+    only if all runs are complete.
+
+    \b
+    Examples:
+      python -m helpers run
+      python -m helpers run --profile paper --seeds 0-4 --jobs 2
+      python -m helpers run --only 'pets_*' -p batch_size=64 -p results=results/mine
+    """
+    asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
+    if missing := find_missing(asked):
+        from helpers.doctor import fetch_published
+
+        fetch_published(missing)
+        run_batch(missing, jobs, scheduler)
+    print("run complete" if len(asked) == 1 else f"all {len(asked)} runs complete")
+
+
+@app.command()
+def status(
+    profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
+) -> None:
+    """Show which runs are done, running, interrupted, missing, failed or corrupt.
+
+    Running ones with host, process, epoch, accuracy and expected end. Exit code 0 only if all
+    are done.
+
+    \b
+    Examples:
+      python -m helpers status
+      python -m helpers status --profile paper --seeds 0-4 --only 'pathmnist_*'
+    """
+    states = ("done", "running", "interrupted", "missing", "failed", "corrupt")
+    counts = dict.fromkeys(states, 0)
+    for job in plan(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
+        state, lines = _inspect(job)
+        counts[state] += 1
+        why = "\n    ".join(lines)
+        print(f"{job.name:<32} {state:<11} {why}".rstrip())
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if counts["done"] < sum(counts.values()):
+        raise typer.Exit(1)
+
+
+def _inspect(job: Job) -> tuple[str, list[str]]:
+    """Return the state of a run, and lines about it."""
+    try:
+        if job.is_done():
+            return "done", []
+    except InputError as error:
+        return "corrupt" if isinstance(error, CorruptRecord) else "failed", [str(error)]
+    progress = read_progress(job.folder)
+    if is_locked(job.folder):
+        if progress is None:
+            return "running", ["training has not begun"]
+        where = f"on {progress['host']}, process {progress['pid']}"
+        return "running", [f"{where}: {describe_progress(progress)}"]
+    if lines := job.failure():
+        return "failed", lines
+    if progress is None:
+        return "missing", []
+    epochs = f"after epoch {progress['epoch']} of {progress['epochs']}"
+    return "interrupted", [f"{epochs}; `run` with the same options continues there"]
+
+
+@app.command()
+def verify(
+    record: Annotated[
+        Path,
+        typer.Argument(help="Folder of a run, such as results/smoke/pathmnist_basic/seed-0."),
+    ],
+) -> None:
+    """Repeat a run in a new process, and compare the bits.
+
+    Exit code 0 only if they are the same.
+
+    \b
+    Example:
+      python -m helpers verify results/smoke/pathmnist_basic/seed-0
+    """
+    found = verify_record(record if record.exists() else ROOT / record)
+    for name, difference in found.files.items():
+        print(f"{name:<16} {difference or 'same bits'}")
+    if found.same:
+        print(f"verified: {record} repeats bit by bit")
+        return
+    print(f"not verified: {record} gives other bits; differences of the environment:")
+    for name, (then, now) in found.environment.items():
+        print(f"{name:<16} then {then}, now {now}")
+    if not found.environment:
+        print("none that the record knows")
+    raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    profile: Profile = "smoke",
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Download missing data sets and published weights.")
+    ] = False,
+) -> None:
+    """Check what this machine has and lacks for a profile.
+
+    Device, memory, disk, packages, data sets and published weights, with the command that fetches
+    what is missing. Exit code 0 only if the profile would run without network.
+
+    \b
+    Examples:
+      python -m helpers doctor
+      python -m helpers doctor --profile paper
+      python -m helpers doctor --profile paper --fetch
+    """
+    from helpers.doctor import examine
+
+    lacking = 0
+    for subject, finding, enough in examine(profile, fetch):
+        print(f"{'ok' if enough else 'MISSING':<8} {subject:<28} {finding}")
+        lacking += not enough
+    if lacking:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tables(
+    number: Annotated[
+        int | None, typer.Argument(min=1, max=8, help="Number of a table; by default all.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the folder below results/; by default as the book chooses it.",
+            autocompletion=complete_profile,
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
+) -> None:
+    """Print the paper's tables from the runs: md, csv, latex.
+
+    \b
+    Examples:
+      python -m helpers tables 1
+      python -m helpers tables 5 --profile paper --format latex > table-5.tex
+      python -m helpers tables --format csv
+    """
+    if profile:
+        os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
+    from helpers.report.records import warn_of_corrupt_records
+    from helpers.report.tables import export_table
+
+    warn_of_corrupt_records()
+    texts = [export_table(chosen, form) for chosen in ([number] if number else range(1, 9))]
+    if form == "csv":  # of all tables one, with one header
+        texts = ["".join([texts[0], *(text.partition("\n")[2] for text in texts[1:])])]
+    print("\n".join(texts).rstrip())
+
+
+def call(words: list[str]) -> int:
+    """Run a command, and return its exit code; its errors are printed in a line each.
+
+    Raises
+    ------
+    KeyboardInterrupt : after Ctrl-C
+    """
+    if not (ROOT / "book").is_dir():
+        print(
+            f"error: helpers is installed apart from its repository ({ROOT} has no book/); clone"
+            " the repository, and `pip install --editable` it",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        # Always under the name `helpers`: shells cannot complete `python -m helpers`.
+        code = app(words or ["--help"], prog_name="helpers", standalone_mode=False) or 0
+    except UsageError as error:
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        return 2
+    except InputError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except BatchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # of the output: a full disk, or `| head`
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    if code == 130:  # newer versions of typer return it
+        raise KeyboardInterrupt
+    return code

@@ -1,1 +1,0 @@
-"""Does it survive? Kills at random moments and faults of every write; ``nox -s survive``."""
