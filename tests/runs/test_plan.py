@@ -149,6 +149,14 @@ def test_a_failed_notebook_shows_its_error_and_innermost_frames(job):
     assert job.failure() == ["ValueError: bad value", *frames[-4:]]
 
 
+def test_a_notebook_s_other_names_are_no_parameters(job):
+    ipython = {"In": ["seed = 1"], "Out": {}, "_i": "seed", "__name__": "__main__", "json": json}
+    values = job.config.model_dump()
+    assert run.begin("pathmnist_basic", ipython | values).config == job.config
+    with pytest.raises(InputError, match="unknown parameter 'mixup_alfa'; did you"):
+        run.begin("pathmnist_basic", ipython | values | {"mixup_alfa": 0.3})
+
+
 def test_a_run_does_not_begin_where_a_record_is(job):
     write(job)
     with pytest.raises(InputError, match="exists; delete it, or give another folder"):
