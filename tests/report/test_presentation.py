@@ -95,7 +95,7 @@ def test_history_of_one_run_may_lack_accuracy(results):
 
 def test_drawings_are_reproducible_and_leave_each_other_and_the_page_alone(results):
     names = ("show_curves", "show_reliability")
-    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30, "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"axes.linewidth": 9, "font.size": 30, "svg.fonttype": "path"}):
         html = "".join(draw(name, "pathmnist") for name in names)
     assert html == "".join(draw(name, "pathmnist") for name in names)
     ids = re.findall(r' id="([^"]*)"', html)
@@ -142,13 +142,14 @@ def test_explorer_holds_scores_bins_and_answers_of_every_condition(results):
     records = read_records(results, "pathmnist_mixup")
     arm = described["arms"][1]
     assert (arm["label"], arm["seed"]) == ("MixUp + Aug", 3)
-    for place, shown in enumerate(arm["conditions"]):
-        pairs = [(r.predictions["logits"][place], r.predictions["labels"]) for r in records]
+    for number, shown in enumerate(arm["conditions"]):
+        pairs = [(r.predictions["logits"][number], r.predictions["labels"]) for r in records]
         confidence = np.concatenate([metrics.confidence(logits) for logits, _ in pairs])
         correct = np.concatenate([metrics.is_correct(*pair) for pair in pairs])
         assert shown["accuracy"][0] == pytest.approx(100 * correct.mean(), abs=0.051)
         assert shown["gap"] == pytest.approx(confidence.mean() - correct.mean(), abs=1e-3)
-        _, share, mean, accuracy = np.transpose(shown["bins"])
+        place, share, mean, accuracy = np.transpose(shown["bins"])
+        assert ((mean > place / 10) & (mean <= (place + 1) / 10)).all()
         joined = np.sqrt((share * (accuracy - mean) ** 2).sum())
         error = metrics.rms_calibration_error(confidence, correct)
         assert joined == pytest.approx(error, abs=1e-3)
