@@ -1,4 +1,6 @@
 """Old names, until the second house is done."""
 
-from .record import CorruptRecord as DamagedRecord  # noqa: F401
-from .record import _sum as sum_up  # noqa: F401
+from .record import (
+    CorruptRecord as DamagedRecord,  # noqa: F401
+    _sum as sum_up,  # noqa: F401
+)
