@@ -165,7 +165,7 @@ def links(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def bench(session: nox.Session) -> None:
-    """Measure speed and memory against baselines, in one table: -- [--all]."""
+    """Measure speed against baselines and bounds: -- [training evaluation batch book]."""
     install(session)
     run(session, "python", "benchmarks", *session.posargs)
 

@@ -54,13 +54,6 @@ def draw_pets(folder: Path, each: int) -> None:
         (folder / "annotations" / f"{split}.txt").write_text(text)
 
 
-@pytest.fixture(scope="session")
-def real_images(pets_root) -> list[Image.Image]:
-    """Twenty photographs, one a class, at 64 px (drawn ones where there are none)."""
-    paths = sorted((pets_root / "oxford-iiit-pet" / "images").glob("*.jpg"))
-    return [Image.open(path).convert("RGB").resize((64, 64)) for path in paths[:: len(paths) // 20]]
-
-
 @pytest.fixture
 def stripes() -> Data:
     """Three easy classes of 16 px: horizontal stripes, vertical stripes, noise."""

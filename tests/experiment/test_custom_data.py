@@ -71,11 +71,11 @@ HALF = Image.fromarray(np.dstack([np.full((20, 20, 3), 255, np.uint8), ramp(255,
 LEFT = np.zeros((20, 20, 3), np.uint8)
 LEFT[:, :10] = 255
 TURNED = Image.Exif()
-TURNED[0x0112] = 6  # to be turned clockwise by 90 degrees
+TURNED[0x0112] = 3  # upside down
 
 #: Picture, suffix and options to the expected corners (top left, bottom right) in RGB, or words.
 PICTURES = {
-    "16-bit grey": (Image.fromarray(ramp(65535, np.uint16)), "png", {}, (0, 255)),
+    "16-bit grey": (Image.new("I;16", (20, 20), 128 * 257), "png", {}, (128, 128)),
     "12 bits in 16": (Image.fromarray(ramp(4095, np.uint16)), "png", {}, "grey up to 4095"),
     "32 bits": (Image.fromarray(ramp(70000, np.int32)), "tif", {}, "mode I does not fit"),
     "floating point": (Image.fromarray(ramp(1, np.float32)), "tif", {}, "mode F does not fit"),
@@ -85,7 +85,7 @@ PICTURES = {
     "transparent": (Image.new("RGBA", (20, 20), (0, 0, 0, 0)), "png", {}, (255, 255)),
     "half transparent": (Image.new("RGBA", (20, 20), (0, 0, 0, 51)), "webp", {}, (204, 204)),
     "one transparent colour": (RED, "png", {"transparency": (255, 0, 0)}, (255, 255)),
-    "turned by EXIF": (Image.fromarray(LEFT), "png", {"exif": TURNED}, (255, 0)),
+    "turned by EXIF": (Image.fromarray(LEFT), "png", {"exif": TURNED}, (0, 255)),
     "animation": (RED, "gif", {"save_all": True, "append_images": [HALF]}, ((255, 0, 0),) * 2),
     "pages": (RED, "tif", {"save_all": True, "append_images": [HALF]}, ((255, 0, 0),) * 2),
     "a program for Ghostscript": (RED, "eps", {}, "cannot identify image"),

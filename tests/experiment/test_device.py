@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from helpers.experiment import device
+from helpers.experiment import device, evaluation
 from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.data import Split
 from helpers.experiment.device import GraphedForward, pick_device, upload
@@ -59,27 +59,31 @@ def test_training_score_and_evaluation_read_the_copy_on_the_device(stripes, monk
     assert run(model, stripes) == expected
 
 
-class HostReads(TorchDispatchMode):
-    """Counts the operations for whose result the host waits."""
+class Watch(TorchDispatchMode):
+    """Counts the operations for whose result the host waits, and the largest copy of images."""
 
-    count = 0
+    waits, largest = 0, 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.overloadpacket.__name__
-        self.count += name in {"_local_scalar_dense", "nonzero", "masked_select", "equal"}
-        return function(*args, **(kwargs or {}))
+        name, result = function.overloadpacket.__name__, function(*args, **(kwargs or {}))
+        self.waits += name in {"_local_scalar_dense", "nonzero", "masked_select", "equal"}
+        if isinstance(result, torch.Tensor) and result.dtype == torch.uint8 and result.ndim == 4:
+            self.largest = max(self.largest, len(result))
+        return result
 
 
-def test_no_step_makes_the_host_wait_for_the_device(stripes):
-    counts = []
+def test_no_step_makes_the_host_wait_and_no_copy_is_larger_than_a_batch(stripes, monkeypatch):
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 16)  # also of a set mapped from a file
+    watches = []
     for images in (32, 96):
         few = Split(stripes.train.images[:images], stripes.train.labels[:images])
         data = replace(stripes, train=few)
         model = make(data)
-        with HostReads() as reads:
+        with Watch() as watch:
             run(model, data, 16, "bfloat16")
-        counts.append(reads.count)
-    assert counts[0] == counts[1] > 0  # those at the end of an epoch
+        watches.append(watch)
+    assert watches[0].waits == watches[1].waits > 0  # those at the end of an epoch
+    assert watches[1].largest == 16
 
 
 @pytest.mark.parametrize(("given", "threads"), [(None, [1]), ("2", [])])

@@ -34,8 +34,9 @@ CHILD = """
 import runpy, shutil, sys, urllib.request
 from pathlib import Path
 
-target = Path(sys.argv[2]) / "file.bin"
-with runpy.run_path(sys.argv[3])["fetching"](target, "put it there") as folder:
+target, fetching = Path(sys.argv[2]) / "file.bin", runpy.run_path(sys.argv[3])["fetching"]
+print("ready", flush=True)
+with fetching(target, "put it there") as folder:
     if folder:
         with urllib.request.urlopen(sys.argv[1]) as page, (folder / target.name).open("wb") as file:
             shutil.copyfileobj(page, file, 1000)
@@ -101,9 +102,8 @@ def test_processes_that_want_a_file_download_it_once_after_one_was_killed(slow, 
     killed.communicate()
     assert left[0].exists()
     children = [start(address, tmp_path) for _ in range(2)]
-    while state.requests < 2:
-        assert all(child.poll() is None for child in children)
-        time.sleep(0.05)
+    assert [child.stdout.readline() for child in children] == ["ready\n"] * 2
+    time.sleep(1)  # the second one has had its chance to ask too
     state.set()
     assert [child.communicate(timeout=100)[0] for child in children] == ["300000\n"] * 2
     assert state.requests == 2  # the killed one's, and one for both

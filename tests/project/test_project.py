@@ -107,6 +107,7 @@ def test_layers_of_imports_are_kept():
 def test_all_places_run_readmes_commands():
     assert set(COMMANDS) == {"book", "tests"}
     first = COMMANDS["book"].removesuffix("book")
+    assert COMMANDS["book"] in PAGES["reproduce.md"]
     ci = (ROOT / ".ci/run").read_text()
     assert ci.endswith(f"{first}lint\n{COMMANDS['tests']}\n")
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
@@ -145,18 +146,20 @@ def test_paths_in_readme_exist():
     assert not [n for n in names if not n.startswith(generated) and not (ROOT / n).exists()]
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m helpers (\w+)", README))))
-def test_options_in_readme_exist(command):
-    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    shown = subprocess.run(
-        [sys.executable, "-m", "helpers", command, "--help"],
-        capture_output=True, text=True, env=environment,
-    )  # fmt: skip
-    assert shown.returncode == 0, shown.stderr
+def test_options_in_readme_exist():
+    environment, known = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}, ""
     texts = README + "".join(PAGES.values())
-    lines = re.findall(rf"python -m helpers {command}\b([^`\n#]*)", texts)
-    used = {word for line in lines for word in re.findall(r"(?<!\S)--?[a-z][\w-]*", line)}
-    assert not [option for option in used if option not in shown.stdout]
+    for command in {*re.findall(r"python -m helpers (\w+)", texts)}:
+        arguments = [sys.executable, "-m", "helpers", command, "--help"]
+        shown = subprocess.check_output(arguments, text=True, env=environment)
+        lines = re.findall(rf"python -m helpers {command}\b([^`\n#]*)", texts)
+        used = {word for line in lines for word in re.findall(r"(?<!\S)--?[a-z][\w-]*", line)}
+        assert not [option for option in used if option not in shown], command
+        known += shown
+    foreign = {"--to", "--output", "--install-completion"}
+    assert {*re.findall(r"(?<![\w-])--[a-z][\w-]+", README)} - foreign <= {
+        *re.findall(r"--\w+", known)
+    }
 
 
 def test_parameters_in_readme_exist():

@@ -1,4 +1,4 @@
-"""Metrics of stored logits, their noise floors and confidence intervals, in numpy alone."""
+"""Metrics of stored logits, their noise floors and intervals, with numpy and scipy alone."""
 
 # ruff: noqa: F401 (names for callers)
 
@@ -24,23 +24,3 @@ from .temperature import fit_temperature
 CALIBRATION_SCORES = {
     name: metric.definition for name, metric in METRICS.items() if metric.definition
 }
-
-# The remaining names serve old callers, until the second house is done.
-correct, describe, simulate_each = is_correct, all_scores, simulate_calibrated
-rms_influence = CALIBRATION_SCORES["rms_calibration_error_10"].influence
-
-
-def accuracy_influence(correct):
-    """Alias for METRICS["accuracy"].influence, of bool (N,)."""
-    return (correct - correct.mean()).astype("float32")
-
-
-def judge(logits, labels):
-    """Alias: confidence, correct and the scores other than calibration errors."""
-    outcome, scores = Outcome(logits, labels), all_scores(logits, labels)
-    others = {name: scores[name] for name in scores if name not in CALIBRATION_SCORES}
-    return outcome.confidence, outcome.correct, others
-
-
-score_logits = judge
-# End of the names for old callers.

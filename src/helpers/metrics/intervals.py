@@ -50,11 +50,6 @@ class Estimate(NamedTuple):
     image: VarianceComponent
 
     @property
-    def deviation(self) -> float:  # until the second house is done: sd
-        """Alias of sd."""
-        return self.sd
-
-    @property
     def standard_error(self) -> float:
         """Standard error of the mean over seeds and test images."""
         return float(np.sqrt(self.seed.variance + self.image.variance))
@@ -125,12 +120,6 @@ class Sample:
         if self.influence.shape[1] != other.influence.shape[1]:
             raise ValueError("paired samples need the same test images")
         return Sample(common, values, self.influence[mine] - other.influence[others])
-
-    def __mul__(self, factor: float) -> "Sample":  # until the second house is done
-        influence = None if self.influence is None else np.float32(factor) * self.influence
-        return Sample(self.seeds, factor * self.values, influence)
-
-    __rmul__ = __mul__  # until the second house is done
 
     def estimate(self, level: float = 0.95) -> Estimate:
         r"""Return the mean and a confidence interval over seeds and test images.

@@ -57,6 +57,8 @@ def show_cells() -> Picture:
         cells = estimates().query("dataset == @dataset and variant == '' and n_seeds > 0")
         for metric in PAPER_METRICS:
             own = cells[(cells.metric == metric) & cells.paper.notna()]
+            if own.empty:  # only arms that the paper lacks
+                continue
             inside = int(((own.low <= own.paper) & (own.paper <= own.high)).sum())
             alt = (
                 f"{dataset_title(dataset)}, {MEASURES[metric].title}: {len(own)} cells, the paper's"

@@ -1,0 +1,241 @@
+"""Claims judged each way, by the paper's numbers and by runs."""
+
+import math
+from itertools import cycle
+
+import numpy as np
+import pytest
+
+import made_up
+from helpers import InputError, report
+from helpers.metrics import Sample
+from helpers.report import claims
+from helpers.report.claims import judge_claims, judge_paper, judge_runs, parse_claims, read_claims
+from helpers.report.estimates import find_estimate
+
+
+def parse(text):
+    (claim,) = parse_claims(f"- {{id: a, section: b, statement: c, {text}}}")
+    return claim
+
+
+CLEAN = "measure: accuracy, columns: [Clean]"
+PETS = "compare: [Supervised > No Pretraining, Self-Supervised > No Pretraining]"
+CLEAR, UNSURE, SLIGHT = 5.0, 0.1, 0.55  # against a spread of 1 over ten seeds
+
+
+def test_what_the_papers_numbers_do_not_bear_out():
+    found = {claim.id: judge_paper(claim) for claim in read_claims() if claim.measure}
+    fails = {name: finding for name, finding in found.items() if finding.word == "fails"}
+    named = {k: (f.shown.left, f.shown.column, f.shown.difference) for k, f in fails.items()}
+    assert named == {
+        "augmentation-loses-less": ("MixUp + Aug", ("blur", None), pytest.approx(0.03)),
+        "pretraining-loses-less": (
+            "MixUp + Aug + PT",
+            ("brightness", None),
+            pytest.approx(0.002),
+        ),
+        "pathmnist-pretraining-robust": (
+            "MixUp + Aug + PT",
+            ("brightness", 1.1),
+            pytest.approx(-0.021),
+        ),
+        "pets-gain-blur": ("Supervised", ("blur", 0.9), pytest.approx(0.366)),
+    }
+    assert fails["pets-gain-blur"].why == "the largest is not 30.6"
+    unknown = {name: f.why for name, f in found.items() if f.word == "inconclusive"}
+    assert unknown == {
+        "pets-scratch-noisy": "2 of 2 not given as numbers",
+        "pretraining-faster": "2 of 3 not given as numbers",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (f"{CLEAN}, {PETS}, figure: 23.2", "holds"),  # 96.9 - 73.7
+        (f"{CLEAN}, {PETS}, figure: 23.1", "holds"),  # three rounded numbers explain it
+        (f"{CLEAN}, {PETS}, figure: 23.4", "fails"),
+        (f"{CLEAN}, {PETS}, figure: 19.9", "fails"),  # a gain, not the largest
+        (f"{CLEAN}, compare: [Supervised > 96.8]", "holds"),
+        (f"{CLEAN}, compare: [Supervised > 96.9]", "inconclusive"),  # equal as printed
+        (f"{CLEAN}, compare: [Supervised < 96.8]", "fails"),
+        ("measure: early_accuracy, compare: [Basic < 85.8]", "holds"),  # the authors' log: 85.78
+        ("measure: early_accuracy, compare: [Basic < 85.7]", "fails"),
+        ("measure: early_accuracy, compare: [Supervised > 1]", "inconclusive"),
+    ],
+)
+def test_judge_paper(text, word):
+    assert judge_paper(parse(text)).word == word
+
+
+def difference(mean, seeds=10):
+    """Return a row of differences with that mean over the seeds."""
+    values = mean + (np.linspace(-1, 1, seeds) if seeds > 1 else np.zeros(1))
+    found = Sample(tuple(range(seeds)), values, np.zeros((seeds, 2), np.float32)).estimate()
+    p = found.p_value if seeds > 1 else math.nan
+    return {"n_seeds": seeds, "mean": mean, "low": found.low, "high": found.high, "p": p}
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Let the runs have these differences, one per comparison, whenever all are asked for."""
+
+    def give(*means, seeds=10):
+        rows = [difference(m, seeds) if m is not None else {"n_seeds": 0} for m in means]
+        left = cycle(rows)
+        monkeypatch.setattr(claims, "_subtract", lambda *arguments: next(left))
+        columns = ["Clean", "f=0.6", "f=0.8", "f=1.2", "f=1.4", "sigma=0.3"][: len(means)]
+        return parse(
+            f"measure: accuracy, compare: [Supervised > No Pretraining], columns: {columns}"
+        )
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("means", "word", "shown"),
+    [
+        ([CLEAR, 6.0], "holds", CLEAR),
+        ([CLEAR, UNSURE], "inconclusive", UNSURE),
+        ([CLEAR, -CLEAR, -6.0], "fails", -6.0),
+        ([-UNSURE, CLEAR], "inconclusive", -UNSURE),
+        ([SLIGHT] * 6, "holds", SLIGHT),  # all must hold: nothing to correct
+        ([-SLIGHT], "fails", -SLIGHT),
+        ([-SLIGHT, *[UNSURE] * 5], "inconclusive", -SLIGHT),  # one of six may be chance
+        ([-SLIGHT, -CLEAR, CLEAR], "fails", -CLEAR),
+    ],
+)
+def test_judge_runs(given, means, word, shown):
+    finding = judge_runs(given(*means))
+    assert (finding.word, finding.why, finding.shown.difference) == (word, "", shown)
+
+
+def test_what_is_not_measured_may_still_fail(given):
+    assert judge_runs(given(CLEAR, None)).word == "inconclusive"
+    finding = judge_runs(given(-CLEAR, None))
+    assert finding.word == "fails"
+    assert finding.why.startswith("1 of 2 not measured: no runs of Supervised, No Pretraining")
+    nothing = judge_runs(given(None, None))
+    assert (nothing.word, nothing.shown) == ("inconclusive", None)
+
+
+@pytest.mark.parametrize("mean", [CLEAR, -CLEAR])
+def test_one_seed_is_inconclusive(given, mean):
+    finding = judge_runs(given(mean, seeds=1))
+    assert (finding.word, finding.why) == ("inconclusive", "only one seed in common")
+
+
+def test_a_figure_shows_the_largest_gain_and_judges_the_direction(given):
+    given(6.0, 40.0)
+    finding = judge_runs(parse(f"{CLEAN}, {PETS}, figure: 23.2"))
+    assert (finding.word, finding.shown.difference) == ("holds", 40)
+    assert finding.why == "the direction is judged, not the figure"
+
+
+@pytest.mark.parametrize(
+    ("means", "word"),
+    [
+        ([CLEAR, 6.0], "fails"),
+        ([-CLEAR, -6.0], "holds"),
+        ([-SLIGHT] * 6, "holds"),  # all must be losses: no correction
+        ([*[40.0] * 5, -CLEAR], "inconclusive"),  # one loss of six denies nothing
+        ([UNSURE, -UNSURE], "inconclusive"),
+    ],
+)
+def test_a_denial(monkeypatch, given, means, word):
+    claim = given(*means)
+    denial = claims.Claim(id="d", section="b", statement="c", denies=claim.id)
+    monkeypatch.setattr(claims, "read_claims", lambda: [claim, denial])
+    assert judge_claims()[1][2].word == word
+
+
+def judge(folder, show, profile="made_up"):
+    show(folder, profile)
+    return {claim.id: (paper, runs) for claim, paper, runs in judge_claims()}
+
+
+def test_records_make_every_verdict_appear(drawn, show, tmp_path):
+    first = judge(drawn, show)
+    with pytest.MonkeyPatch.context() as patch:  # MixUp harms; both pretrainings do equally well
+        patch.setitem(made_up.EXPERIMENTS, "pathmnist_mixup", 0.2)
+        patch.setitem(made_up.EXPERIMENTS, "pets_barlow_twins", 3.0)
+        made_up.write_records(tmp_path, "made_up")
+    second = judge(tmp_path, show)
+    words = {name: (first[name][1].word, second[name][1].word) for name in first}
+    assert words["augmentation-every-strength"] == ("holds", "fails")
+    assert words["augmentation-strongest-blur"] == ("fails", "holds")
+    assert words["supervised-transfers-better"][1] == "inconclusive"
+    assert words["pretraining-not-robust"][0] == "fails"
+    assert first["fewer-epochs"][1].why == "not trained for fewer epochs"
+
+
+def test_a_comparison_with_a_number(drawn, show):
+    show(drawn)
+    text = "measure: accuracy_lost, columns: [Brightness], compare: [Basic {} {}]"
+    lost = 100 * find_estimate("pathmnist", "Basic", "accuracy_lost", "brightness")["mean"]
+    assert lost > 5
+    assert judge_runs(parse(text.format(">", 0))).word == "holds"
+    assert judge_runs(parse(text.format("<", 0))).word == "fails"
+    assert judge_runs(parse(text.format(">", f"{lost:.1f}"))).word == "inconclusive"
+
+
+def test_fewer_epochs_in_the_study(study, show):
+    assert judge(study, show, "paper")["fewer-epochs"][1].word == "holds"
+
+
+def test_real_images_are_never_compared_with_stand_ins(tmp_path, show):
+    for experiment in made_up.EXPERIMENTS:
+        for seed in (0, 1):
+            official = experiment.startswith("pathmnist")
+            made_up.write_run(tmp_path, "made_up", experiment, seed, official)
+    finding = judge(tmp_path, show)["pathmnist-more-sensitive"][1]
+    assert finding.word == "inconclusive"
+    assert finding.why.startswith("runs of different kinds (PathMNIST: made_up")
+
+
+def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison(drawn, show):
+    show(drawn)
+    text = report.show_claims().data
+    rows = [line for line in text.split("\n") if line.startswith("| ")][2:]
+    signs = {"holds": "✓", "fails": "✗", "inconclusive": "?"}
+    for row, (claim, *findings) in zip(rows, judge_claims(), strict=True):
+        _, stated, *cells, _ = [cell.strip() for cell in row.split("|")]
+        assert stated.startswith(claim.statement)
+        for cell, finding in zip(cells, findings, strict=True):
+            assert cell.startswith(f"[{signs[finding.word]} {finding.word}]{{.verdict}}")
+    effects = {claim.id: runs.shown for claim, _, runs in judge_claims()}
+    strongest = effects["augmentation-strongest-blur"]
+    low, high = (f"{100 * end:+.1f}" for end in (strongest.low, strongest.high))
+    named = "MixUp + Aug against Basic, σ = 0.9"
+    assert f"[{low} to {high}, p = {strongest.p:.3f}]{{.interval}} [{named}]{{.case}}" in text
+    sensitive = effects["pathmnist-sensitive"]
+    assert f"{100 * sensitive.difference + 10:.1f} points [" in text
+    assert "The runs of PathMNIST and Oxford-IIIT Pets used stand-in data" in text
+    assert text.count("{doc}`/register`") == 1  # its reason is shown
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("measure: speed, compare: [Basic > 1], columns: [Clean]", "unknown measure 'speed'"),
+        ("measure: accuracy, compare: [Basic > 1]", "needs compare, and columns"),
+        ("measure: accuracy, compare: [Basis > 1], columns: [Clean]", "ROW > ROW or ROW > 10"),
+        ("measure: accuracy, compare: [Basic > 1], columns: [f=0.6]", "no f = 0.6 of Basic"),
+        ("measure: accuracy, compare: [Basic > 1], columns: [Dark]", "is not a column"),
+        ("measure: accuracy, untested: why", "one of measure, denies, untested"),
+        ("denies: nothing", "name a claim above"),
+        ("measure: accuracy, colour: red", "colour"),
+    ],
+)
+def test_a_claim_that_is_not_understood_is_named_in_one_line(text, word):
+    with pytest.raises(InputError, match=word) as error:
+        parse(text)
+    assert str(error.value).startswith("claims.yaml, a: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["- {", "text", "- id: a\n- id: a"])
+def test_a_file_that_is_not_understood(text):
+    with pytest.raises(InputError, match="claims.yaml"):
+        parse_claims(text)
