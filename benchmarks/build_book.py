@@ -12,15 +12,18 @@ from timing import Row
 
 from helpers import ROOT
 
-#: Not copied: `results` and `records` are linked, the others are not needed.
-LEFT_OUT = (".*", "_build", "data", "records", "results", "__pycache__")
+
+def leave_out(folder: str, names: list[str]) -> list[str]:
+    """Return the names that the copy leaves out; it links to `records` and `results`."""
+    top = {"data", "records", "results"} if Path(folder) == ROOT else set()
+    return [name for name in names if name in top or name == "_build" or name.startswith(".")]
 
 
 def measure() -> list[Row]:
     """Return two rows, measured in a copy of the repository whose caches are empty."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "copy"
-        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        shutil.copytree(ROOT, folder, ignore=leave_out)
         for name in ("results", "records"):
             (folder / name).symlink_to(ROOT / name)
         command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", "book"]

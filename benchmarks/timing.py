@@ -13,12 +13,9 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One figure; for images/s higher is better, for seconds lower.
+    """One figure, images/s (higher is better) or seconds, beside its baseline and its bound.
 
-    Attributes
-    ----------
-    baseline : the same work as a practitioner would write it
-    bound : the unavoidable part of the work alone
+    README.md defines the two.
     """
 
     figure: str

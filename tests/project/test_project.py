@@ -107,6 +107,7 @@ def test_layers_of_imports_are_kept():
 def test_all_places_run_readmes_commands():
     assert set(COMMANDS) == {"book", "tests"}
     first = COMMANDS["book"].removesuffix("book")
+    assert COMMANDS["book"] in PAGES["reproduce.md"]
     ci = (ROOT / ".ci/run").read_text()
     assert ci.endswith(f"{first}lint\n{COMMANDS['tests']}\n")
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())

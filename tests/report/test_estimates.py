@@ -59,6 +59,12 @@ def test_means_scores_and_floors_are_those_of_the_metrics(drawn, show):
     tables = [r.metrics.query("corruption == 'blur'")["rms_calibration_error"] for r in records]
     row = find_estimate("pets", "Supervised", RMS, "blur")
     assert row["mean"] == pytest.approx(np.mean(tables))
+    clean, blurred, lost = (
+        find_estimate("pets", "Supervised", *place)["mean"]
+        for place in (("accuracy",), ("accuracy", "blur"), ("accuracy_lost", "blur"))
+    )
+    assert lost == pytest.approx(clean - blurred)
+    assert lost > 0.05
     confidence = read_predictions("pets", "Supervised").confidence
     floor = metrics.noise_floor(confidence[:, 5:9].reshape(-1, made_up.IMAGES))
     assert (row["noise_floor"], row["noise_floor_95"]) == pytest.approx(floor)

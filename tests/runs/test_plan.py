@@ -1,6 +1,7 @@
 """Plans: the runs that are asked for, those that they need, and those that are done."""
 
 import json
+import os
 
 import pytest
 
@@ -166,11 +167,12 @@ def test_a_run_does_not_begin_where_a_record_is(job):
 def test_a_commit_is_the_project_s_own_or_none(tmp_path, monkeypatch, capsys):
     ours = run.describe_commit()["git_commit"]
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "bogus")
     assert run.describe_commit()["git_commit"] == ours
     inside = tmp_path / "inside"
     inside.mkdir()
     run.subprocess.run(
-        ["git", "init", "-q", str(tmp_path)], check=True, env={"PATH": "/usr/bin:/bin"}
+        ["git", "init", "-q", str(tmp_path)], check=True, env={"PATH": os.environ["PATH"]}
     )
     monkeypatch.setattr(run, "ROOT", inside)  # an unpacked copy below another repository
     assert run.describe_commit() == {"git_commit": None, "git_dirty": None}

@@ -175,10 +175,8 @@ def judge_paper(claim: Claim, sign: int = 1) -> Finding:
     """Return whether the paper's numbers bear a claim out, or with sign -1 its opposite."""
     effects, measure = [], MEASURES[claim.metric]
     for left, stated, right, column in claim.comparisons():
-        difference = _read_paper(claim.metric, left, column) - _read_paper(
-            claim.metric, right, column
-        )
-        difference = round(difference, 9)  # what lies beyond is noise of the subtraction
+        values = (_read_paper(claim.metric, row, column) for row in (left, right))
+        difference = round(float(np.subtract(*values)), 9)  # beyond is noise of the subtraction
         if not math.isnan(difference):
             outcome = int(np.sign(sign * stated * difference))
             effects.append(Effect(left, sign * stated, right, column, difference, outcome=outcome))

@@ -65,30 +65,17 @@ MEASURES = {
 }
 
 
-def find_gap(history: pd.DataFrame) -> float:
-    """Return training minus validation accuracy, the mean over the second half of the epochs."""
-    late = history.iloc[len(history) // 2 :]
-    return float((late["train_accuracy"] - late["validation_accuracy"]).mean())
-
-
-def find_falls(history: pd.DataFrame) -> float:
-    """Return the mean fall of validation accuracy per step, a rise counting 0; NaN for one epoch.
-
-    A curve that only rises scores 0, however fast it rises: this measures noise, not learning.
-    """
-    return float(-history["validation_accuracy"].diff().dropna().clip(upper=0).mean())
-
-
-def find_early(history: pd.DataFrame) -> float:
-    """Return validation accuracy, the mean over the first five epochs."""
-    return float(history["validation_accuracy"].head(5).mean())
-
-
-#: Measures of the training (shift "training"): a function of a run's history.
+#: Measures of the training (shift "training"), from a run's history: the gap over the second half
+#: of the epochs; how far validation accuracy falls per epoch, a rise counting 0, so that fast
+#: learning is no noise (NaN for one epoch); and its mean over the first five epochs.
 TRAINING = {
-    "train_validation_gap": find_gap,
-    "validation_falls": find_falls,
-    "early_accuracy": find_early,
+    "train_validation_gap": lambda history: float(
+        (history["train_accuracy"] - history["validation_accuracy"])[len(history) // 2 :].mean()
+    ),
+    "validation_falls": lambda history: float(
+        -history["validation_accuracy"].diff().dropna().clip(upper=0).mean()
+    ),
+    "early_accuracy": lambda history: float(history["validation_accuracy"].head(5).mean()),
 }
 
 

@@ -106,8 +106,7 @@ def dataset_of(experiment: str) -> str:
 
 def dataset_title(dataset: str) -> str:
     """Return the name of a data set for prose."""
-    old = {"pathmnist": "PathMNIST", "pets": "Oxford-IIIT Pets"}  # until the second house is done
-    return getattr(DATASETS.get(dataset), "title", "") or old.get(dataset, dataset)
+    return DATASETS[dataset].title if dataset in DATASETS else dataset
 
 
 def arms(dataset: str) -> dict[str, str]:
@@ -286,12 +285,6 @@ def describe_seeds(dataset: str) -> str:
     if len(set(map(tuple, seeds.values()))) == 1:
         return _count(next(iter(seeds.values())))
     return ", ".join(f"{_count(numbers)} for {label}" for label, numbers in seeds.items())
-
-
-def describe_spread(dataset: str) -> str:
-    """Return the content of a cell: ``mean ± standard deviation over 3 seeds (0–2)``."""
-    several = any(len(records) > 1 for records in shown_records(dataset).values())
-    return "mean ± standard deviation over " * several + (describe_seeds(dataset) or "no runs")
 
 
 def describe_evidence(dataset: str) -> str:

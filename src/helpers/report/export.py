@@ -1,3 +1,0 @@
-"""Old name of `tables.export_table`."""  # until the second house is done
-
-from .tables import export_table as export_table
