@@ -81,7 +81,7 @@ report.plot_history(training.history, run.experiment)
 # %% [markdown]
 # ## Test images, clean and corrupted
 
-# %%
+# %% tags=["images"]
 evaluation = ex.evaluate(model, data, corruptions)
 report.plot_corruptions(evaluation.examples, data.classes)
 
