@@ -160,8 +160,3 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
             for split, (images, labels) in splits.items()
         }
     return Data(name, official, tuple(classes), **tensors, files=files)
-
-
-def fetch(name: str, image_size: int, data_dir: str) -> None:
-    """Download, verify, unpack and decode a published data set, so that runs only map it."""
-    load_data(name, "official", data_dir, image_size)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from helpers import InputError
 
-from .fetch import fetching
+from .fetch import make_once
 
 #: Bytes read at a time, and images decoded at a time.
 BLOCK, CHUNK = 2**24, 512
@@ -50,13 +50,21 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
         except (OSError, ValueError, EOFError):  # missing, or cut short
             return False
 
+    def write(path: Path) -> None:
+        # Not through a memory map: on a full disk that kills the process instead of raising.
+        with path.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                file.write(np.ascontiguousarray(part, np.uint8))
+            file.flush()
+            os.fsync(file.fileno())
+
     folder = next(path for path in cache.parents if path.exists())
     disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
     memory, needed = free_memory(), math.prod(shape)
     if is_whole(cache) or needed < disk:
-        with fetching(cache, f"free space in {cache.parent} or make it writable", is_whole) as made:
-            if made:
-                _write(made / cache.name, shape, parts)
+        make_once(cache, write, f"free space in {cache.parent} or make it writable", is_whole)
         return np.load(cache, mmap_mode="r")
     if needed > memory:
         raise InputError(
@@ -68,17 +76,6 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
         array[filled : filled + len(part)] = part
         filled += len(part)
     return array
-
-
-def _write(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
-    # Not through a memory map: on a full disk that kills the process instead of raising.
-    with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.ascontiguousarray(part, np.uint8))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def split_arrays(images: np.ndarray, labels: np.ndarray, counts: list[int]) -> dict:

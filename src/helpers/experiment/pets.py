@@ -9,7 +9,7 @@ from torchvision.datasets.utils import download_and_extract_archive
 from helpers import InputError
 from helpers.source_files import from_root
 
-from .fetch import fetching
+from .fetch import make_once
 from .image_cache import cache_array, decode_images, split_arrays
 
 #: Addresses and MD5 of the published archives, as in torchvision.datasets.OxfordIIITPet.
@@ -47,24 +47,22 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     """
     from sklearn.model_selection import train_test_split
 
-    folder = from_root(data_dir) / "oxford-iiit-pet"
-    with fetching(folder, f"unpack {_describe_archives()} into {folder}") as temporary:
-        for url, md5 in ARCHIVES.items() if temporary else ():
-            root = temporary / folder.name
-            download_and_extract_archive(url, root, md5=md5, remove_finished=True)
+    def download(new: Path) -> None:
+        for url, md5 in ARCHIVES.items():
+            download_and_extract_archive(url, new, md5=md5, remove_finished=True)
+
+    folder = locate_pets(data_dir)
+    make_once(folder, download, f"unpack {describe_archives()} into {folder}")
     trainval, test, official = read_lists(folder)
+    strata = [label for _, label in trainval]
     try:
         train, validation = train_test_split(
-            trainval,
-            test_size=VALIDATION_FRACTION,
-            random_state=VALIDATION_SEED,
-            stratify=[label for _, label in trainval],
+            trainval, test_size=VALIDATION_FRACTION, random_state=VALIDATION_SEED, stratify=strata
         )
     except ValueError as error:
         raise InputError(f"{folder} has too few images for a validation split ({error})") from None
     listed = [*train, *validation, *test]
     paths = [folder / "images" / f"{name}.jpg" for name, _ in listed]
-    labels = np.array([label for _, label in listed])
     seen = [f"{path.name} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths]
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
     images = cache_array(
@@ -72,10 +70,20 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
         (len(paths), 3, image_size, image_size),
         decode_images(paths, image_size, lambda image: image.convert("RGB")),  # as torchvision
     )
-    breeds = {label: name.rpartition("_")[0] for name, label in listed}
-    classes = [breeds[label].replace("_", " ").title() for label in sorted(breeds)]
-    counts = [len(train), len(validation), len(test)]
-    return split_arrays(images, labels, counts), classes, official
+    breeds = {label: name.rpartition("_")[0].replace("_", " ").title() for name, label in listed}
+    labels = np.array([label for _, label in listed])
+    splits = split_arrays(images, labels, [len(train), len(validation), len(test)])
+    return splits, [breeds[label] for label in sorted(breeds)], official
+
+
+def locate_pets(data_dir: str) -> Path:
+    """Return the folder that holds ``images`` and ``annotations``."""
+    return from_root(data_dir) / "oxford-iiit-pet"
+
+
+def describe_archives() -> str:
+    """Return the addresses and checksums of the published archives."""
+    return " and ".join(f"{url} (MD5 {md5})" for url, md5 in ARCHIVES.items())
 
 
 def read_lists(folder: Path) -> tuple[list, list, bool]:
@@ -95,10 +103,6 @@ def read_lists(folder: Path) -> tuple[list, list, bool]:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{folder} is not whole ({error}); delete it to have it downloaded again, or unpack"
-            f" {_describe_archives()} there"
+            f" {describe_archives()} there"
         ) from None
     return *lists, official
-
-
-def _describe_archives() -> str:
-    return " and ".join(f"{url} (MD5 {md5})" for url, md5 in ARCHIVES.items())
