@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 from helpers import ROOT, InputError
@@ -27,33 +26,12 @@ class Need(NamedTuple):
     data_dir: str
 
 
-class Found(NamedTuple):
-    """What this machine has of a need.
-
-    Attributes
-    ----------
-    state : "as published", "missing", "damaged", or of Pets "a part"
-    source : addresses and checksums
-    """
-
-    path: Path
-    state: str
-    source: str
-
-    @property
-    def suffices(self) -> bool:
-        """Whether a run can start with it."""
-        return self.state in ("as published", "a part")
-
-
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
     """Yield what was examined, what was found, and whether it suffices for a run.
 
-    Parameters
-    ----------
-    fetch : download the published data sets and weights that are missing
+    With ``fetch``, missing data sets and weights are downloaded if they are published.
     """
-    import torch  # here, as in `find`: a batch imports this module, and does without torch
+    import torch  # here, as below: a batch imports this module, and does without torch
 
     from helpers.experiment.image_cache import free_memory
 
@@ -90,68 +68,57 @@ def list_needs(jobs: Iterable[Job]) -> list[Need]:
 
 
 def fetch_published(jobs: Iterable[Job]) -> None:
-    """Download what jobs need and this machine lacks, in a process of its own, which has torch.
-
-    Raises
-    ------
-    InputError : if the download fails, or a file is not as published
-    """
+    """Download and unpack what jobs need, in a process of its own, since that imports torch."""
     if needs := list_needs(jobs):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             for need in needs:
                 pool.submit(_fetch, need).result()
 
 
-def _fetch(need: Need) -> Found:
-    """Download a data set or weights unless they are here; return what is here then."""
+def _fetch(need: Need) -> None:
+    """Have a data set or weights on this machine, or raise InputError."""
     from helpers.experiment import load_data
     from helpers.experiment.fetch import locate_weights
 
-    if (found := find(need)).suffices:
-        return found
     if need.kind == "data":
         load_data(need.name, "official", need.data_dir, need.variety)
     else:
         locate_weights(*need[1:]).fetch()
-    return find(need)
 
 
-def find(need: Need) -> Found:
-    """Return what this machine has of a need; downloads nothing."""
+def find(need: Need):
+    """Return "as published", "missing", "damaged", or of Pets "a part"; and path and source."""
     from helpers.experiment import fetch, pathmnist, pets
 
-    if need.name == "pets":
-        path, source = pets.locate_pets(need.data_dir), pets.describe_archives()
-    elif need.kind == "data":
-        file = pathmnist.locate_pathmnist(need.data_dir, need.variety)
-        path, source = file.path, file.source
+    if need.kind == "weights":
+        item = fetch.locate_weights(*need[1:])
+    elif need.name == "pets":
+        item = pets.locate_pets(need.data_dir)
     else:
-        file = fetch.locate_weights(*need[1:])
-        path, source = file.path, file.source
-    if not path.exists():
-        return Found(path, "missing", source)
+        item = pathmnist.locate_pathmnist(need.data_dir, need.variety)
+    if not item.path.exists():
+        return "missing", item
     try:
-        official = pets.read_lists(path)[2] if need.name == "pets" else file.check()
-        return Found(path, "as published" if official else "a part", source)
+        return "as published" if item.check() else "a part", item
     except InputError:
-        return Found(path, "damaged", source)
+        return "damaged", item
 
 
 def _look_up(need: Need, profile: str, fetch: bool) -> tuple[str, bool]:
     """Return what was found of a need, which is fetched first if it is missing."""
-    found = find(need)
-    if fetch and found.state == "missing":
+    state, item = find(need)
+    if fetch and state == "missing":
         try:
-            found = _fetch(need)
+            _fetch(need)
         except InputError as error:
             return str(error), False
-    path = found.path.relative_to(ROOT) if found.path.is_relative_to(ROOT) else found.path
-    if found.suffices:
-        return f"{path}: {found.state}, {found.source}", True
-    first = "delete it; then " if found.state == "damaged" else ""
+        state, item = find(need)
+    path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
+    if state in ("as published", "a part"):
+        return f"{path}: {state}, {item.source}", True
+    first = "delete it; then " if state == "damaged" else ""
     command = f"`python -m helpers doctor --profile {profile} --fetch`"
-    remedy = f"{first}{command} downloads it, or put {found.source} there"
-    return f"{path}: {found.state}; {remedy}", False
+    return f"{path}: {state}; {first}{command} downloads it, or put {item.source} there", False
 
 
 def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:

@@ -22,8 +22,7 @@ from .fetch import make_once
 #: Bytes read at a time, and images decoded at a time.
 BLOCK, CHUNK = 2**24, 512
 
-#: Pixels of the largest image that is decoded (as RGB it takes 100 MB), and images that an error
-#: names at most.
+#: Pixels of an image, which take 100 MB as RGB, and images that an error names at most.
 MAX_PIXELS, MAX_NAMED = 2**25, 200
 
 #: Formats by content, not by suffix. Pillow would run Ghostscript for EPS.
@@ -33,13 +32,9 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
     """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
 
-    Where the folder cannot be written, or the disk is too small, the array is held in memory.
-
-    Parameters
-    ----------
-    cache : the file, named by what identifies its content
-    shape : (N, ...), such as (N, 3, S, S) of images
-    parts : N rows (n, ...) in parts; read only where the file is missing
+    Where the folder cannot be written, or the disk is too small, the array is held in memory. Its
+    rows come in parts, which are read only where the file is missing. What identifies the content
+    belongs in the file's name.
     """
     if 0 in shape:  # which cannot be mapped
         return np.empty(shape, np.uint8)
@@ -101,7 +96,7 @@ def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
 
     Raises
     ------
-    ValueError : for a header that cannot be read or promises more than the file holds
+    TypeError, ValueError : for objects, and a header that promises more than the file holds
     """
     with archive.open(f"{name}.npy") as file:
         start = BytesIO(file.read(2**14))
@@ -144,11 +139,11 @@ def decode_images(
                 square = functional.center_crop(functional.resize(convert(image), size), size)
                 return np.asarray(square).transpose(2, 0, 1)
         except Exception as error:  # a damaged image makes Pillow raise anything
-            return f"{path} ({' '.join((str(error) or type(error).__name__).split())})"
+            return f"{path} ({' '.join(str(error).split()) or type(error).__name__})"
 
     damaged = []
-    progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
     # Threads suffice: Pillow decodes and resizes without holding the interpreter's lock.
+    progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
     with ThreadPoolExecutor(os.cpu_count()) as pool, progress:
         for start in range(0, len(paths), CHUNK):
             images = list(pool.map(decode, paths[start : start + CHUNK]))
@@ -157,7 +152,7 @@ def decode_images(
                 yield np.stack(images)
             progress.update(len(images))
     if damaged:
-        more = f" and {len(damaged) - MAX_NAMED} more" * (len(damaged) > MAX_NAMED)
+        more = f" and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
         raise InputError(
             f"{len(damaged)} of {len(paths)} images cannot be decoded; replace or remove"
             f" {', '.join(damaged[:MAX_NAMED])}{more}"
