@@ -18,7 +18,7 @@ from helpers.source_files import from_root
 
 
 class Need(NamedTuple):
-    """A published data set, with its image size, or published weights, with their network."""
+    """Published "data", with their image size, or published "weights", with their network."""
 
     kind: str
     name: str
@@ -78,42 +78,34 @@ def fetch_published(jobs: Iterable[Job]) -> None:
 def _fetch(need: Need) -> None:
     """Have a data set or weights on this machine, or raise InputError."""
     from helpers.experiment import load_data
-    from helpers.experiment.fetch import locate_weights
 
     if need.kind == "data":
         load_data(need.name, "official", need.data_dir, need.variety)
     else:
-        locate_weights(*need[1:]).fetch()
+        find(need).fetch()
 
 
 def find(need: Need):
-    """Return "as published", "missing", "damaged", or of Pets "a part"; and path and source."""
+    """Return the published file, or the folder of Pets, with its path, state and source."""
     from helpers.experiment import fetch, pathmnist, pets
 
     if need.kind == "weights":
-        item = fetch.locate_weights(*need[1:])
-    elif need.name == "pets":
-        item = pets.locate_pets(need.data_dir)
-    else:
-        item = pathmnist.locate_pathmnist(need.data_dir, need.variety)
-    if not item.path.exists():
-        return "missing", item
-    try:
-        return "as published" if item.check() else "a part", item
-    except InputError:
-        return "damaged", item
+        return fetch.locate_weights(*need[1:])
+    if need.name == "pets":
+        return pets.locate_pets(need.data_dir)
+    return pathmnist.locate_pathmnist(need.data_dir, need.variety)
 
 
 def _look_up(need: Need, profile: str, fetch: bool) -> tuple[str, bool]:
     """Return what was found of a need, which is fetched first if it is missing."""
-    state, item = find(need)
-    if fetch and state == "missing":
+    item = find(need)
+    if fetch and item.state == "missing":
         try:
             _fetch(need)
         except InputError as error:
             return str(error), False
-        state, item = find(need)
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
+    state = item.state
     if state in ("as published", "a part"):
         return f"{path}: {state}, {item.source}", True
     first = "delete it; then " if state == "damaged" else ""

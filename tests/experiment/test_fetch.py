@@ -190,15 +190,13 @@ def published(served, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["pathmnist", "pets", "weights"])
 def test_a_published_file_is_downloaded_once(published, name):
     source, get, look_up = published[name]
-    assert look_up()[0] == "missing"
+    assert look_up().state == "missing"
     get()
-    assert look_up()[0] == ("a part" if name == "pets" else "as published")
+    assert look_up().state == ("a part" if name == "pets" else "as published")
     shutil.rmtree(source.parent)  # the addresses are dead now, and not needed
     get()
-    visible = {path.name for path in look_up()[1].path.parent.glob("[!.]*")}
-    assert visible == {"cache", look_up()[1].path.name} - (
-        {"cache"} if name == "weights" else set()
-    )
+    visible = {path.name for path in look_up().path.parent.glob("[!.]*")}
+    assert visible == {"cache", look_up().path.name} - ({"cache"} if name == "weights" else set())
 
 
 @pytest.mark.parametrize("name", ["pathmnist", "pets", "weights"])
@@ -207,7 +205,7 @@ def test_without_network_the_line_says_what_to_put_where(published, name):
     source.unlink()
     with pytest.raises(InputError, match="cannot make .*404") as error:
         get()
-    _, item = look_up()
+    item = look_up()
     assert str(item.path) in str(error.value)
     assert item.source in str(error.value)
     assert "\n" not in str(error.value)
@@ -219,15 +217,15 @@ def test_a_download_with_a_wrong_checksum_is_refused(published, name):
     source.write_bytes(source.read_bytes() + b"!")
     with pytest.raises(InputError, match="cannot make .*corrupted"):
         get()
-    assert look_up()[0] == "missing"
+    assert look_up().state == "missing"
 
 
 def test_files_that_were_changed_later_are_noticed(published):
     for name, (_, get, look_up) in published.items():
         get()
-        path: Path = look_up()[1].path
+        path: Path = look_up().path
         (path / "images/cat_1_0.jpg").unlink() if name == "pets" else path.write_bytes(b"changed")
-        assert look_up()[0] == "damaged"
+        assert look_up().state == "damaged"
         if name != "pathmnist":  # which is read from its cache
             with pytest.raises(InputError, match="delete it to have it downloaded again, or"):
                 get()

@@ -70,14 +70,13 @@ class PublishedFile(NamedTuple):
         """Address and checksum."""
         return f"{self.url} ({self.algorithm.upper()} {self.digest})"
 
-    def check(self) -> bool:
-        """Return True, or raise InputError where the file on this machine is another one."""
-        if not digest_file(self.path, self.algorithm).startswith(self.digest):
-            raise InputError(
-                f"{self.path} is not as published (another {self.algorithm.upper()}); delete it to"
-                f" have it downloaded again, or download {self.source} to {self.path}"
-            )
-        return True
+    @property
+    def state(self) -> str:
+        """Whether it is "missing", "damaged" or "as published" on this machine."""
+        if not self.path.exists():
+            return "missing"
+        found = digest_file(self.path, self.algorithm)
+        return "as published" if found.startswith(self.digest) else "damaged"
 
     def fetch(self) -> Path:
         """Return the path of the file, downloaded if it is missing, and verified."""
@@ -85,11 +84,16 @@ class PublishedFile(NamedTuple):
 
         def download(path: Path) -> None:
             torch.hub.download_url_to_file(self.url, str(path))
-            if not digest_file(path, self.algorithm).startswith(self.digest):
-                raise OSError(f"the download is corrupted: another {self.algorithm.upper()}")
+            if self._replace(path=path).state == "damaged":
+                raise OSError("the download is corrupted")
 
-        make_once(self.path, download, f"download {self.source} to {self.path}")
-        self.check()
+        advice = f"download {self.source} to {self.path}"
+        make_once(self.path, download, advice)
+        if self.state == "damaged":
+            raise InputError(
+                f"{self.path} is not as published (another {self.algorithm.upper()}); delete it to"
+                f" have it downloaded again, or {advice}"
+            )
         return self.path
 
 

@@ -152,10 +152,9 @@ def decode_images(
                 yield np.stack(images)
             progress.update(len(images))
     if damaged:
-        more = f" and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
         raise InputError(
             f"{len(damaged)} of {len(paths)} images cannot be decoded; replace or remove"
-            f" {', '.join(damaged[:MAX_NAMED])}{more}"
+            f" {', '.join(damaged[:MAX_NAMED])}"
         )
 
 

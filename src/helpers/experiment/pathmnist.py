@@ -15,11 +15,7 @@ from .image_cache import cache_array, split_arrays, stream_array
 def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     """Return PathMNIST in its published splits, its class names, and True (it is as published).
 
-    Parameters
-    ----------
-    data_dir : holds ``pathmnist.npz`` (28 px) or ``pathmnist_<size>.npz``, else it is downloaded;
-        it is verified and unpacked once, into ``<data_dir>/cache``
-    image_size : 28, 64, 128 or 224 pixels
+    The file is downloaded into ``data_dir`` if it is missing there, verified and unpacked, once.
 
     Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
     """

@@ -81,13 +81,18 @@ class PetsFolder(NamedTuple):
         """Addresses and checksums of the archives."""
         return " and ".join(f"{url} (MD5 {md5})" for url, md5 in ARCHIVES.items())
 
-    def read_lists(self) -> tuple[list[list[tuple[str, int]]], bool]:
-        """Return (image, label from 0) of trainval and test, and whether they are as published.
+    @property
+    def state(self) -> str:
+        """Whether it is "missing", "damaged", "a part" or "as published" on this machine."""
+        if not self.path.exists():
+            return "missing"
+        try:
+            return "as published" if self.read_lists()[1] else "a part"
+        except InputError:
+            return "damaged"
 
-        Raises
-        ------
-        InputError : if a list or an image is missing
-        """
+    def read_lists(self) -> tuple[list[list[tuple[str, int]]], bool]:
+        """Return (image, label from 0) of trainval and test, and whether they are as published."""
         lists, official = [], True
         try:
             for split, published in PETS_OFFICIAL.items():
@@ -99,9 +104,7 @@ class PetsFolder(NamedTuple):
             names = [f"{name}.jpg" for listed in lists for name, _ in listed]
             absent = [name for name in names if not (self.path / "images" / name).is_file()]
             if absent:
-                raise ValueError(
-                    f"{len(absent)} of {len(names)} images are missing: {absent[0]}, ..."
-                )
+                raise ValueError(f"{len(absent)} of {len(names)} images are missing: {absent[0]}")
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{self.path} is not whole ({error}); delete it to have it downloaded again, or"
@@ -109,11 +112,7 @@ class PetsFolder(NamedTuple):
             ) from None
         return lists, official
 
-    def check(self) -> bool:
-        """Return whether the lists are as published, or raise InputError as `read_lists`."""
-        return self.read_lists()[1]
-
 
 def locate_pets(data_dir: str) -> PetsFolder:
-    """Return the folder."""
+    """Return the folder in ``data_dir``."""
     return PetsFolder(from_root(data_dir) / "oxford-iiit-pet")
