@@ -17,18 +17,20 @@ from .estimates import RMS, Predictions, estimates, read_predictions
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
 from .records import PAPER_ARMS, missing_runs, shown_records
-from .styles import choose_style, draw_intervals, draw_legend, style_arms
+from .styles import Style, choose_style, draw_band, draw_intervals, draw_legend, style_arms
 
 #: Metric to the title and the factor of an axis.
 AXES = {"accuracy": ("accuracy (%)", 100), RMS: ("RMS calibration error", 1)}
 
+#: Estimates of the arms of a data set, without variants.
+SHOWN = "dataset == @dataset and variant == '' and n_seeds > 0"
+
 #: Score of a training to the title and the factor of its axis, and its format in a text.
 CURVES = {"loss": ("loss", 1, "{:.3g}"), "accuracy": ("accuracy (%)", 100, "{:.1f} %")}
 
-#: Columns of a table from which a line within a band is drawn.
-BAND = ["mean", "min", "max"]
+#: Part of the data to the line of its curve.
+LINES = {"train": "--", "validation": "-"}
 
-DASHES = {"train": (3, 1.5), "validation": (None, None)}
 HISTORY_CAPTION = (
     "Clean training (dashed) and validation images (solid). A validation loss that rises while the"
     " training loss falls is a sign of overfitting."
@@ -45,12 +47,12 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
     experiment : an arm of the paper is drawn in its colour
     """
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
-    colour = choose_style(places.get(experiment, 0)).colour
+    style = choose_style(places.get(experiment, 0))
     scores = [score for score in CURVES if f"train_{score}" in history]
     several = len(scores) > 1 and len(history) > 1
     picture = Picture(caption=HISTORY_CAPTION if several else "")
     for score in scores:
-        _plot_curves(picture, history, score, colour, score, width=3.6)
+        _plot_curves(picture, history, score, style, score, width=3.6)
     return picture
 
 
@@ -73,33 +75,28 @@ def show_curves(dataset: str) -> Picture:
     for (label, whose), history in histories.items():
         axes = {"title": label + whose, "ylim": limits}
         name = f"{label}{whose}: accuracy"
-        _plot_curves(picture, history, "accuracy", styles[label].colour, name, **axes)
+        _plot_curves(picture, history, "accuracy", styles[label], name, **axes)
     return _finish(picture, dataset)
 
 
-def _plot_curves(picture, history, score: str, colour: str, name: str, **axes) -> None:
+def _plot_curves(picture, history, score: str, style: Style, name: str, **axes) -> None:
     """Add a panel with the means over the seeds by epoch, between the lowest and the highest."""
     title, scale, form = CURVES[score]
     epochs = history.groupby("epoch")
-    curves = {part: scale * epochs[f"{part}_{score}"].agg(BAND) for part in DASHES}
+    span = {"mean": "mean", "low": "min", "high": "max"}
+    curves = {part: scale * epochs[f"{part}_{score}"].agg(**span) for part in LINES}
     ends = {part: curve["mean"].iloc[-1] for part, curve in curves.items()}
     texts = [f"{part} {form.format(end)}" for part, end in ends.items()]
     alt = f"{name} by epoch; in epoch {history['epoch'].max()} {', '.join(texts)}"
     with picture.plot(alt, xlabel="epoch", ylabel=title, **axes) as panel:
+        marker = "o" if len(epochs) == 1 else ""  # one epoch makes no line
         for part, curve in curves.items():
-            marker = "o" if len(curve) == 1 else ""  # one epoch makes no line
-            _draw_band(panel, curve, colour, dashes=DASHES[part], marker=marker)
+            draw_band(panel, curve.index, curve, style._replace(line=LINES[part], marker=marker))
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         # Each curve's name right of its end, apart even where both end together.
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
         for part, side in zip(sorted(ends, key=ends.get), ("top", "bottom"), strict=True):
             panel.annotate(part, (1, ends[part]), (3, 0), va=side, **place)
-
-
-def _draw_band(panel, curve: pd.DataFrame, colour: str, **look) -> None:
-    """Draw mean, and min to max as a band, by the index of a table."""
-    panel.plot(curve["mean"], color=colour, **look)
-    panel.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.2, lw=0)
 
 
 def _finish(picture: Picture, dataset: str, legend: bool = False) -> Picture:
@@ -143,7 +140,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
         gap = float(np.mean(confidence) - np.mean(correct))
         tendency = "over-confident" if gap > 0 else "under-confident"
         alt = f"{label}, {shift}: {abs(gap):.3f} {tendency} on average"
-        with picture.plot(alt, 2.3, 2.3, title=f"{label}, {shift}", **axes) as panel:
+        with picture.plot(alt, 2.3, title=f"{label}, {shift}", **axes) as panel:
             _draw_reliability(panel, np.stack(seeds, axis=1), styles[label].colour)
     return _finish(picture, dataset)
 
@@ -179,13 +176,6 @@ def describe_axis(shift: str) -> tuple[str, float]:
     return known.title or shift, known.neutral
 
 
-def _select(dataset: str, *metrics: str) -> pd.DataFrame:
-    """Return the estimates of some metrics of a data set's arms, without variants."""
-    table = estimates()
-    chosen = (table["dataset"] == dataset) & (table["variant"] == "") & (table["n_seeds"] > 0)
-    return table[chosen & table["metric"].isin(metrics)]
-
-
 def show_strengths(dataset: str) -> Picture:
     """Return accuracy and calibration error against the strength, one line per arm.
 
@@ -193,7 +183,8 @@ def show_strengths(dataset: str) -> Picture:
     """
     picture = Picture()
     for metric, (name, scale) in AXES.items():
-        table = _select(dataset, metric)
+        table = estimates().query(SHOWN)
+        table = table[table["metric"] == metric]
         table = table.assign(**scale * table[["mean", "low", "high"]])
         clean, table = table[table["shift"] == "clean"], table[table["strength"].notna()]
         values = pd.concat([clean, table])[["mean", "low", "high"]]
@@ -204,36 +195,41 @@ def show_strengths(dataset: str) -> Picture:
             title, neutral = describe_axis(shift)
             rows = pd.concat([clean.assign(strength=neutral), rows])
             axes = {"width": 3.6, "height": 2.6, "xlabel": title, "ylabel": name, "ylim": limits}
-            _plot_lines(picture, dataset, rows, "strength", f"{name} against {title}", **axes)
+            alt = f"{name} against {title}"
+            _plot_lines(picture, dataset, rows, "strength", alt, draw_intervals, 0.01, **axes)
     return _finish(picture, dataset, legend=True)
 
 
-def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, **axes) -> None:
-    """Add a panel with a line per arm: means and their intervals by a column of a table."""
+def _plot_lines(
+    picture, dataset: str, rows: pd.DataFrame, x: str, name: str, draw, apart=0.0, **axes
+) -> None:
+    """Add a panel with a line per arm: means and their ranges by a column of a table.
+
+    apart : distance of the arms, as a fraction of the axis, so that bars do not hide each other
+    """
     drawn = set(rows["arm"])
     styles = {label: style for label, style in style_arms(dataset).items() if label in drawn}
     lines = {label: rows[rows["arm"] == label].sort_values(x) for label in styles}
-    texts = [
-        f"{label} ends at {line['mean'].iloc[-1]:.3g}, from {line['mean'].iloc[0]:.3g}"
-        for label, line in lines.items()
-    ]
+    means = {label: line["mean"].iloc for label, line in lines.items()}
+    texts = [f"{label} from {mean[0]:.3g} to {mean[-1]:.3g}" for label, mean in means.items()]
     with picture.plot(f"{name}: {'; '.join(texts)}", **axes) as panel:
         for number, (label, line) in enumerate(lines.items()):
-            # Slightly apart, so that bars do not hide each other.
-            aside = 0.01 * (number - (len(lines) - 1) / 2) * np.ptp(line[x])
-            draw_intervals(panel, line[x] + aside, line, styles[label])
+            aside = apart * (number - (len(lines) - 1) / 2) * np.ptp(line[x])
+            draw(panel, line[x] + aside, line, styles[label])
 
 
 def plot_temperatures(dataset: str) -> Picture:
     """Return each arm's calibration error as trained and at its temperature, by shift."""
     places, picture = {RMS: 0, f"{RMS}_tempered": 1}, Picture()
-    table = _select(dataset, *places)
+    table = estimates().query(SHOWN).query("metric in @places")
     table = table[table["strength"].isna()].assign(place=table["metric"].map(places))
     axes = {"ylabel": AXES[RMS][0], "xlim": (-0.3, 1.3), "ylim": (0, 1.05 * table["high"].max())}
-    axes |= {"xticks": [0, 1], "xticklabels": ["as trained", "at T"], "width": 2.6, "height": 2.3}
+    axes |= {"xticks": [0, 1], "xticklabels": ["as trained", "at T"]}
     for shift, rows in table.groupby("shift", sort=False):
-        name = f"RMS calibration error, {shift}, at the temperature and as trained"
-        _plot_lines(picture, dataset, rows, "place", name, title=shift, **axes)
+        name = f"RMS calibration error, {shift}, as trained and at the temperature"
+        _plot_lines(
+            picture, dataset, rows, "place", name, draw_intervals, 0.01, title=shift, **axes
+        )
     return _finish(picture, dataset, legend=True)
 
 
@@ -243,48 +239,38 @@ def show_risk_coverage(dataset: str) -> Picture:
     Lines are means over the seeds, bands reach from the lowest to the highest; strengths of a
     shift are pooled.
     """
-    picture, styles = Picture(), style_arms(dataset)
-    risks = _find_risks(dataset, np.linspace(0.02, 1, 99))
-    highest = [curve["max"].max() for curves in risks.values() for curve in curves.values()]
-    axes = {"xlabel": "coverage (%)", "ylabel": "risk (%)", "xlim": (0, 100), "height": 2.3}
-    axes["ylim"] = (0, 1.05 * max(highest, default=0) or 1)  # the same axis for all panels
-    for shift, curves in risks.items():
-        ends = [
-            f"{label} {np.interp(50, c.index, c['mean']):.1f} % at half,"
-            f" {c['mean'].iloc[-1]:.1f} % at full"
-            for label, c in curves.items()
-        ]
-        alt = f"risk against coverage, {shift}: {'; '.join(ends)}"
-        with picture.plot(alt, title=shift, **axes) as panel:
-            for label, curve in curves.items():
-                colour, marker, line, _ = styles[label]
-                look = {"marker": marker, "linestyle": line, "markevery": 24, "ms": 4}
-                _draw_band(panel, curve, colour, **look)
+    picture, risks = Picture(), _find_risks(dataset, np.linspace(0.02, 1, 99))
+    axes = {"xlabel": "coverage (%)", "ylabel": "risk (%)", "xlim": (0, 100)}
+    axes["ylim"] = (0, 1.05 * risks["high"].max() or 1)  # the same axis for all panels
+    for shift, rows in risks.groupby("shift", sort=False):
+        name = f"risk against coverage, {shift}"
+        _plot_lines(picture, dataset, rows, "coverage", name, draw_band, title=shift, **axes)
     return _finish(picture, dataset, legend=True)
 
 
-def _find_risks(dataset: str, coverage: np.ndarray) -> dict[str, dict[str, pd.DataFrame]]:
-    """Return the risk over the seeds by coverage, both in percent, by shift and arm."""
-    risks = {}
+def _find_risks(dataset: str, coverage: np.ndarray) -> pd.DataFrame:
+    """Return the risk by shift, arm and coverage: mean, low and high of the seeds, in percent."""
+    columns, rows = ["coverage", "mean", "low", "high"], []
     for label, shift, *seeds in _pool(dataset):
         curves = [risk_coverage(*seed) for seed in zip(*seeds, strict=True)]
-        risk = {number: np.interp(coverage, *curve) for number, curve in enumerate(curves)}
-        table = pd.DataFrame(risk, index=100 * coverage) * 100
-        risks.setdefault(shift, {})[label] = table.agg(BAND, axis=1)
-    return risks
+        risk = 100 * np.stack([np.interp(coverage, *curve) for curve in curves])
+        values = 100 * coverage, risk.mean(axis=0), risk.min(axis=0), risk.max(axis=0)
+        rows.append((shift, label, *values))
+    table = pd.DataFrame(rows, columns=["shift", "arm", *columns])
+    return table.explode(columns).infer_objects()
 
 
 def show_deferral(dataset: str) -> Markdown:
     """Return by how much the error rate falls if an expert sees the least confident fifth."""
-    bullets = []
-    for shift, curves in _find_risks(dataset, np.array([0.8, 1])).items():
-        means = {label: curve["mean"] for label, curve in curves.items()}
+    lines = []
+    for shift, rows in _find_risks(dataset, np.array([0.8, 1])).groupby("shift", sort=False):
+        means = {label: arm["mean"] for label, arm in rows.groupby("arm", sort=False)}
         falls = [
             f"{label} from {full:.1f} to {kept:.1f} %" for label, (kept, full) in means.items()
         ]
-        bullets.append(f"- {shift}: {', '.join(falls)}")
+        lines.append(f"- {shift}: {', '.join(falls)}")
     text = (
         "If an expert sees the least confident fifth of the images (strengths pooled), the error"
         " rate on the others falls as follows (mean over the seeds):\n"
     )
-    return Markdown("\n".join([text, *bullets]) if bullets else missing_runs(dataset) or "")
+    return Markdown("\n".join([text, *lines]) if lines else missing_runs(dataset) or "")

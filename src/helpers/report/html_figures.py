@@ -47,7 +47,7 @@ class Picture:
 
     @contextmanager
     def plot(
-        self, alt: str, width: float = 2.6, height: float = 2.2, grid: str = "y", **axes
+        self, alt: str, width: float = 2.6, height: float = 2.3, grid: str = "y", **axes
     ) -> Iterator[Axes]:
         """Add a drawing in the page's text colour, light or dark.
 

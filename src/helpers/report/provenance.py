@@ -27,14 +27,11 @@ from .records import (
 )
 from .table_export import render_table, write_markdown
 
-#: Columns of numbers in the table of runs.
-NUMBERS = ("Training (s)", "Peak memory (MB)", "Epoch kept")
-
-#: Columns of the CSV file of runs.
+#: Columns of the CSV file of runs: fields of run.json.
 FACTS = [
-    *("experiment", "configuration", "seed", "profile", "best_epoch"),
+    *("experiment", "variant", "config_hash", "seed", "profile", "best_epoch"),
     *("data_name", "data_sha256", "data_official", "weights_sha256", "weights_official"),
-    *("git_commit", "git_dirty", "device", "threads", "torch"),
+    *(f"environment_{name}" for name in ("git_commit", "git_dirty", "device", "threads", "torch")),
     *("peak_memory_bytes", "train_seconds", "evaluate_seconds"),
 ]
 
@@ -43,38 +40,32 @@ STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.val
 PARTS = dict.fromkeys(DATASETS, "a part of the published images")
 
 
-def list_runs() -> dict[str, list[Record]]:
-    """Return all runs that the book rests on, by the name of their folder.
+def list_runs() -> list[Record]:
+    """Return all runs that the book rests on.
 
     The shown runs of each data set, its variants, and the pretraining runs they started from.
     """
-    runs: dict[str, list[Record]] = {}
-    for dataset in datasets():
-        for records in [*shown_records(dataset).values(), *variant_records(dataset).values()]:
-            runs[_name(records[0])] = records
-    shown = [record for records in runs.values() for record in records]
+    groups = [f(dataset) for dataset in datasets() for f in (shown_records, variant_records)]
+    shown = [record for group in groups for records in group.values() for record in records]
     used = {record.weights["sha256"] for record in shown} - {None}
-    for results in dict.fromkeys(record.folder.parents[1] for record in shown):
-        for record in read_records(results, "pretrain_*", []):
-            if record.run["files"].get("weights.pt") in used:
-                runs.setdefault(record.experiment, []).append(record)
-    return runs
+    folders = dict.fromkeys(record.folder.parents[1] for record in shown)
+    first = [record for folder in folders for record in read_records(folder, "pretrain_*", [])]
+    return shown + [record for record in first if record.run["files"].get("weights.pt") in used]
 
 
-def _name(record: Record) -> str:
-    """Return an experiment with its variant, as its folder is named."""
-    return record.folder.parent.name
+def name_notebooks() -> dict[str, Record]:
+    """Return the runs with an executed notebook by its name, without ending, in the book.
 
-
-def find_page(records: list[Record]) -> Record | None:
-    """Return the run whose executed notebook is the page of its experiment: the first with one."""
-    pages = (r for r in records if not r.variant and not r.experiment.startswith("pretrain_"))
-    return next((record for record in pages if record.notebook), None)
-
-
-def name_notebook(record: Record) -> str:
-    """Return the file name under which the book offers an executed notebook for download."""
-    return f"{_name(record)}-seed-{record.seed}.ipynb"
+    The first one of an arm is the arm's page and has the experiment's name.
+    """
+    named = {}
+    for record in list_runs():
+        if record.notebook:
+            arm = not record.variant and not record.experiment.startswith("pretrain_")
+            is_page = arm and record.experiment not in named
+            other = f"{record.folder.parent.name}-seed-{record.seed}"
+            named[record.experiment if is_page else other] = record
+    return named
 
 
 def show_runs() -> Markdown:
@@ -82,36 +73,39 @@ def show_runs() -> Markdown:
 
     Above it, a box names the corrupt records that the book leaves out.
     """
-    parts = [missing_runs(dataset) for dataset in datasets()]
+    parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
     omitted = [warning for dataset in datasets() for warning in list_warnings(dataset)]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
         text = "No number of this book comes from these records; the build names the remedy."
         lines = [f"- {escape_markdown(line)}" for line in omitted]
         parts.append("\n".join(["```{warning}", text, "", *lines, "```"]))
-    groups = list_runs().values()
-    rows = [_describe_run(r, r is find_page(records)) for records in groups for r in records]
-    if rows:
-        facts = [_list_facts(record) for records in groups for record in records]
-        aligned = ["--:" if head in NUMBERS else ":--" for head in rows[0]]
-        cells = [rows[0], aligned, *(row.values() for row in rows)]
+    if runs:
+        names = {record.folder: name for name, record in name_notebooks().items()}
+        rows = [_describe_run(record, names.get(record.folder)) for record in runs]
+        cells = [rows[0], [":--"] * 6 + ["--:"] * 3, *(row.values() for row in rows)]
+        facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
+        facts = facts.reindex(columns=FACTS).astype(object)
+        facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs: what each was made from, and what it took"
         parts.append(render_table("runs", caption, cells, facts, "runs"))
     return Markdown("\n\n".join(filter(None, parts)))
 
 
-def _describe_run(record: Record, is_page: bool) -> dict[str, str]:
+def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
+    """Return the cells of a run, the last three of them numbers, by the heads of their columns."""
     run, data, weights, seed = record.run, record.data, record.weights, str(record.seed)
-    if record.notebook:  # a leading slash is the book's own folder
-        file = record.experiment if is_page else name_notebook(record)
-        seed = f"{{{'doc' if is_page else 'download'}}}`{seed} </runs/{file}>`"
+    if notebook:  # a leading slash is the book's own folder
+        page = f"{{doc}}`{seed} </runs/{notebook}>`"
+        file = f"{{download}}`{seed} </runs/{notebook}.ipynb>`"
+        seed = page if notebook == record.experiment else file
     origin = "stand-in" if data["name"] in STAND_INS else PARTS.get(data["name"], "own data")
     origin = "published" if data["official"] else origin
     start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
     start = start if weights["sha256"] else "random"
     made = run["files"].get("weights.pt")
     return {
-        "Experiment": escape_markdown(_name(record)),
+        "Experiment": escape_markdown(record.folder.parent.name),
         "Seed": seed,
         "Configuration": escape_code(record.config_hash),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
@@ -121,16 +115,6 @@ def _describe_run(record: Record, is_page: bool) -> dict[str, str]:
         "Peak memory (MB)": _format(run["peak_memory_bytes"], 0, 1e-6),
         "Epoch kept": escape_markdown(run["best_epoch"] or ""),
     }
-
-
-def _list_facts(record: Record) -> dict[str, str]:
-    """Return a row of the CSV file: no markup, whole checksums, more columns."""
-    facts = record.run | record.environment
-    facts |= {"experiment": _name(record), "configuration": record.config_hash}
-    for group in ("data", "weights"):
-        facts |= {f"{group}_{name}": value for name, value in record.run[group].items()}
-    values = {name: facts.get(name) for name in FACTS}
-    return {name: "" if v is None else redact_paths(str(v)) for name, v in values.items()}
 
 
 def _cut(checksum: str | None) -> str:

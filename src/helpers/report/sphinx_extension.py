@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from ipykernel.kernelspec import get_kernel_dict
@@ -21,7 +20,7 @@ from helpers.runs.config import NOTEBOOKS, read_title
 from . import accessibility
 from .escape import escape_markdown, redact_paths
 from .estimates import differences, estimates
-from .provenance import find_page, list_runs, name_notebook, write_banner
+from .provenance import list_runs, name_notebooks, write_banner
 from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
 
 
@@ -49,8 +48,8 @@ def prepare(app: Sphinx, config) -> None:
         missing = [line for line in map(missing_runs, datasets()) if line]
         for line in missing:
             print(f"note: {line}", file=sys.stderr)
-        write_files(book / "runs", dict(list_notebooks()), "*.ipynb")
-        write_files(book / "further", dict(list_further_pages(book)), "*.md")
+        write_files(book / "runs", list_notebooks(), "*.ipynb")
+        write_files(book / "further", list_further_pages(book), "*.md")
         config.html_theme_options["announcement"] = write_banner()
         config.report_fingerprint = fingerprint(corrupt + missing)
     except InputError as error:
@@ -72,26 +71,23 @@ def write_files(folder: Path, contents: dict[str, str], pattern: str) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def list_notebooks() -> Iterator[tuple[str, str]]:
-    """Yield name and content of each experiment's page and of all other executed notebooks."""
-    runs = list_runs()
-    for experiment in (e for dataset in datasets() for e in arms(dataset).values()):
-        page = find_page(runs.get(experiment, []))
-        text = page.notebook.read_text(encoding="utf-8") if page else _explain_absence(experiment)
-        yield f"{experiment}.ipynb", redact_paths(text)
-    for records in runs.values():
-        for record in records:
-            if record.notebook and record is not find_page(records):
-                yield name_notebook(record), redact_paths(record.notebook.read_text("utf-8"))
+def list_notebooks() -> dict[str, str]:
+    """Return name and content of each experiment's page and of all other executed notebooks."""
+    experiments = [e for dataset in datasets() for e in arms(dataset).values()]
+    contents = {name: _explain_absence(name) for name in experiments}
+    for name, record in name_notebooks().items():
+        contents[name] = redact_paths(record.notebook.read_text(encoding="utf-8"))
+    return {f"{name}.ipynb": text for name, text in contents.items()}
 
 
-def list_further_pages(book: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and content of a results page for each data set that has none in the book."""
+def list_further_pages(book: Path) -> dict[str, str]:
+    """Return name and content of a results page for each data set that has none in the book."""
     template = (book / "_further.md").read_text(encoding="utf-8")
-    for name in datasets():
-        if not (book / f"results/{name}.md").exists():
-            text = template.replace("TITLE", dataset_title(name)).replace("DATASET", name)
-            yield f"{name}.md", text
+    return {
+        f"{name}.md": template.replace("TITLE", dataset_title(name)).replace("DATASET", name)
+        for name in datasets()
+        if not (book / f"results/{name}.md").exists()
+    }
 
 
 def _explain_absence(experiment: str) -> str:
@@ -136,7 +132,7 @@ def fingerprint(lines: list[str]) -> str:
     for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
     # A checksum of a run covers all its files; its notebook may have been edited or deleted.
-    runs = [(r.checksum, bool(r.notebook)) for group in list_runs().values() for r in group]
+    runs = [(record.checksum, bool(record.notebook)) for record in list_runs()]
     digest.update(json.dumps([runs, lines]).encode())
     return digest.hexdigest()
 
