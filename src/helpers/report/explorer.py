@@ -12,12 +12,12 @@ from IPython.display import HTML
 from helpers.metrics import METRICS, softmax
 from helpers.runs.record import Record
 
-from .estimates import RMS, find_estimate
 from .figures import bin_confidence, describe_axis, read_arms
 from .galleries import find_examples
 from .html_figures import choose_rendering, encode_image
 from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
+from .tidy import RMS, find_estimate
 
 #: Matplotlib's lines as SVG dashes.
 DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3", ":": "2 2"}

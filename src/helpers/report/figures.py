@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from helpers.catalogue import CORRUPTIONS, Corruption
 from helpers.metrics import risk_coverage
 
-from .estimates import RMS, Predictions, estimates, read_predictions
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
 from .records import PAPER_ARMS, missing_runs, shown_records
 from .styles import Style, choose_style, draw_band, draw_intervals, draw_legend, style_arms
+from .tidy import RMS, Predictions, estimates, read_predictions
 
 #: Metric to the title and the factor of an axis.
 AXES = {"accuracy": ("accuracy (%)", 100), RMS: ("RMS calibration error", 1)}

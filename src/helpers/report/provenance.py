@@ -18,12 +18,10 @@ from .records import (
     describe_data,
     describe_seeds,
     find_corrupt_records,
+    find_evidence,
     list_changes,
-    list_warnings,
     missing_runs,
-    shown_profile,
     shown_records,
-    variant_records,
 )
 from .table_export import render_table, write_markdown
 
@@ -45,8 +43,9 @@ def list_runs() -> list[Record]:
 
     The shown runs of each data set, its variants, and the pretraining runs they started from.
     """
-    groups = [f(dataset) for dataset in datasets() for f in (shown_records, variant_records)]
-    shown = [record for group in groups for records in group.values() for record in records]
+    evidence = [find_evidence(dataset) for dataset in datasets()]
+    groups = [group for e in evidence for group in (*e.arms.values(), *e.variants.values())]
+    shown = [record for group in groups for record in group]
     used = {record.weights["sha256"] for record in shown} - {None}
     folders = dict.fromkeys(record.folder.parents[1] for record in shown)
     first = [record for folder in folders for record in read_records(folder, "pretrain_*", [])]
@@ -74,7 +73,7 @@ def show_runs() -> Markdown:
     Above it, a box names the corrupt records that the book leaves out.
     """
     parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
-    omitted = [warning for dataset in datasets() for warning in list_warnings(dataset)]
+    omitted = [warning for dataset in datasets() for warning in find_evidence(dataset).warnings]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
         text = "No number of this book comes from these records; the build names the remedy."
@@ -162,7 +161,7 @@ def _describe_build(dataset: str) -> dict[str, str]:
         for r in records
     ]
     return {
-        "Profile": escape_code(shown_profile(dataset)),
+        "Profile": escape_code(find_evidence(dataset).profile),
         "Data": describe_data(dataset),
         "Images": ", ".join(f"{_format(data[k], 0)} {k}" for k in ("train", "validation", "test")),
         "Classes": f"{len(data['classes'])}",
@@ -202,8 +201,9 @@ def _warn(dataset: str) -> str:
         about = "test the software and say nothing about the paper"
         meaning = about if used & phrases.keys() else "say nothing about the paper's data"
         return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
-    if records and shown_profile(dataset) != "paper":
-        return f"published images, profile {escape(shown_profile(dataset))}, not the full study."
+    profile = find_evidence(dataset).profile
+    if records and profile != "paper":
+        return f"published images, profile {escape(profile)}, not the full study."
     if not all(record.weights["official"] for record in records):
         return "some runs started from other weights than the paper's."
     return ""

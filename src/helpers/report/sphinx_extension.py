@@ -19,9 +19,9 @@ from helpers.runs.config import NOTEBOOKS, read_title
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
-from .estimates import differences, estimates
 from .provenance import list_runs, name_notebooks, write_banner
 from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
+from .tidy import differences, estimates
 
 
 def setup(app: Sphinx) -> dict:
