@@ -15,7 +15,7 @@ from ipykernel.kernelspec import get_kernel_dict
 from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
-from helpers.runs.config import NOTEBOOKS, read_title
+from helpers.runs.config import NOTEBOOKS
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
@@ -73,11 +73,12 @@ def write_files(folder: Path, contents: dict[str, str], pattern: str) -> None:
 
 def list_notebooks() -> dict[str, str]:
     """Return name and content of each experiment's page and of all other executed notebooks."""
-    experiments = [e for dataset in datasets() for e in arms(dataset).values()]
-    contents = {name: _explain_absence(name) for name in experiments}
-    for name, record in name_notebooks().items():
-        contents[name] = redact_paths(record.notebook.read_text(encoding="utf-8"))
-    return {f"{name}.ipynb": text for name, text in contents.items()}
+    texts = {name: r.notebook.read_text(encoding="utf-8") for name, r in name_notebooks().items()}
+    for dataset in datasets():
+        for label, experiment in arms(dataset).items():
+            absent = _explain_absence(experiment, f"{dataset_title(dataset)}: {label}")
+            texts.setdefault(experiment, absent)
+    return {f"{name}.ipynb": redact_paths(text) for name, text in texts.items()}
 
 
 def list_further_pages(book: Path) -> dict[str, str]:
@@ -90,8 +91,7 @@ def list_further_pages(book: Path) -> dict[str, str]:
     }
 
 
-def _explain_absence(experiment: str) -> str:
-    title = ": ".join(filter(None, read_title(experiment)))
+def _explain_absence(experiment: str, title: str) -> str:
     text = (
         f"# {escape_markdown(title)}\n\nThis book holds no executed notebook of `{experiment}`:"
         " either it has not been run yet, or its records came without their notebook. To run it:"
