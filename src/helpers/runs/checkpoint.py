@@ -13,12 +13,7 @@ from .atomic_io import remove, write_file
 
 
 class Checkpoint:
-    """One file that is replaced as a whole and carries its own SHA-256, and one of progress.
-
-    Parameters
-    ----------
-    folder : place of the record
-    """
+    """A file of state that carries its own SHA-256, and one of progress, each replaced whole."""
 
     def __init__(self, folder: Path):
         self.path = folder.with_name(f".{folder.name}.checkpoint")
@@ -33,19 +28,14 @@ class Checkpoint:
         except OSError as error:
             print(f"{self.path} cannot be read ({error.strerror}): training restarts")
             return None
-        content, checksum = content[:-32], content[-32:]
-        if hashlib.sha256(content).digest() != checksum:
+        state, checksum = content[:-32], content[-32:]
+        if hashlib.sha256(state).digest() != checksum:
             print(f"{self.path} is damaged: training restarts")
             return None
-        return content
+        return state
 
     def save(self, fill: Callable[[BinaryIO], object]) -> None:
-        """Replace the state by what a function writes into a file.
-
-        Raises
-        ------
-        InputError : if it cannot be written; the state saved before is kept
-        """
+        """Replace the state by what a function writes into a file."""
 
         def fill_and_sum(file: BinaryIO) -> None:
             try:
@@ -65,17 +55,16 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove both files, once the record exists."""
-        for path in (self.path, self.progress):
-            remove(path)
+        remove(self.path)
+        remove(self.progress)
 
 
 def read_progress(folder: Path) -> dict | None:
     """Return the progress of a run that is being made or was interrupted; None if it has none."""
     try:
-        progress = json.loads(_progress_file(folder).read_bytes())
+        return json.loads(_progress_file(folder).read_bytes())
     except (OSError, ValueError):
         return None
-    return progress if isinstance(progress, dict) else None
 
 
 def _progress_file(folder: Path) -> Path:
