@@ -16,11 +16,12 @@ import functools
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from helpers import InputError
+
+Buffer = bytes | memoryview
 
 
 @contextlib.contextmanager
@@ -44,14 +45,14 @@ def writing(
 reading = functools.partial(writing, verb="read", advice="fix its permissions")
 
 
-def write_file(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Replace a file by the content, or by what a function writes into an open file."""
+def write_file(path: Path, content: Buffer) -> None:
+    """Write a file; one that exists is replaced."""
     with _temporary(path) as temporary:
         _write(temporary, content)
         temporary.replace(path)
 
 
-def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, contents: Mapping[str, Buffer]) -> None:
     """Write a folder of files; one that exists is never replaced."""
     with _temporary(folder) as temporary:
         temporary.mkdir()
@@ -105,9 +106,9 @@ def _name_beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name.lstrip('.')}.{uuid.uuid4().hex}.{kind}")
 
 
-def _write(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    with path.open("w+b") as file:
-        file.write(content) if isinstance(content, bytes) else content(file)
+def _write(path: Path, content: Buffer) -> None:
+    with path.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())  # a rename that outlives a power cut must not show an empty file
 

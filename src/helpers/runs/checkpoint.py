@@ -1,6 +1,7 @@
 """State and progress of an unfinished training, kept beside the place of its record."""
 
 import hashlib
+import io
 import json
 import os
 import socket
@@ -36,17 +37,10 @@ class Checkpoint:
 
     def save(self, fill: Callable[[BinaryIO], object]) -> None:
         """Replace the state by what a function writes into a file."""
-
-        def fill_and_sum(file: BinaryIO) -> None:
-            try:
-                fill(file)
-            except RuntimeError as error:  # torch's, for a write that failed
-                failed = isinstance(error.__context__, OSError)
-                raise error.__context__ if failed else error from None
-            file.seek(0)
-            file.write(hashlib.file_digest(file, "sha256").digest())
-
-        write_file(self.path, fill_and_sum)
+        state = io.BytesIO()  # in memory, as torch hides the reason of a write that fails
+        fill(state)
+        state.write(hashlib.sha256(state.getbuffer()).digest())
+        write_file(self.path, state.getbuffer())
 
     def report(self, **progress: float | int | None) -> None:
         """Replace the progress: epoch, epochs, validation accuracies, seconds per epoch."""

@@ -30,7 +30,7 @@ VARIANTS = NOTEBOOKS / "variants.yaml"
 #: Parameters that decide where files are, not what is computed; no part of the configuration hash.
 LOCATIONS = {"seed", "results", "data_dir", "variant"}
 
-#: Initialisations besides the path of a checkpoint.
+#: Initialisations; another one is the path of a checkpoint.
 STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
 
 #: Sides of PathMNIST's published images in pixels.
@@ -191,10 +191,6 @@ def make_config(experiment: str, values: Mapping) -> Config:
     """Return the checked configuration of an experiment.
 
     Values that are no parameter are ignored; a parameter with a default may be absent.
-
-    Raises
-    ------
-    InputError : naming the parameter, its value, and what it must be
     """
     model = PRETRAINING.get(experiment, ExperimentConfig)
     try:
@@ -251,10 +247,10 @@ def list_experiments() -> list[str]:
 
 def read_defaults(experiment: str) -> dict:
     """Return the values of a notebook's ``parameters`` cell, read without running it."""
-    cells = [source for source, tags in _read_cells(experiment) if "parameters" in tags]
+    cells = [c for c in _read_cells(experiment) if "parameters" in c.metadata.get("tags", [])]
     text, values = "", {}
     try:
-        for line in ast.parse(cells[0]).body:
+        for line in ast.parse(cells[0].source).body:
             text = ast.unparse(line)
             target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
             values[target.id] = ast.literal_eval(line.value)
@@ -273,25 +269,18 @@ def read_title(experiment: str) -> tuple[str, str]:
 
     A heading without a colon gives an empty data set.
     """
-    for text, _ in _read_cells(experiment):
-        if heading := re.search(r"^# (.+)$", text, re.MULTILINE):
+    for cell in _read_cells(experiment):
+        if heading := re.search(r"^# (.+)$", cell.source, re.MULTILINE):
             dataset, _, arm = heading[1].rpartition(":")
             return dataset.strip(), arm.strip()
     return "", experiment
 
 
-def _read_cells(experiment: str) -> list[tuple[str, list[str]]]:
-    """Return source and tags of a notebook's cells."""
+def _read_cells(experiment: str) -> list:
     path = NOTEBOOKS / f"{experiment}.py"
     if not path.exists():
         raise unknown("experiment", experiment, list_experiments())
-    return _parse_notebook(path.read_text(encoding="utf-8"))
-
-
-@functools.cache  # a plan of a hundred seeds reads each notebook hundreds of times
-def _parse_notebook(text: str) -> list[tuple[str, list[str]]]:
-    cells = jupytext.reads(text, fmt="py").cells
-    return [(cell.source, cell.metadata.get("tags", [])) for cell in cells]
+    return _parse_notebook(path.read_text(encoding="utf-8"), fmt="py").cells
 
 
 class _Loader(yaml.SafeLoader):
@@ -307,7 +296,7 @@ class _Loader(yaml.SafeLoader):
 
 def _read_yaml(path: Path) -> dict:
     try:
-        values = _parse_yaml(path.read_text(encoding="utf-8")) or {}
+        values = _parse_yaml(path.read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, RecursionError, yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
@@ -315,9 +304,9 @@ def _read_yaml(path: Path) -> dict:
     return values
 
 
-@functools.cache
-def _parse_yaml(text: str) -> object:
-    return yaml.load(text, _Loader)
+# Cached by text, as the plan of a hundred seeds reads each file hundreds of times.
+_parse_notebook = functools.cache(jupytext.reads)
+_parse_yaml = functools.cache(yaml.load)
 
 
 def list_profiles() -> list[str]:
@@ -335,12 +324,7 @@ def read_profile(profile: str) -> dict:
 
 
 def read_variants() -> dict[str, dict[str, dict]]:
-    """Return the variants of the ablations: experiment to name to the parameters it changes.
-
-    Raises
-    ------
-    InputError : for an unknown experiment or parameter, or one that a variant may not change
-    """
+    """Return the variants of the ablations: experiment to name to the parameters it changes."""
     variants = {experiment: named or {} for experiment, named in _read_yaml(VARIANTS).items()}
     for experiment, named in variants.items():
         allowed = sorted(read_defaults(experiment).keys() - FIXED)

@@ -121,17 +121,9 @@ def plan(
 ) -> list[Job]:
     """Return the runs that are asked for, each after the runs that it needs.
 
-    Parameters
-    ----------
-    seeds : of each experiment; the variants of the ablations run with seed 0 alone, unless `only`
-        names them
-    only : pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``; pretraining
-        is planned if a run starts from it, or if the pattern begins with ``pretrain``
-    overrides : parameters that replace the profile's
-
-    Raises
-    ------
-    InputError : for a bad parameter of any run, or one that no run has
+    `only` is a pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``.
+    Variants run with seed 0 alone, unless it names them; pretraining is planned if a run starts
+    from it, or if the pattern begins with ``pretrain``.
     """
     overrides = dict(overrides or {})
     variants = read_variants()

@@ -85,11 +85,6 @@ class Record:
         self.checksum = run["checksum"]
 
     @property
-    def origin(self) -> list[str | None]:
-        """Hashes of configuration, data and first weights, shared by the runs of one cell."""
-        return [self.config_hash, self.data["sha256"], self.weights["sha256"]]
-
-    @property
     def notebook(self) -> Path | None:
         """The executed notebook; None if it is missing or was edited since."""
         path = self.folder.with_suffix(".ipynb")

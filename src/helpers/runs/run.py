@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 import numpy as np
-import pandas as pd
 
 from helpers import ROOT, InputError
 
@@ -33,18 +32,24 @@ class Run:
             raise InputError(f"results: {self.folder} exists; delete it, or give another folder")
         self.checkpoint = Checkpoint(self.folder)
         self.started = datetime.now(UTC)
-        self.environment = describe_environment()
+        self.environment = {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+            **describe_commit(),
+        }
 
     def finish(self, data, model, training, evaluation=None) -> Record:
         """Write the record of the run from what the functions of ``helpers.experiment`` returned.
 
         Without an evaluation the run is a pretraining, and its record holds the backbone.
         """
-        contents = {"history.csv": _pack_table(training.history)}
+        contents = {"history.csv": training.history.to_csv(index=False).encode()}
         if evaluation is None:
             contents["weights.pt"] = model.pack_backbone()
         else:
-            contents["metrics.csv"] = _pack_table(evaluation.scores())
+            contents["metrics.csv"] = evaluation.scores().to_csv(index=False).encode()
             contents["predictions.npz"] = _pack_arrays(evaluation.arrays())
             contents["examples.npz"] = _pack_arrays(evaluation.examples)
         run = {
@@ -86,17 +91,6 @@ def begin(experiment: str, values: Mapping) -> Run:
     return Run(experiment, config)
 
 
-def describe_environment() -> dict:
-    """Return what else the numbers of a run depend on: platform, versions, commit."""
-    return {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        **describe_commit(),
-    }
-
-
 def describe_commit() -> dict:
     """Return commit of this project and whether files that decide numbers differ from it.
 
@@ -132,10 +126,6 @@ def _peak_memory_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _pack_table(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False).encode()
 
 
 def _pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
