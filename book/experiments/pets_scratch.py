@@ -60,7 +60,6 @@ run = runs.begin("pets_scratch", globals())
 # %%
 data = ex.load_data("pets", data_source, data_dir, image_size)
 model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, seed)
-augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
 
 # %% [markdown]
 # ## Training
@@ -69,13 +68,13 @@ augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alph
 # set.
 
 # %%
-training = ex.fit(model, data, augmentation, **run.config.training, checkpoint=run.checkpoint)
+training = ex.fit(model, data, **run.config.training, checkpoint=run.checkpoint)
 report.plot_history(training.history, run.experiment)
 
 # %% [markdown]
 # ## Test images, clean and corrupted
 
-# %%
+# %% tags=["images"]
 evaluation = ex.evaluate(model, data, corruptions)
 report.plot_corruptions(evaluation.examples, data.classes)
 

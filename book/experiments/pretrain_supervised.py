@@ -53,8 +53,7 @@ data = ex.load_data(dataset, data_source, data_dir, image_size)
 model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, seed)
 
 # %%
-augmentation = ex.Augmentation(augment_probability, rotation_degrees, mixup_alpha)
-training = ex.fit(model, data, augmentation, **run.config.training, checkpoint=run.checkpoint)
+training = ex.fit(model, data, **run.config.training, checkpoint=run.checkpoint)
 report.plot_history(training.history, run.experiment)
 
 # %%

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from helpers import ROOT, InputError
+from helpers.runs import shipping
 from helpers.runs.batch import find_missing, run_batch
 from helpers.runs.checkpoint import read_progress
 from helpers.runs.cluster import BatchError
@@ -195,6 +196,20 @@ def doctor(
         lacking += not enough
     if lacking:
         raise typer.Exit(1)
+
+
+@app.command()
+def ship(profile: Profile = "short") -> None:
+    """Copy the records of a profile into records/, without any image of their data.
+
+    The repository carries them; what is left out is listed in each. Commit the folder afterwards.
+
+    \b
+    Example:
+      python -m helpers ship --profile short
+    """
+    for _, record in shipping.ship(profile):
+        print(f"{record.folder.relative_to(ROOT)}: left out {', '.join(record.run['left_out'])}")
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Augmentation of batches on the device, with one draw per image."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-@dataclass(frozen=True)
-class Augmentation:
+class Augmentation(NamedTuple):
     """The augmentation of the paper: flips, rotations (nearest neighbour, zero fill) and MixUp."""
 
     probability: float  # of each of horizontal flip, vertical flip and rotation, per image

@@ -195,7 +195,8 @@ def fit(
     Parameters
     ----------
     model : trained in place
-    data, augmentation : training batches are augmented, validation images are not
+    data, augmentation : training batches are augmented, validation images are not; the latter is an
+        `Augmentation` or its three numbers
     epochs, batch_size : see `TrainingState.batches`
     second_forward : whether each batch passes through the network once more before MixUp, without
         gradients, so that batch norm's statistics see it unmixed too
@@ -207,7 +208,7 @@ def fit(
     A loss that is not finite raises FloatingPointError, naming epoch and step.
     """
     guard = fingerprint(**locals()) if checkpoint else None
-    device = model.device
+    augmentation, device = Augmentation(*augmentation), model.device
     train, count = data.train.on(device), len(data.train.labels)
     subset = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     subset = subset[: len(data.validation.labels)]

@@ -120,9 +120,12 @@ class SupervisedConfig(Config):
 
     @property
     def training(self) -> dict:
-        """Arguments of ``helpers.experiment.fit`` besides network, data and augmentation."""
+        """Arguments of ``helpers.experiment.fit`` besides network and data."""
         names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
-        return self.model_dump(include=names | {"weight_decay", "precision", "seed"})
+        augmentation = self.augment_probability, self.rotation_degrees, self.mixup_alpha
+        return {"augmentation": augmentation} | self.model_dump(
+            include=names | {"weight_decay", "precision", "seed"}
+        )
 
 
 class ExperimentConfig(SupervisedConfig):
@@ -145,7 +148,7 @@ class SupervisedPretrainingConfig(PretrainingConfig, SupervisedConfig):
 
     @property
     def training(self) -> dict:
-        """Arguments of ``helpers.experiment.fit`` besides network, data and augmentation."""
+        """Arguments of ``helpers.experiment.fit`` besides network and data."""
         return super().training | {"epochs": self.pretraining_epochs, "second_forward": False}
 
 
