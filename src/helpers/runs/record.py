@@ -200,14 +200,16 @@ def read_record(folder: Path) -> Record | None:
         if not folder.is_dir() or not any(folder.iterdir()):
             return None
     run = _load(folder)
-    # Older records of the study came without their example images and do not say so.
-    old = "config_hash" not in run and not (folder / "examples.npz").exists()
     filled = DEFAULTS | {"config_hash": run.get("recipe_hash")}
     for name, value in run.items():
         if value is not None:
             default = DEFAULTS.get(name)
             filled[name] = default | value if isinstance(default, dict) else value
-    return Record(folder, filled | {"left_out": filled["left_out"] + ["examples.npz"] * old})
+    # Older records of the study came without their example images and do not say so.
+    images = "examples.npz"
+    if "config_hash" not in run and images in filled["files"] and not (folder / images).exists():
+        filled["left_out"] = [*filled["left_out"], images]
+    return Record(folder, filled)
 
 
 def read_records(
