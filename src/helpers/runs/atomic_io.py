@@ -12,7 +12,6 @@ A killed process leaves only names that begin with a dot, which no reader looks 
 """
 
 import contextlib
-import functools
 import os
 import shutil
 import uuid
@@ -25,9 +24,7 @@ Buffer = bytes | memoryview
 
 
 @contextlib.contextmanager
-def writing(
-    path: Path, verb: str = "write", advice: str = "free space there or fix its permissions"
-) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turn an OSError in the body into an InputError that names its file and a remedy."""
     try:
         yield
@@ -35,14 +32,10 @@ def writing(
         reason = error.strerror or type(error).__name__
         named = isinstance(error.filename, str | bytes)
         place = Path(os.fsdecode(error.filename)) if named else path
+        advice = "fix it there"  # another program's file: naming results would mislead
         if path.parent in (place, *place.parents):
-            advice += ", or give another folder: -p results=FOLDER"
-        else:  # not ours: naming results would mislead
-            advice = "fix it there"
-        raise InputError(f"cannot {verb} {place}: {reason}; {advice}") from None
-
-
-reading = functools.partial(writing, verb="read", advice="fix its permissions")
+            advice = "free space or fix permissions, or give another folder: -p results=FOLDER"
+        raise InputError(f"cannot write {place}: {reason}; {advice}") from None
 
 
 def write_file(path: Path, content: Buffer) -> None:

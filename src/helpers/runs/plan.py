@@ -56,13 +56,10 @@ class Job:
         return [(ROOT / start).parent] if start.parent.name else []
 
     def is_done(self) -> bool:
-        """Return whether the record exists.
+        """Return whether the record exists; raise CorruptRecord for a corrupt one.
 
-        Raises
-        ------
-        CorruptRecord : if it is corrupt
-        InputError : if it, or another seed's beside it, was made with another configuration, other
-            first weights or other data
+        It is an InputError if it, or another seed's beside it, was made with another configuration,
+        other first weights or other data.
         """
         if (record := read_record(self.folder)) is None:
             beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))

@@ -31,7 +31,7 @@ import pandas as pd
 
 from helpers import InputError
 
-from .atomic_io import reading, write_file, write_folder
+from .atomic_io import write_file, write_folder
 
 #: Packages whose versions a record keeps.
 PACKAGES = (
@@ -163,10 +163,7 @@ def is_run(folder: Path) -> bool:
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
     """Write a record, whole or not at all; one that exists is an InputError.
 
-    Parameters
-    ----------
-    run : content of run.json; ``files`` and ``checksum`` are added
-    contents : file name to content
+    ``files`` and ``checksum`` are added to `run`, the content of run.json.
     """
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write_folder(folder, contents | {"run.json": _dump(run | {"files": checksums})})
@@ -191,14 +188,10 @@ def keep_notebook(folder: Path, content: bytes) -> None:
 def read_record(folder: Path) -> Record | None:
     """Return the record in a folder, or None if there is none; its files are read later.
 
-    Raises
-    ------
-    CorruptRecord : if run.json differs from what was written, or is of another run
-    InputError : if it may not be read
+    A run.json that differs from what was written, or is of another run, is a CorruptRecord.
     """
-    with reading(folder):
-        if not folder.is_dir() or not any(folder.iterdir()):
-            return None
+    if not any(folder.glob("*")):
+        return None
     run = _load(folder)
     filled = DEFAULTS | {"config_hash": run.get("recipe_hash")}
     for name, value in run.items():
@@ -217,15 +210,11 @@ def read_records(
 ) -> list[Record]:
     """Return the checked records of a results folder, by experiment, variant and seed.
 
-    Parameters
-    ----------
-    experiment : pattern of ``<experiment>`` or ``<experiment>@<variant>``
-    corrupt : collects the errors of corrupt records; None raises the first
+    `experiment` is a pattern of ``<experiment>`` or ``<experiment>@<variant>``. `corrupt` collects
+    the errors of corrupt records; without it the first one is raised.
     """
     found = []
-    with reading(results):
-        folders = list(filter(is_run, Path(results).glob(f"{experiment}/seed-*")))
-    for folder in folders:
+    for folder in filter(is_run, Path(results).glob(f"{experiment}/seed-*")):
         try:
             if (record := read_record(folder)) is not None:
                 found += _split(record.check())

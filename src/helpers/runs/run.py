@@ -74,13 +74,9 @@ class Run:
 
 
 def begin(experiment: str, values: Mapping) -> Run:
-    """Begin a run of an experiment with the parameters of its notebook.
+    """Begin a run of an experiment with the parameters of its notebook, from its ``globals()``.
 
-    Parameters
-    ----------
-    experiment : the notebook's name
-    values : the notebook's ``globals()``. Before anything else is computed, all its plain values
-        are parameters, so that a misspelt one is noticed.
+    Before anything else is computed, all plain values are parameters: a misspelt one is noticed.
     """
     config = make_config(experiment, values)
     plain = bool | int | float | str | list | tuple | dict | types.NoneType
