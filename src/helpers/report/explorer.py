@@ -12,12 +12,12 @@ from IPython.display import HTML
 
 from helpers.metrics import METRICS, softmax
 
-from .estimates import read_predictions
 from .figures import RMS, bin_confidence, find_neutral, read_arms, select, title_axis
 from .galleries import find_examples
 from .html_figures import choose_rendering, encode_image
 from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
+from .tidy import read_predictions
 
 #: Matplotlib's lines as SVG dashes.
 DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3", ":": "2 2"}

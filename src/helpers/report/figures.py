@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from helpers.catalogue import CORRUPTIONS
 from helpers.metrics import risk_coverage
 
-from .estimates import Predictions, estimates, read_predictions
 from .html_figures import INK, Picture, explain, plot_panel
 from .paper import read_curves
 from .records import PAPER_ARMS, missing_runs, shown_records
 from .styles import choose_style, draw_intervals, draw_legend, style_arms
+from .tidy import Predictions, estimates, read_predictions
 
 RMS = "rms_calibration_error_10"
 

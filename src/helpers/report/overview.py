@@ -2,16 +2,17 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 from IPython.display import Markdown
 
 from .claims import count_verdicts
 from .escape import escape_code, escape_markdown
-from .estimates import MEASURES, PAPER_METRICS, RMS, differences, estimates, find_estimate
 from .html_figures import INK, Picture, plot_panel
 from .paper import name_column, read_paper
 from .records import (
     PAPER_ARMS,
+    arms,
     dataset_title,
     datasets,
     describe_data,
@@ -22,6 +23,7 @@ from .records import (
 from .styles import draw_intervals, draw_legend, style_arms
 from .table_export import write_markdown
 from .tables import find_cells
+from .tidy import MEASURES, PAPER_METRICS, RMS, differences, estimates, find_estimate
 from .verdicts import LEVEL, SIGNS, judge, print_verdict, reasons_not_comparable
 
 #: Columns of the overview: head to metric and shift.
@@ -39,14 +41,14 @@ def show_overview() -> Markdown:
     for dataset in datasets():
         rows.append([f"**{dataset_title(dataset)}**", *[""] * len(HEADS)])
         columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
-        for label in columns[0]:
-            rows.append([label])
-            for row, best in (cells[label][0] for cells in columns):
-                text, paper = (MEASURES[row["metric"]].print(row[n]) for n in ("mean", "paper"))
-                text = f"**{text}**" if best else text
-                rows[-1].append(text + f" [{paper}]{{.paper}}" * (paper != "—"))
-    table = write_markdown(rows)
-    return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
+        rows += [[label, *(_print(cells[label][0]) for cells in columns)] for label in columns[0]]
+    return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{write_markdown(rows)}\n```")
+
+
+def _print(row: dict) -> str:
+    text, paper = (MEASURES[row["metric"]].print(row[name]) for name in ("mean", "paper"))
+    text = f"**{text}**" if row["best"] else text
+    return text + f" [{paper}]{{.paper}}" * (paper != "—")
 
 
 def show_cells() -> Picture:
@@ -105,84 +107,63 @@ def show_findings(dataset: str) -> Markdown:
     """Return the findings of one data set, a bullet per question."""
     bullets = [_summarise(dataset)]
     for shift in ("clean", "brightness", "blur") if shown_records(dataset) else ():
-        rows = {
-            label: find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)
-        }
-        calibrated = [k for k, row in rows.items() if abs(row["mean"]) <= row["noise_floor_95"]]
-        named = " and ".join(calibrated) or "none"
+        rows = [find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)]
+        named = [row["arm"] for row in rows if abs(row["mean"]) <= row["noise_floor_95"]]
+        text = " and ".join(named) or "none"
         bullets.append(
-            f"Not distinguishable from calibrated, {name_column(shift).lower()}: {named}."
+            f"Not distinguishable from calibrated, {name_column(shift).lower()}: {text}."
         )
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 
 def _summarise(dataset: str) -> str:
-    """Return what the shifts cost, and which differences are clear."""
+    """Return what the shifts cost, and how many differences are clear."""
     if not shown_records(dataset):
         return missing_runs(dataset)
     texts = []
     for shift in ("brightness", "blur"):
-        rows = [
-            find_estimate(dataset, label, "accuracy_lost", shift) for label in style_arms(dataset)
-        ]
-        spans = []
-        for name in ("mean", "paper"):
-            known = sorted(row[name] for row in rows if not math.isnan(row[name]))
-            ends = [MEASURES["accuracy_lost"].print(end) for end in known[:1] + known[-1:]]
-            spans.append(" to ".join(dict.fromkeys(ends)))
+        rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
+        spans = [_print_span(row[name] for row in rows) for name in ("mean", "paper")]
         if spans[0]:
             paper = f" (paper: {spans[1]})" * bool(spans[1])
-            texts.append(f"{shift} costs {spans[0]} points of accuracy{paper}")
-    costs = f"{'; '.join(texts)}. ".capitalize() if texts else ""
-    table = differences().query("dataset == @dataset and p_holm == p_holm")
-    table = table[table["metric"].isin(PAPER_METRICS) & (table["metric"] == table["other_metric"])]
-    clear = table[table["p_holm"] < LEVEL]
-    if table.empty:
-        return f"{costs}No pair of arms has two seeds in common, so no difference can be tested."
-    text = f"{costs}Of {len(table)} differences between arms, {len(clear)} are clear (p < {LEVEL})."
-    accuracy = clear[clear["metric"] == "accuracy"]
-    if len(accuracy):
-        row = accuracy.loc[accuracy["mean"].abs().idxmax()]
-        better, worse = (row.arm, row.other) if row["mean"] > 0 else (row.other, row.arm)
-        size = f"{100 * abs(row['mean']):.1f} points ({name_column(row['shift']).lower()})"
-        text += f" The largest in accuracy: {better} over {worse} by {size}."
-    return text
+            texts.append(f"{shift.capitalize()} costs {spans[0]} points of accuracy{paper}.")
+    table = differences().query("dataset == @dataset and family == 'arms'")
+    tested, clear = table["p_holm"].notna().sum(), (table["p_holm"] < LEVEL).sum()
+    texts.append(f"Of {tested} differences between arms, {clear} are clear (p < {LEVEL}).")
+    return " ".join(texts)
+
+
+def _print_span(values: Iterable[float]) -> str:
+    known = sorted(value for value in values if not math.isnan(value))
+    ends = [MEASURES["accuracy_lost"].print(end) for end in known[:1] + known[-1:]]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _judge_cells() -> str:
     """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
-    measured = estimates().query("variant == '' and n_seeds > 0").to_dict("records")
-    cells = [row for row in measured if row["metric"] in PAPER_METRICS and row["paper"] > 0]
+    cells = estimates().query("variant == '' and n_seeds > 0 and paper > 0")
+    cells = cells[cells["metric"].isin(PAPER_METRICS)].to_dict("records")
     words, total = Counter(map(judge, cells)), len(read_paper())
     judged = [f"{print_verdict(word)} {words[word]}" for word in SIGNS if words[word]]
-    reasons = {
-        reason
-        for dataset in PAPER_ARMS
-        for label in shown_records(dataset)
-        for reason in reasons_not_comparable(dataset, label)
-    }
-    judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
+    named = {(row["dataset"], row["arm"]) for row in cells}
+    reasons = sorted({reason for arm in named for reason in reasons_not_comparable(*arm)})
+    judged += [f"not judged {words['']} ({'; '.join(reasons)})"] * bool(words[""])
     judged += [f"not measured {total - len(cells)}"] * (total > len(cells))
     return f"**The paper's {total} cells:** {', '.join(judged)}."
 
 
 def show_made_from() -> Markdown:
     """Return a line with the profile, data, seeds, commits and dates of the shown runs."""
-    parts, runs = [], []
+    parts, days, commits = [], [], set()
     for dataset in datasets():
         records = [record for group in shown_records(dataset).values() for record in group]
-        runs += [record.run for record in records]
-        if records:
-            parts.append(f"{describe_data(dataset)}, {describe_evidence(dataset)}")
-        else:
-            parts.append(f"no runs of {dataset_title(dataset)}")
+        days += [str(record.run["started"])[:10] for record in records]
+        commits |= {str(record.environment["git_commit"] or "unknown")[:10] for record in records}
+        described = f"{describe_data(dataset)}, {describe_evidence(dataset)}"
+        parts.append(described if records else f"no runs of {dataset_title(dataset)}")
     text = f"**This build:** {'; '.join(parts)}."
-    if runs:
-        days = sorted(str(run["started"])[:10] for run in runs)
-        commits = {
-            str((run.get("environment") or {}).get("git_commit") or "unknown")[:10] for run in runs
-        }
+    if days:
         names = ", ".join(map(escape_code, sorted(commits)))
-        dates = " to ".join(dict.fromkeys(map(escape_markdown, (days[0], days[-1]))))
+        dates = " to ".join(dict.fromkeys(map(escape_markdown, (min(days), max(days)))))
         text += f" Runs of commit {names}, {dates}."
     return Markdown(text)

@@ -17,12 +17,10 @@ from .records import (
     describe_data,
     describe_seeds,
     find_corrupt_records,
+    find_evidence,
     list_changes,
-    list_warnings,
     missing_runs,
-    shown_profile,
     shown_records,
-    variant_records,
 )
 from .table_export import render_table
 
@@ -44,7 +42,10 @@ def list_runs() -> dict[str, list[Record]]:
     """
     runs: dict[str, list[Record]] = {}
     for dataset in datasets():
-        for records in [*shown_records(dataset).values(), *variant_records(dataset).values()]:
+        for records in [
+            *shown_records(dataset).values(),
+            *find_evidence(dataset).variants.values(),
+        ]:
             runs[name_run(records[0])] = records
     shown = [record for records in runs.values() for record in records]
     used = {record.weights["sha256"] for record in shown} - {None}
@@ -81,7 +82,7 @@ def show_runs() -> Markdown:
         page = find_page(records)
         facts += map(_list_facts, records)
         rows += [_describe_run(record, record is page) for record in records]
-    omitted = [warning for dataset in datasets() for warning in list_warnings(dataset)]
+    omitted = [warning for dataset in datasets() for warning in find_evidence(dataset).warnings]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
         text = "No number of this book comes from these records; the build names the remedy."
@@ -179,7 +180,7 @@ def _describe_build(dataset: str) -> dict[str, str]:
         for r in records
     ]
     return {
-        "Profile": escape_code(shown_profile(dataset)),
+        "Profile": escape_code(find_evidence(dataset).profile),
         "Data": describe_data(dataset),
         "Images": ", ".join(f"{_format(data[k], 0)} {k}" for k in ("train", "validation", "test")),
         "Classes": f"{len(data['classes'])}",
@@ -220,8 +221,9 @@ def _warn(dataset: str) -> str:
         if not used & phrases.keys():
             meaning = "say nothing about the paper's data"
         return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
-    if records and shown_profile(dataset) != "paper":
-        return f"published images, profile {escape(shown_profile(dataset))}, not the full study."
+    profile = find_evidence(dataset).profile
+    if records and profile != "paper":
+        return f"published images, profile {escape(profile)}, not the full study."
     if not all(record.weights["official"] for record in records):
         return "some runs started from other weights than the paper's."
     return ""

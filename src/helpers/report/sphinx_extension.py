@@ -20,9 +20,9 @@ from helpers.runs.config import NOTEBOOKS, read_title
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
-from .estimates import differences, estimates
 from .provenance import find_page, list_runs, name_notebook, write_banner
 from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
+from .tidy import differences, estimates
 
 #: Folders of the book that this extension writes: executed notebooks, pages of further data sets.
 RUNS, FURTHER = "runs", "further"
