@@ -67,11 +67,7 @@ def show_cells() -> Picture:
                 f" against the measured value; the 95 % interval includes the paper's in {inside}"
             )
             panels.append(plot_panel(_scatter(dataset, metric, own), alt, 2, 2.05))
-    caption = (
-        "The paper’s cells: the nearer to the dotted line, the better they agree. Bars: 95 %"
-        " intervals."
-    )
-    return Picture(panels, caption)
+    return Picture(panels, "Nearer to the dotted line is better agreement. Bars: 95 % intervals.")
 
 
 def _scatter(dataset, metric, cells):
@@ -96,10 +92,8 @@ def _scatter(dataset, metric, cells):
 def show_summary() -> Markdown:
     """Return the findings, a bullet per data set, and the verdicts on the paper."""
     bullets = [f"**{dataset_title(d)}**. {_summarise(d)}" for d in datasets()]
-    bullets += [
-        _judge_cells(),
-        f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}",
-    ]
+    bullets.append(_judge_cells())
+    bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 
@@ -109,10 +103,8 @@ def show_findings(dataset: str) -> Markdown:
     for shift in ("clean", "brightness", "blur") if shown_records(dataset) else ():
         rows = [find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)]
         named = [row["arm"] for row in rows if abs(row["mean"]) <= row["noise_floor_95"]]
-        text = " and ".join(named) or "none"
-        bullets.append(
-            f"Not distinguishable from calibrated, {name_column(shift).lower()}: {text}."
-        )
+        text = f"Not distinguishable from calibrated, {name_column(shift).lower()}: "
+        bullets.append(f"{text}{' and '.join(named) or 'none'}.")
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 
