@@ -9,7 +9,7 @@ from IPython.display import Markdown
 from .claims import count_verdicts
 from .escape import escape_code, escape_markdown
 from .html_figures import INK, Picture, plot_panel
-from .paper import name_column, read_paper
+from .paper import read_paper
 from .records import (
     PAPER_ARMS,
     arms,
@@ -98,14 +98,8 @@ def show_summary() -> Markdown:
 
 
 def show_findings(dataset: str) -> Markdown:
-    """Return the findings of one data set, a bullet per question."""
-    bullets = [_summarise(dataset)]
-    for shift in ("clean", "brightness", "blur") if shown_records(dataset) else ():
-        rows = [find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)]
-        named = [row["arm"] for row in rows if abs(row["mean"]) <= row["noise_floor_95"]]
-        text = f"Not distinguishable from calibrated, {name_column(shift).lower()}: "
-        bullets.append(f"{text}{' and '.join(named) or 'none'}.")
-    return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+    """Return the findings of one data set."""
+    return Markdown(_summarise(dataset))
 
 
 def _summarise(dataset: str) -> str:
