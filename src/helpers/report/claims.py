@@ -1,16 +1,8 @@
 """The paper's statements, judged by its own numbers and by the runs.
 
 A statement is a set of comparisons (a pair of arms, or an arm and a number, per column), all of
-which must come out as stated. The statements are data: ``reference/claims.yaml``.
-
-By the paper's numbers a statement holds if every difference has the stated sign and fails if one
-has the other; where the paper names a figure for the largest difference, it also fails if that is
-not the figure within rounding.
-
-By the runs it holds if every 95 % interval lies on the stated side: no multiplicity correction is
-needed, because all must agree (an intersection-union test; Berger 1982, Technometrics 24:295). It
-fails if one difference lies on the other side with p < 0.05, adjusted over the statement's
-comparisons (Holm 1979). Otherwise it is inconclusive, as is any comparison with one common seed.
+which must come out as stated. The statements are data, in ``reference/claims.yaml``; page "The
+paper's claims" of the book gives the rules.
 """
 
 import math
@@ -100,12 +92,7 @@ def parse_comparison(text: str) -> tuple[str, int, str | float]:
 
 
 def parse_claims(text: str) -> list[Claim]:
-    """Return the claims of a YAML text.
-
-    Raises
-    ------
-    InputError : naming the first entry that is not understood
-    """
+    """Return the claims of a YAML text; an InputError names the first that is not understood."""
     try:
         entries = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -120,10 +107,10 @@ def parse_claims(text: str) -> list[Claim]:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "entry"
             raise InputError(f"claims.yaml, {entry.get('id')}: {where}: {first['msg']}") from None
-        denied = claims.get(claim.denies)
         if claim.id in claims:
             raise InputError(f"claims.yaml, {claim.id}: the id exists already; choose another")
-        if claim.denies and (denied is None or not denied.measure or denied.figure):
+        deniable = [name for name, other in claims.items() if other.measure and not other.figure]
+        if claim.denies and claim.denies not in deniable:
             raise InputError(f"claims.yaml, {claim.id}: denies: name a claim above without figure")
         claims[claim.id] = claim
     return list(claims.values())
@@ -146,8 +133,7 @@ def _subtract_paper(metric: str, left: str, right: str | float, column: tuple) -
     """Return a difference of the paper's values as a row of `differences` without uncertainty."""
     mean = _read_paper(metric, left, column) - _read_paper(metric, right, column)
     mean = round(mean, 9)  # beyond is noise of the subtraction
-    known = {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean}
-    return known | {"n_seeds": 0}
+    return {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean, "n_seeds": 0}
 
 
 def _subtract_runs(metric: str, left: str, right: str | float, column: tuple) -> dict:
@@ -175,13 +161,11 @@ def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
     way, 0 neither.
     """
     subtract = _subtract_paper if source == "paper" else _subtract_runs
-    rows = [
-        (left, right, column, sign * stated, subtract(claim.metric, left, right, column))
-        for left, stated, right, column in claim.comparisons()
-    ]
-    table = pd.DataFrame(rows, columns=["left", "right", "column", "sign", "row"])
-    names = ["mean", "low", "high", "p", "n_seeds"]
-    table = table.join(pd.DataFrame(table.pop("row").tolist(), columns=names))
+    table = pd.DataFrame(claim.comparisons(), columns=["left", "sign", "right", "column"])
+    places = table[["left", "right", "column"]].itertuples(index=False)
+    found = [subtract(claim.metric, *place) for place in places]
+    table = table.join(pd.DataFrame(found, columns=["mean", "low", "high", "p", "n_seeds"]))
+    table["sign"] *= sign
     known = table["p"].notna()
     table.loc[known, "p"] = metrics.holm(table.loc[known, "p"])
     table["gain"] = table["sign"] * table["mean"]
@@ -313,10 +297,8 @@ def show_claims() -> Markdown:
     counts = f"**{statements} statements, in {len(judged)} readings.** {count_verdicts()}"
     drawn = [dataset_title(d) for d in PAPER_ARMS if shown_records(d) and not is_real(d)]
     if drawn:
-        counts += (
-            f"\n\n**The runs of {' and '.join(drawn)} used stand-in data; their verdicts say"
-            " nothing about the paper.**"
-        )
+        counts += f"\n\n**The runs of {' and '.join(drawn)} used stand-in data"
+        counts += "; their verdicts say nothing about the paper.**"
     caption = "The paper's statements, judged by its own numbers and by these runs"
     return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")
 

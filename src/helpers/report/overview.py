@@ -9,7 +9,7 @@ from IPython.display import Markdown
 from .claims import count_verdicts
 from .escape import escape_code, escape_markdown
 from .html_figures import INK, Picture, plot_panel
-from .paper import name_column, read_paper
+from .paper import read_paper
 from .records import (
     PAPER_ARMS,
     arms,
@@ -67,11 +67,7 @@ def show_cells() -> Picture:
                 f" against the measured value; the 95 % interval includes the paper's in {inside}"
             )
             panels.append(plot_panel(_scatter(dataset, metric, own), alt, 2, 2.05))
-    caption = (
-        "The paper’s cells: the nearer to the dotted line, the better they agree. Bars: 95 %"
-        " intervals."
-    )
-    return Picture(panels, caption)
+    return Picture(panels, "Nearer to the dotted line is better agreement. Bars: 95 % intervals.")
 
 
 def _scatter(dataset, metric, cells):
@@ -96,24 +92,14 @@ def _scatter(dataset, metric, cells):
 def show_summary() -> Markdown:
     """Return the findings, a bullet per data set, and the verdicts on the paper."""
     bullets = [f"**{dataset_title(d)}**. {_summarise(d)}" for d in datasets()]
-    bullets += [
-        _judge_cells(),
-        f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}",
-    ]
+    bullets.append(_judge_cells())
+    bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
 
 
 def show_findings(dataset: str) -> Markdown:
-    """Return the findings of one data set, a bullet per question."""
-    bullets = [_summarise(dataset)]
-    for shift in ("clean", "brightness", "blur") if shown_records(dataset) else ():
-        rows = [find_estimate(dataset, label, RMS, shift) for label in shown_records(dataset)]
-        named = [row["arm"] for row in rows if abs(row["mean"]) <= row["noise_floor_95"]]
-        text = " and ".join(named) or "none"
-        bullets.append(
-            f"Not distinguishable from calibrated, {name_column(shift).lower()}: {text}."
-        )
-    return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+    """Return the findings of one data set."""
+    return Markdown(_summarise(dataset))
 
 
 def _summarise(dataset: str) -> str:

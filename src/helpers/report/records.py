@@ -9,14 +9,7 @@ from typing import NamedTuple
 
 from helpers import ROOT
 from helpers.catalogue import DATASETS, find_dataset
-from helpers.runs.config import (
-    list_experiments,
-    list_profiles,
-    parse_seeds,
-    read_defaults,
-    read_title,
-    unknown,
-)
+from helpers.runs import config
 from helpers.runs.record import read_records
 
 from .escape import escape_markdown, redact_paths
@@ -55,19 +48,14 @@ class Settings(NamedTuple):
         return cls(*(os.environ.get(f"REPORT_{name.upper()}", "") for name in cls._fields))
 
     def folders(self) -> dict[str, list[Path]]:
-        """Return profile to the folders with its records, the best profile first.
-
-        Raises
-        ------
-        InputError : for a profile that has neither a file nor records
-        """
+        """Return profile to the folders with its records, the best profile first."""
         if self.results:
             return {self.profile or Path(self.results).name: [ROOT / self.results]}
         profiles = [self.profile] if self.profile else BEST_FIRST
         found = {name: [ROOT / "results" / name, ROOT / "records" / name] for name in profiles}
-        known = list_profiles()
+        known = config.list_profiles()
         if self.profile not in ("", *known) and not any(map(Path.is_dir, found[self.profile])):
-            raise unknown("REPORT_PROFILE", self.profile, known)
+            raise config.unknown("REPORT_PROFILE", self.profile, known)
         return found
 
 
@@ -78,7 +66,7 @@ def _read(settings: Settings) -> tuple[dict[str, list], list]:
     Of two records of the same run the one in the earlier folder counts.
     """
     records, corrupt = {}, []
-    wanted = parse_seeds(settings.seeds) if settings.seeds else None
+    wanted = config.parse_seeds(settings.seeds) if settings.seeds else None
     for profile, folders in settings.folders().items():
         found = {}
         for record in (r for folder in folders for r in read_records(folder, "*", corrupt)):
@@ -90,15 +78,10 @@ def _read(settings: Settings) -> tuple[dict[str, list], list]:
 
 
 class Evidence(NamedTuple):
-    """Records of one data set, of one profile and on the same data.
+    """Records of one data set, of one profile ("" without any) and on the same data.
 
-    Attributes
-    ----------
-    profile : "" without records
-    labels : label to experiment of every arm, with or without records
-    arms : label to records by seed, of one configuration and the same initial weights
-    variants : the same by label and variant
-    warnings : a line for each record that is left out
+    Each label (of an arm with or without records) has an experiment. The records of an arm, and of
+    a variant by label and name, have one configuration. A warning names each record left out.
     """
 
     profile: str
@@ -120,8 +103,8 @@ def _gather(settings: Settings, dataset: str) -> Evidence:
     labels = {experiment: label for label, experiment in evidence.labels.items()}
     for experiment in dict.fromkeys(r.experiment for r in records if r.experiment not in labels):
         label = experiment.removeprefix(f"{dataset}_").replace("_", " ")
-        if experiment in list_experiments():
-            label = read_title(experiment)[1]
+        if experiment in config.list_experiments():
+            label = config.read_title(experiment)[1]
         labels[experiment] = f"{label} ({experiment})" if label in evidence.labels else label
         evidence.labels[labels[experiment]] = experiment
     # Numbers on different data are never compared: the data of most records stay.
@@ -207,7 +190,7 @@ def list_changes(records: list) -> dict[str, dict[str, list[str]]]:
 
 
 def _read_study(experiment: str) -> dict:
-    return read_defaults(experiment) if experiment in list_experiments() else {}
+    return config.read_defaults(experiment) if experiment in config.list_experiments() else {}
 
 
 def find_corrupt_records() -> list:
@@ -248,7 +231,7 @@ def missing_runs(dataset: str) -> str | None:
 
 def _write_command(profile: str, only: str, seeds: str) -> str:
     results = Settings.read().results
-    words = [f"--profile {profile}"] * (profile in list_profiles())
+    words = [f"--profile {profile}"] * (profile in config.list_profiles())
     words += [f"-p results={redact_paths(results)}"] * bool(results)
     return " ".join(["python -m helpers run", *words, f"--only {only} --seeds {seeds}"])
 

@@ -95,41 +95,27 @@ MEASURES = {
 def estimates() -> pd.DataFrame:
     """Return a row for each data set, arm, variant, shift, strength and metric.
 
-    The columns are `ESTIMATES`, paper and paper_bold; page "Tidy tables" of the book explains
-    them. Where n_seeds is 0, only the paper has a value.
+    The page "Tidy tables" explains the columns. Where n_seeds is 0, only the paper has a value.
     """
     return _load(Settings.read())[0]
 
 
 def differences() -> pd.DataFrame:
-    """Return a row for each pair of arms, metric and shift.
-
-    The columns are `DIFFERENCES` and p_holm; page "Tidy tables" of the book explains them.
-    """
+    """Return a row for each pair of arms, metric and shift; see the page "Tidy tables"."""
     return _load(Settings.read())[1]
 
 
-def find_estimate(
-    dataset: str, arm: str, metric: str, shift: str = "clean", strength: float | None = None
-) -> dict:
+def find_estimate(dataset: str, arm: str, metric: str, shift="clean", strength=None) -> dict:
     """Return a row of `estimates`; of NaN, with n_seeds 0, if neither runs nor paper have it."""
     key = dataset, arm, metric, shift, strength
     absent = ABSENT | dict(zip(KEYS, key, strict=True))
     return _index(Settings.read())[0].get((*key, ""), absent)
 
 
-def find_difference(
-    arm: tuple[str, str],
-    other: tuple[str, str],
-    metric: str,
-    shift: str = "clean",
-    strength: float | None = None,
-    variant: str = "",
-) -> dict:
+def find_difference(arm, other, metric: str, shift="clean", strength=None, variant="") -> dict:
     """Return a row of `differences`; of NaN, with n_seeds 0, if it was not measured.
 
-    The arms are (data set, label), the first in its `variant`, in either order: the opposite one
-    reverses the signs.
+    The arms are (data set, label), the first in its `variant`; the opposite order reverses signs.
     """
     rows, rest = _index(Settings.read())[1], (metric, metric, shift, strength)
     if row := rows.get((*arm, variant, *other, "", *rest)):
@@ -187,8 +173,8 @@ def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
     for dataset in datasets():
         averaged = _choose_strengths(dataset)
         for name, records in _list_records(dataset).items():
-            own = PAPER_METRICS if name[-1] else tuple(METRICS)
-            measured[name], floors = _sum_up(records, averaged, own, floors=not name[-1])
+            chosen = PAPER_METRICS if name[-1] else tuple(METRICS)
+            measured[name], floors = _sum_up(records, averaged, chosen)
             for key, sample in measured[name].items():
                 rows.append((*name, *_estimate(sample, *key), *floors.get(key, (np.nan, np.nan))))
     table = pd.DataFrame(rows, columns=ESTIMATES).astype({"strength": float})
@@ -201,11 +187,7 @@ def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _choose_strengths(dataset: str) -> dict[str, list[float]]:
-    """Return shift to the strengths that its mean covers.
-
-    For a shift of the paper's tables these are its strengths there, for another one all strengths
-    that every arm with this shift has.
-    """
+    """Return shift to the strengths that its mean covers: the paper's, or those of all arms."""
     found: dict[str, list[set]] = {}
     for records in shown_records(dataset).values():
         for shift, strengths in (records[0].parameters.get("corruptions") or {}).items():
@@ -287,26 +269,15 @@ def subtract_apart(first: Sample, second: Sample) -> Sample:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of S networks of one arm for N test images under P conditions.
-
-    Attributes
-    ----------
-    seeds : S numbers
-    conditions : P pairs of shift and strength, NaN for clean
-    confidence, correct : float64 and bool (S, P, N), top-1 probability and whether it is the label
-    temperatures : S numbers, each fitted to a run's clean validation logits; empty for records
-        without these
-    samples, draws : P dictionaries of metric to its `Sample` and, of calibrated networks, to mean
-        scores (draws,); empty unless asked for
-    """
+    """Predictions of S networks of one arm for N test images under P conditions."""
 
     seeds: tuple[int, ...]
-    conditions: list[tuple[str, float]]
-    confidence: np.ndarray
-    correct: np.ndarray
-    temperatures: tuple[float, ...]
-    samples: list[dict[str, Sample]]
-    draws: list[dict[str, np.ndarray]]
+    conditions: list[tuple[str, float]]  # P pairs of shift and strength, NaN for clean
+    confidence: np.ndarray  # float64 (S, P, N), top-1 probability
+    correct: np.ndarray  # bool (S, P, N)
+    temperatures: tuple[float, ...]  # S, by the clean validation logits; empty without these
+    samples: list[dict[str, Sample]]  # P, by metric; empty unless asked for, as are the draws
+    draws: list[dict[str, np.ndarray]]  # P, by metric: mean scores of calibrated networks
 
 
 def spread(function: Callable, items) -> list:
@@ -315,13 +286,13 @@ def spread(function: Callable, items) -> list:
         return list(pool.map(function, items))
 
 
-def read_predictions(dataset: str, arm: str, variant: str = "") -> Predictions | None:
+def read_predictions(dataset: str, arm: str) -> Predictions | None:
     """Return the predictions of one arm's records, None if no record has any."""
-    return _predict(_list_records(dataset).get((dataset, arm, variant), []))
+    return _predict(shown_records(dataset).get(arm, []))
 
 
-def _predict(records: list, names=(), floors: bool = False) -> Predictions | None:
-    """Return predictions with samples of the metrics `names` and, with `floors`, draws."""
+def _predict(records: list, names=()) -> Predictions | None:
+    """Return predictions, with samples and draws of the metrics `names`."""
     records = [record for record in records if record.has("predictions.npz")]
     if not records:
         return None
@@ -329,43 +300,41 @@ def _predict(records: list, names=(), floors: bool = False) -> Predictions | Non
     runs = spread(lambda record: replace(record).predictions, records)
     seeds, temperatures = tuple(record.seed for record in records), ()
     if all("validation_logits" in run for run in runs):
-        temperatures = tuple(spread(_fit_temperature, runs))
+        pairs = [(run["validation_logits"], run["validation_labels"]) for run in runs]
+        temperatures = tuple(spread(lambda pair: metrics.fit_temperature(*pair), pairs))
 
     def measure(place: int) -> tuple:
         outcomes = [Outcome(run["logits"][place], run["labels"]) for run in runs]
-        confidence = np.stack([outcome.confidence for outcome in outcomes])
-        samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
-        draws = _draw(confidence, [n for n in names if METRICS[n].definition]) if floors else {}
+        samples, draws = _score(seeds, outcomes, names)
         if names and temperatures:
             tempered = [
                 Outcome(run["logits"][place] / np.float64(temperature), run["labels"])
                 for run, temperature in zip(runs, temperatures, strict=True)
             ]
-            samples[TEMPERED] = METRICS[RMS].sample(seeds, tempered)
-            if floors:
-                warm = np.stack([outcome.confidence for outcome in tempered])
-                draws[TEMPERED] = _draw(warm, [RMS])[RMS]
+            warm = _score(seeds, tempered, [RMS])
+            samples[TEMPERED], draws[TEMPERED] = (part[RMS] for part in warm)
+        confidence = np.stack([outcome.confidence for outcome in outcomes])
         return confidence, np.stack([outcome.correct for outcome in outcomes]), samples, draws
 
-    conditions = list(
-        zip(runs[0]["corruption"].tolist(), runs[0]["strength"].tolist(), strict=True)
-    )
-    confidence, correct, samples, draws = zip(*spread(measure, range(len(conditions))), strict=True)
+    shifts, strengths = (runs[0][name].tolist() for name in ("corruption", "strength"))
+    confidence, correct, samples, draws = zip(*spread(measure, range(len(shifts))), strict=True)
     stacked = np.stack(confidence, axis=1), np.stack(correct, axis=1)
+    conditions = list(zip(shifts, strengths, strict=True))
     return Predictions(seeds, conditions, *stacked, temperatures, samples, draws)
 
 
-def _fit_temperature(run: dict[str, np.ndarray]) -> float:
-    return metrics.fit_temperature(run["validation_logits"], run["validation_labels"])
+def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict, dict]:
+    """Return metric to its sample, and to the mean scores (draws,) of calibrated networks."""
+    samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
+    defined = [name for name in names if METRICS[name].definition]
+    if not defined:
+        return samples, {}
+    confidence = np.stack([outcome.confidence for outcome in outcomes[:FLOOR_SEEDS]])
+    drawn = metrics.simulate_calibrated(confidence, defined)
+    return samples, {name: scores.mean(axis=0) for name, scores in drawn.items()}
 
 
-def _draw(confidence: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    """Return metric to the mean scores (draws,) of calibrated networks with this confidence."""
-    drawn = metrics.simulate_calibrated(confidence[:FLOOR_SEEDS], names)
-    return {name: scores.mean(axis=0) for name, scores in drawn.items()}
-
-
-def _sum_up(records: list, averaged: dict, names, floors: bool) -> tuple[dict, dict]:
+def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
     """Return samples and noise floors of an arm: (metric, shift, strength) to each.
 
     Strength None stands for clean images, or the mean over the strengths in `averaged`.
@@ -377,7 +346,7 @@ def _sum_up(records: list, averaged: dict, names, floors: bool) -> tuple[dict, d
             values = np.array([measure(record.history) for record in records])
             if not np.isnan(values).any():
                 samples[name, "training", None] = Sample(seeds, values)
-    found = _predict(records, names, floors)
+    found = _predict(records, names)
     if found is None:
         return samples, {}
     if found.temperatures:
