@@ -169,6 +169,9 @@ def test_a_missing_file_and_a_moved_record_are_named(folder, tmp_path):
     (folder / "metrics.csv").unlink()
     with pytest.raises(CorruptRecord, match="metrics.csv cannot be read"):
         read_record(folder).check()
+    (folder / "run.json").unlink()
+    with pytest.raises(CorruptRecord, match="run.json cannot be read"):
+        read_record(folder)
 
 
 def test_examples_may_be_left_out_but_not_get_lost(tmp_path):

@@ -59,7 +59,6 @@ def _check_source(source: str) -> str:
     return source
 
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 #: Beyond these bounds a brightness factor or a 5x5 blur changes nothing more.
@@ -115,7 +114,7 @@ class SupervisedConfig(Config):
     backbone_lr: Positive
     head_lr: Positive
     mixup_alpha: NotNegative
-    augment_probability: Probability
+    augment_probability: float = Field(ge=0, le=1)
     rotation_degrees: float = Field(ge=0, le=180)
 
     @property

@@ -251,8 +251,9 @@ def _split(record: Record) -> list[Record]:
 
 def _load(folder: Path) -> dict:
     """Return run.json as written; raise CorruptRecord if it was changed or moved."""
+    content = _read_file(folder, "run.json")
     try:
-        run = json.loads(_read_file(folder, "run.json"))
+        run = json.loads(content)
         unchanged = run["checksum"] == _sum(run)
         place = run_folder(Path(), run["experiment"], run["seed"], run.get("variant", ""))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):

@@ -141,9 +141,8 @@ def list_differences(then: Mapping, now: Mapping) -> list[str]:
             continue
         differ = (old != new) & ~((old != old) & (new != new))  # NaN equals NaN
         if differ.any():
-            text = f"{name} differs in {differ.sum():,} of {differ.size:,} values"
+            found.append(f"{name} differs in {differ.sum():,} of {differ.size:,} values")
             if old.dtype.kind in "iuf":
                 largest = np.abs(old[differ].astype(float) - new[differ].astype(float)).max()
-                text += f", by up to {largest:.3g}"
-            found.append(text)
+                found[-1] += f", by up to {largest:.3g}"
     return found
