@@ -76,7 +76,6 @@ def fetch_published(jobs: Iterable[Job]) -> None:
 
 
 def _fetch(need: Need) -> None:
-    """Have a data set or weights on this machine, or raise InputError."""
     from helpers.experiment import load_data
 
     if need.kind == "data":
@@ -99,13 +98,14 @@ def find(need: Need):
 def _look_up(need: Need, profile: str, fetch: bool) -> tuple[str, bool]:
     """Return what was found of a need, which is fetched first if it is missing."""
     item = find(need)
-    if fetch and item.state == "missing":
+    state = item.state
+    if fetch and state == "missing":
         try:
             _fetch(need)
         except InputError as error:
             return str(error), False
+        state = item.state
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
-    state = item.state
     if state in ("as published", "a part"):
         return f"{path}: {state}, {item.source}", True
     first = "delete it; then " if state == "damaged" else ""
@@ -120,7 +120,7 @@ def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
     for job in jobs:
         config, name = job.config, _find_dataset(job)
         what, path = f"{name}, {config.image_size} px", from_root(config.data_source)
-        if config.data_source == "synthetic" and (name not in DATASETS or DATASETS[name].stand_in):
+        if config.data_source == "synthetic" and DATASETS[name].stand_in:
             found.add((what, "drawn stand-in", True))
         elif config.data_source not in ("official", "synthetic"):
             missing = "" if path.exists() else ": missing"
@@ -138,10 +138,8 @@ def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
     yield from sorted(found)
 
 
-def _find_dataset(job: Job) -> str | None:
-    if isinstance(job.config, PretrainingConfig):
-        return "source" if job.config.data_source == "synthetic" else job.config.dataset
-    return find_dataset(job.experiment)
+def _find_dataset(job: Job) -> str:
+    return getattr(job.config, "dataset", None) or find_dataset(job.experiment)
 
 
 def _compare_packages() -> tuple[str, bool]:

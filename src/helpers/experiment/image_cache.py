@@ -19,6 +19,9 @@ from helpers import InputError
 
 from .fetch import make_once
 
+#: MedMNIST's names of training, validation and test set.
+SPLITS = ("train", "val", "test")
+
 #: Bytes read at a time, and images decoded at a time.
 BLOCK, CHUNK = 2**24, 512
 
@@ -73,10 +76,16 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     return array
 
 
-def split_arrays(images: np.ndarray, labels: np.ndarray, counts: list[int]) -> dict:
-    """Return "train", "validation" and "test" to their consecutive images and labels."""
-    parts = (np.split(array, np.cumsum(counts)[:-1]) for array in (images, labels))
-    return dict(zip(("train", "validation", "test"), zip(*parts, strict=True), strict=True))
+def cache_splits(
+    cache: Path, size: int, parts: Iterable[np.ndarray], labels: list[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return "train", "validation" and "test" to their images, cached, and their labels.
+
+    The parts hold the images of all splits in turn, uint8 (n, 3, size, size).
+    """
+    ends = np.cumsum([len(part) for part in labels])
+    images = np.split(cache_array(cache, (int(ends[-1]), 3, size, size), parts), ends[:-1])
+    return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
