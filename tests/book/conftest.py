@@ -73,6 +73,14 @@ def book(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(folder=folder, html=html, executed=first.executed, log=first.log)
 
 
+@pytest.fixture(scope="session")
+def single(book) -> SimpleNamespace:
+    """The same book as one page, from which `nox -s pdf` prints: how it was built, and the file."""
+    done = run_build(book.folder, "--builder", "singlehtml")
+    done.page = book.folder / "book/_build/singlehtml/index.html"
+    return done
+
+
 def parse_pages(html: Path) -> dict[str, BeautifulSoup]:
     return {
         path.relative_to(html).with_suffix("").as_posix(): BeautifulSoup(

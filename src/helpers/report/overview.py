@@ -4,11 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
+import pandas as pd
 from IPython.display import Markdown
 
 from .claims import count_verdicts
 from .escape import escape_code, escape_markdown
-from .html_figures import INK, Picture, plot_panel
+from .html_figures import INK, Picture
 from .paper import read_paper
 from .records import (
     PAPER_ARMS,
@@ -53,40 +54,36 @@ def _print(row: dict) -> str:
 
 def show_cells() -> Picture:
     """Return the paper's cells against the runs', a panel per data set and metric."""
-    panels = []
+    picture = Picture(
+        caption="Nearer to the dotted line is better agreement. Bars: 95 % intervals."
+    )
     for dataset in filter(shown_records, PAPER_ARMS):
-        panels.append(draw_legend(dataset))
+        picture.panels.append(draw_legend(dataset))
         cells = estimates().query("dataset == @dataset and variant == '' and n_seeds > 0")
         for metric in PAPER_METRICS:
             own = cells[(cells.metric == metric) & cells.paper.notna()]
-            if own.empty:  # only arms that the paper lacks
-                continue
-            inside = int(((own.low <= own.paper) & (own.paper <= own.high)).sum())
-            alt = (
-                f"{dataset_title(dataset)}, {MEASURES[metric].title}: {len(own)} cells, the paper's"
-                f" against the measured value; the 95 % interval includes the paper's in {inside}"
-            )
-            panels.append(plot_panel(_scatter(dataset, metric, own), alt, 2, 2.05))
-    return Picture(panels, "Nearer to the dotted line is better agreement. Bars: 95 % intervals.")
+            if not own.empty:  # as it is for arms that the paper lacks
+                _plot_cells(picture, dataset, metric, own)
+    return picture
 
 
-def _scatter(dataset, metric, cells):
-    def draw(axes):
-        scale = 100 if MEASURES[metric].percent else 1
-        values = cells[["paper", "mean", "low", "high"]] * scale
-        margin = 0.03 * scale
-        limits = values.min(axis=None) - margin, values.max(axis=None) + margin
-        axes.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
+def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame) -> None:
+    inside = int(((cells.low <= cells.paper) & (cells.paper <= cells.high)).sum())
+    alt = (
+        f"{dataset_title(dataset)}, {MEASURES[metric].title}: {len(cells)} cells, the paper's"
+        f" against the measured value; the 95 % interval includes the paper's in {inside}"
+    )
+    scale, margin = 100 if MEASURES[metric].percent else 1, 0.03
+    values = cells[["paper", "mean", "low", "high"]]
+    limits = scale * (values.min(axis=None) - margin), scale * (values.max(axis=None) + margin)
+    unit = "accuracy (%)" if metric == "accuracy" else "calibration error"
+    axes = {"title": dataset_title(dataset), "xlabel": f"{unit}, paper", "ylabel": "here"}
+    axes |= {"xlim": limits, "ylim": limits, "aspect": "equal", "grid": "both"}
+    with picture.plot(alt, 2, 2.05, **axes) as panel:
+        panel.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
         for label, style in style_arms(dataset).items():
-            own = values[cells.arm == label]
-            look = style._replace(line="")
-            draw_intervals(axes, own["paper"], own["mean"], own["low"], own["high"], look)
-        unit = "accuracy (%)" if metric == "accuracy" else "calibration error"
-        axes.set(title=dataset_title(dataset), xlabel=f"{unit}, paper", ylabel="here")
-        axes.set(xlim=limits, ylim=limits, aspect="equal")
-        axes.grid(visible=True)
-
-    return draw
+            own = scale * values[cells.arm == label]
+            draw_intervals(panel, own["paper"], own, style._replace(line=""))
 
 
 def show_summary() -> Markdown:

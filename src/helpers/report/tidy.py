@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import combinations, product
@@ -294,7 +295,7 @@ def _predict(records: list, names=()) -> Predictions | None:
     if not records:
         return None
     # Of copies, as a record keeps what it has read.
-    runs = spread(lambda record: replace(record).predictions, records)
+    runs = spread(lambda record: copy(record).predictions, records)
     seeds, temperatures = tuple(record.seed for record in records), ()
     if all("validation_logits" in run for run in runs):
         pairs = [(run["validation_logits"], run["validation_labels"]) for run in runs]
