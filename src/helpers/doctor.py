@@ -86,10 +86,8 @@ def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
 
 def fetch_published(jobs: list[Job]) -> None:
     """Download and unpack what jobs need, in a process of its own, since that imports torch."""
-    if any(
-        job.config.data_source == "official" or (job.config.start, job.config.network) in PUBLISHED
-        for job in jobs
-    ):
+    configs = [job.config for job in jobs]
+    if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             pool.submit(_fetch, jobs).result()
 

@@ -39,8 +39,6 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     rows come in parts, which are read only where the file is missing. What identifies the content
     belongs in the file's name.
     """
-    if 0 in shape:  # which cannot be mapped
-        return np.empty(shape, np.uint8)
 
     def is_whole(path: Path) -> bool:
         try:
@@ -61,7 +59,7 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     folder = next(path for path in cache.parents if path.exists())
     disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
     memory, needed = free_memory(), math.prod(shape)
-    if is_whole(cache) or needed < disk:
+    if needed and (is_whole(cache) or needed < disk):  # nothing cannot be mapped
         make_once(cache, write, f"free space in {cache.parent} or make it writable", is_whole)
         return np.load(cache, mmap_mode="r")
     if needed > memory:
@@ -101,12 +99,7 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return shape, type and offset in bytes of an array in a .npz.
-
-    Raises
-    ------
-    TypeError, ValueError : for objects, and a header that promises more than the file holds
-    """
+    """Return shape, type and offset in bytes of an array in a .npz, if it can be streamed."""
     with archive.open(f"{name}.npy") as file:
         start = BytesIO(file.read(2**14))
     version, _ = np.lib.format.read_magic(start)
@@ -137,8 +130,7 @@ def decode_images(
 ) -> Iterator[np.ndarray]:
     """Yield image files as uint8 (n, 3, size, size): shorter side resized, centre cropped.
 
-    ``convert`` turns an image into mode RGB. After the last image, an InputError names all that
-    cannot be decoded.
+    After the last image, an InputError names all that cannot be decoded.
     """
 
     def decode(path: Path) -> np.ndarray | str:
