@@ -174,7 +174,7 @@ def profile(tmp_path, monkeypatch):
     """Write a profile that differs from ``smoke`` in these values, and return its name."""
 
     def write(**changes) -> str:
-        values = config.read_yaml(ROOT / "profiles/smoke.yaml")
+        values = config.yaml.safe_load((ROOT / "profiles/smoke.yaml").read_text())
         values |= {"results": str(tmp_path / "results"), "data_dir": str(tmp_path / "data")}
         monkeypatch.setattr(config, "PROFILES", tmp_path)
         text = config.yaml.safe_dump(values | changes)

@@ -8,20 +8,12 @@ from typing import NamedTuple
 
 
 class Corruption(NamedTuple):
-    """A corruption of test images.
+    """A corruption of test images."""
 
-    Attributes
-    ----------
-    function : takes images uint8 (N, 3, H, W) and a strength, and returns the same kind of images
-    title : label of an axis, with the unit of the strength
-    symbol : abbreviation of the strength in the heads of tables
-    neutral : strength that leaves images unchanged; plots show the clean test set there
-    """
-
-    function: str
-    title: str = ""
-    symbol: str = ""
-    neutral: float = 0.0
+    function: str  # takes images uint8 (N, 3, H, W) and a strength, and returns such images
+    title: str = ""  # label of an axis, with the unit of the strength
+    symbol: str = ""  # abbreviation of the strength in the heads of tables
+    neutral: float = 0.0  # strength that changes nothing; plots show the clean test set there
 
 
 CORRUPTIONS = {
@@ -35,18 +27,14 @@ CORRUPTIONS = {
 class Dataset(NamedTuple):
     """A data set.
 
-    Attributes
-    ----------
-    loader : takes a ``data_dir`` and an ``image_size`` in pixels; returns, for "train",
-        "validation" and "test", images uint8 (N, 3, H, W) and labels int64 (N,), then the names of
-        the classes, and whether these are the published images. None: drawn only.
-    stand_in : drawn set that ``data_source = "synthetic"`` takes in its place, if any
-    title : name in prose and in headings of pages
+    Its loader takes a ``data_dir`` and an ``image_size`` in pixels; it returns, for "train",
+    "validation" and "test", images uint8 (N, 3, H, W) and labels int64 (N,), then the names of the
+    classes, and whether these are the published images.
     """
 
-    loader: str | None
-    stand_in: str | None = None
-    title: str = ""
+    loader: str | None  # None: drawn only
+    stand_in: str | None = None  # drawn set that ``data_source = "synthetic"`` takes instead
+    title: str = ""  # name in prose and in headings of pages
 
 
 DATASETS = {
@@ -69,10 +57,9 @@ class Published(NamedTuple):
     sha256_prefix: str
 
 
-#: Published weights by initialisation and network.
+#: Published weights by initialisation and network. For ImageNet torchvision's IMAGENET1K_V1, the
+#: meaning of `pretrained=True` when the study was made; its file name holds the checksum.
 PUBLISHED = {
-    # torchvision's IMAGENET1K_V1, the meaning of `pretrained=True` when the study was made; the
-    # file name holds the first digits of the checksum.
     ("imagenet", "resnet18"): Published(
         "https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd"
     ),

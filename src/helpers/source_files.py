@@ -34,17 +34,17 @@ def list_files(folder: Path) -> list[Path]:
 def describe_source(path: str | Path, known: dict | None = None) -> dict:
     """Return number, bytes, latest time and SHA-256 of a file, or of the images in a folder.
 
-    ``listing`` is the SHA-256 of names, sizes and times, ``sha256`` that of the content. Content
-    is not read where the listing is that of a ``known`` description, which is returned instead.
+    ``listing`` is the SHA-256 of names, sizes and times, ``sha256`` that of the content, which is
+    not read where the listing is that of a ``known`` description; that is returned then.
     """
     path = from_root(path)
     images = (file for file in list_files(path) if file.suffix.lower() in IMAGES)
     files = list(images) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
 
-    def digest(facts: Iterable[str]) -> str:
+    def digest(texts: Iterable[str]) -> str:
         names = (os.fsencode(file.relative_to(path)) for file in files)
-        lines = (b"%s %s" % (n, fact.encode()) for n, fact in zip(names, facts, strict=True))
+        lines = (b"%s %s" % (name, t.encode()) for name, t in zip(names, texts, strict=True))
         return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
     listing = digest(f"{s.st_size} {s.st_mtime_ns}" for s in stats)

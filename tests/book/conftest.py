@@ -57,7 +57,7 @@ def book(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("report")
     copy_book(folder)
     made_up.write_records(folder / "results", "made_up", seeds=(0, 1))
-    made_up.write_other(folder / "results", "fog_basic")
+    made_up.write_run(folder / "results", "made_up", "fog_basic", 0)
     made_up.make_hostile(folder / "results", "/home/zaphod")
     (folder / "matplotlibrc").write_text("text.usetex: True\naxes.facecolor: red\n")
     startup = folder / "ipython/profile_default/startup"
@@ -71,6 +71,14 @@ def book(tmp_path_factory) -> SimpleNamespace:
     html = folder / "first"
     shutil.copytree(folder / "book/_build/html", html)
     return SimpleNamespace(folder=folder, html=html, executed=first.executed, log=first.log)
+
+
+@pytest.fixture(scope="session")
+def single(book) -> SimpleNamespace:
+    """The same book as one page, from which `nox -s pdf` prints: how it was built, and the file."""
+    done = run_build(book.folder, "--builder", "singlehtml")
+    done.page = book.folder / "book/_build/singlehtml/index.html"
+    return done
 
 
 def parse_pages(html: Path) -> dict[str, BeautifulSoup]:

@@ -168,11 +168,13 @@ def test_every_image_has_a_text_alternative_and_a_page_is_light(book, pages):
     assert list(data) == ["pathmnist", "pets", "fog"]
 
 
-def test_a_rebuild_executes_nothing_and_prints_as_one_page(book, build):
+def test_a_rebuild_executes_nothing(book, build, single):
     assert build(book.folder).executed == set()
-    single = build(book.folder, "--builder", "singlehtml")
     assert (single.code, single.executed) == (0, set()), single.log
-    page = (book.folder / "book/_build/singlehtml/index.html").read_text(encoding="utf-8")
+
+
+def test_the_book_is_also_one_page(single):
+    page = single.page.read_text(encoding="utf-8")
     assert len(BeautifulSoup(page, "html.parser").select("table[id^=table-]")) == 8
     assert "seed-1.ipynb" not in page  # no link to a file where it would lead nowhere
 

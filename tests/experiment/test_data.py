@@ -14,7 +14,7 @@ from PIL import Image
 
 from helpers import InputError
 from helpers.experiment import pets, synthetic
-from helpers.experiment.data import Data, Split, fetch, load_data
+from helpers.experiment.data import Data, Split, load_data
 from helpers.experiment.image_cache import cache_array, free_memory
 from helpers.source_files import digest_file
 
@@ -79,7 +79,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(pathmnist, damage):
         path.write_bytes(path.read_bytes()[:-200])
     else:
         np.savez_compressed(path, **arrays | {"train_images": arrays["train_images"] ^ 1})
-    with pytest.raises(InputError, match=r"not PathMNIST as .*; delete it to") as error:
+    with pytest.raises(InputError, match=r"npz is not as published.*; delete it to") as error:
         load(path.parent)
     assert medmnist.INFO["pathmnist"]["url"] in str(error.value)
     assert not list((path.parent / "cache").glob("*.npy"))
@@ -171,7 +171,7 @@ def test_half_unpacked_pets_are_noticed(tmp_path, spoil, message):
     folder = draw_pets(tmp_path / "oxford-iiit-pet")
     spoil(folder, folder / "images/Breed_03_0.jpg")
     with pytest.raises(InputError, match=message):
-        fetch("pets", 32, str(tmp_path))
+        load(tmp_path, "pets", 32)
     assert not list(tmp_path.glob("cache/*.npy"))
 
 

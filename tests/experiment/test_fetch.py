@@ -23,10 +23,10 @@ from PIL import Image
 
 from helpers import ROOT, InputError
 from helpers.catalogue import PUBLISHED, Published
-from helpers.experiment import fetch, inventory, pets
+from helpers.experiment import fetch, pets
 from helpers.experiment.data import load_data
-from helpers.experiment.fetch import fetching
-from helpers.experiment.weights import fetch_weights
+from helpers.experiment.fetch import locate_weights, make_once
+from helpers.experiment.pathmnist import locate_pathmnist
 from helpers.source_files import digest_file
 
 #: Gets a file from an address into a folder; without torch, which helpers.experiment needs.
@@ -34,12 +34,13 @@ CHILD = """
 import runpy, shutil, sys, urllib.request
 from pathlib import Path
 
-target, fetching = Path(sys.argv[2]) / "file.bin", runpy.run_path(sys.argv[3])["fetching"]
+def download(path):
+    with urllib.request.urlopen(sys.argv[1]) as page, path.open("wb") as file:
+        shutil.copyfileobj(page, file, 1000)
+
+target = Path(sys.argv[2]) / "file.bin"
 print("ready", flush=True)
-with fetching(target, "put it there") as folder:
-    if folder:
-        with urllib.request.urlopen(sys.argv[1]) as page, (folder / target.name).open("wb") as file:
-            shutil.copyfileobj(page, file, 1000)
+runpy.run_path(sys.argv[3])["make_once"](target, download, "put it there")
 print(target.stat().st_size)
 """
 
@@ -115,20 +116,19 @@ def test_a_server_that_falls_silent_gives_a_line(slow, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "PATIENCE", 0.3)
     monkeypatch.setitem(PUBLISHED, ("imagenet", "resnet18"), Published(address, "00"))
     with pytest.raises(InputError, match=r"cannot make .*\.pth \(.*timed out\); download http"):
-        fetch_weights("imagenet", "resnet18", str(tmp_path))
+        locate_weights("imagenet", "resnet18", str(tmp_path)).fetch()
     assert [path.name[-5:] for path in (tmp_path / "weights").iterdir()] == [".lock"]
     assert socket.getdefaulttimeout() is None
 
 
 @pytest.mark.parametrize("error", [IncompleteRead(b"half"), BadStatusLine("x"), OSError("full")])
 def test_a_broken_download_leaves_nothing_but_a_line(tmp_path, error):
-    def break_off():
-        with fetching(tmp_path / "file", "put it there") as folder:
-            (folder / "file").write_bytes(b"half")
-            raise error
+    def break_off(path):
+        path.write_bytes(b"half")
+        raise error
 
     with pytest.raises(InputError, match=r"cannot make .*file \(.+\); put it there"):
-        break_off()
+        make_once(tmp_path / "file", break_off, "put it there")
     assert [path.name for path in tmp_path.iterdir()] == [".file.lock"]
 
 
@@ -161,8 +161,7 @@ def published(served, tmp_path, monkeypatch):
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
         archives[f"{address}/{name}.tar.gz"] = digest_file(folder / f"{name}.tar.gz", "md5")
-    for module in (pets, inventory):
-        monkeypatch.setattr(module, "ARCHIVES", archives)
+    monkeypatch.setattr(pets, "ARCHIVES", archives)
 
     (folder / "weights.pth").write_bytes(b"weights")
     prefix = hashlib.sha256(b"weights").hexdigest()[:10]
@@ -173,17 +172,17 @@ def published(served, tmp_path, monkeypatch):
         "pathmnist": (
             folder / "pathmnist.npz",
             lambda: load_data("pathmnist", "official", data_dir, 28),
-            lambda: inventory.look_up_data("pathmnist", 28, data_dir),
+            lambda: locate_pathmnist(data_dir, 28),
         ),
         "pets": (
             folder / "images.tar.gz",
             lambda: load_data("pets", "official", data_dir, 32),
-            lambda: inventory.look_up_data("pets", 32, data_dir),
+            lambda: pets.locate_pets(data_dir),
         ),
         "weights": (
             folder / "weights.pth",
-            lambda: fetch_weights("barlow_twins", "resnet50", data_dir),
-            lambda: inventory.look_up_weights("barlow_twins", "resnet50", data_dir),
+            lambda: locate_weights("barlow_twins", "resnet50", data_dir).fetch(),
+            lambda: locate_weights("barlow_twins", "resnet50", data_dir),
         ),
     }
 
@@ -207,8 +206,8 @@ def test_without_network_the_line_says_what_to_put_where(published, name):
     with pytest.raises(InputError, match="cannot make .*404") as error:
         get()
     item = look_up()
-    for part in (str(item.path), *item.source.split(" and "), item.checksum.split()[1].strip(".")):
-        assert part in str(error.value)
+    assert str(item.path) in str(error.value)
+    assert item.source in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -216,7 +215,7 @@ def test_without_network_the_line_says_what_to_put_where(published, name):
 def test_a_download_with_a_wrong_checksum_is_refused(published, name):
     source, get, look_up = published[name]
     source.write_bytes(source.read_bytes() + b"!")
-    with pytest.raises(InputError, match="cannot make .*(corrupted|invalid hash)"):
+    with pytest.raises(InputError, match="cannot make .*corrupted"):
         get()
     assert look_up().state == "missing"
 

@@ -3,13 +3,13 @@
 import pytest
 
 import made_up
-from helpers.report import estimates
+from helpers.report import tidy as tables
 
 
 @pytest.fixture(autouse=True)
 def tidy(monkeypatch, tmp_path):
     """Keep the computed tables of a test in its own folder."""
-    monkeypatch.setattr(estimates, "CACHE", tmp_path / "tidy")
+    monkeypatch.setattr(tables, "CACHE", tmp_path / "tidy")
     for name in ("REPORT_PROFILE", "REPORT_RESULTS", "REPORT_SEEDS"):
         monkeypatch.delenv(name, raising=False)
     made_up.forget()

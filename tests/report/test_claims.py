@@ -10,8 +10,8 @@ import made_up
 from helpers import InputError, report
 from helpers.metrics import Sample
 from helpers.report import claims
-from helpers.report.claims import judge_claims, judge_paper, judge_runs, parse_claims, read_claims
-from helpers.report.estimates import find_estimate
+from helpers.report.claims import judge, judge_claims, parse_claims, read_claims
+from helpers.report.tidy import ABSENT, find_estimate
 
 
 def parse(text):
@@ -25,9 +25,9 @@ CLEAR, UNSURE, SLIGHT = 5.0, 0.1, 0.55  # against a spread of 1 over ten seeds
 
 
 def test_what_the_papers_numbers_do_not_bear_out():
-    found = {claim.id: judge_paper(claim) for claim in read_claims() if claim.measure}
+    found = {claim.id: judge(claim, "paper") for claim in read_claims() if claim.measure}
     fails = {name: finding for name, finding in found.items() if finding.word == "fails"}
-    named = {k: (f.shown.left, f.shown.column, f.shown.difference) for k, f in fails.items()}
+    named = {k: (f.shown["left"], f.shown["column"], f.shown["mean"]) for k, f in fails.items()}
     assert named == {
         "augmentation-loses-less": ("MixUp + Aug", ("blur", None), pytest.approx(0.03)),
         "pretraining-loses-less": (
@@ -66,7 +66,7 @@ def test_what_the_papers_numbers_do_not_bear_out():
     ],
 )
 def test_judge_paper(text, word):
-    assert judge_paper(parse(text)).word == word
+    assert judge(parse(text), "paper").word == word
 
 
 def difference(mean, seeds=10):
@@ -82,9 +82,9 @@ def given(monkeypatch):
     """Let the runs have these differences, one per comparison, whenever all are asked for."""
 
     def give(*means, seeds=10):
-        rows = [difference(m, seeds) if m is not None else {"n_seeds": 0} for m in means]
+        rows = [difference(m, seeds) if m is not None else ABSENT for m in means]
         left = cycle(rows)
-        monkeypatch.setattr(claims, "_subtract", lambda *arguments: next(left))
+        monkeypatch.setattr(claims, "_subtract_runs", lambda *arguments: next(left))
         columns = ["Clean", "f=0.6", "f=0.8", "f=1.2", "f=1.4", "sigma=0.3"][: len(means)]
         return parse(
             f"measure: accuracy, compare: [Supervised > No Pretraining], columns: {columns}"
@@ -107,29 +107,29 @@ def given(monkeypatch):
     ],
 )
 def test_judge_runs(given, means, word, shown):
-    finding = judge_runs(given(*means))
-    assert (finding.word, finding.why, finding.shown.difference) == (word, "", shown)
+    finding = judge(given(*means), "runs")
+    assert (finding.word, finding.why, finding.shown["mean"]) == (word, "", shown)
 
 
 def test_what_is_not_measured_may_still_fail(given):
-    assert judge_runs(given(CLEAR, None)).word == "inconclusive"
-    finding = judge_runs(given(-CLEAR, None))
+    assert judge(given(CLEAR, None), "runs").word == "inconclusive"
+    finding = judge(given(-CLEAR, None), "runs")
     assert finding.word == "fails"
     assert finding.why.startswith("1 of 2 not measured: no runs of Supervised, No Pretraining")
-    nothing = judge_runs(given(None, None))
+    nothing = judge(given(None, None), "runs")
     assert (nothing.word, nothing.shown) == ("inconclusive", None)
 
 
 @pytest.mark.parametrize("mean", [CLEAR, -CLEAR])
 def test_one_seed_is_inconclusive(given, mean):
-    finding = judge_runs(given(mean, seeds=1))
+    finding = judge(given(mean, seeds=1), "runs")
     assert (finding.word, finding.why) == ("inconclusive", "only one seed in common")
 
 
 def test_a_figure_shows_the_largest_gain_and_judges_the_direction(given):
     given(6.0, 40.0)
-    finding = judge_runs(parse(f"{CLEAN}, {PETS}, figure: 23.2"))
-    assert (finding.word, finding.shown.difference) == ("holds", 40)
+    finding = judge(parse(f"{CLEAN}, {PETS}, figure: 23.2"), "runs")
+    assert (finding.word, finding.shown["mean"]) == ("holds", 40)
     assert finding.why == "the direction is judged, not the figure"
 
 
@@ -150,18 +150,18 @@ def test_a_denial(monkeypatch, given, means, word):
     assert judge_claims()[1][2].word == word
 
 
-def judge(folder, show, profile="made_up"):
+def judge_all(folder, show, profile="made_up"):
     show(folder, profile)
     return {claim.id: (paper, runs) for claim, paper, runs in judge_claims()}
 
 
 def test_records_make_every_verdict_appear(drawn, show, tmp_path):
-    first = judge(drawn, show)
+    first = judge_all(drawn, show)
     with pytest.MonkeyPatch.context() as patch:  # MixUp harms; both pretrainings do equally well
         patch.setitem(made_up.EXPERIMENTS, "pathmnist_mixup", 0.2)
         patch.setitem(made_up.EXPERIMENTS, "pets_barlow_twins", 3.0)
         made_up.write_records(tmp_path, "made_up")
-    second = judge(tmp_path, show)
+    second = judge_all(tmp_path, show)
     words = {name: (first[name][1].word, second[name][1].word) for name in first}
     assert words["augmentation-every-strength"] == ("holds", "fails")
     assert words["augmentation-strongest-blur"] == ("fails", "holds")
@@ -175,13 +175,13 @@ def test_a_comparison_with_a_number(drawn, show):
     text = "measure: accuracy_lost, columns: [Brightness], compare: [Basic {} {}]"
     lost = 100 * find_estimate("pathmnist", "Basic", "accuracy_lost", "brightness")["mean"]
     assert lost > 5
-    assert judge_runs(parse(text.format(">", 0))).word == "holds"
-    assert judge_runs(parse(text.format("<", 0))).word == "fails"
-    assert judge_runs(parse(text.format(">", f"{lost:.1f}"))).word == "inconclusive"
+    assert judge(parse(text.format(">", 0)), "runs").word == "holds"
+    assert judge(parse(text.format("<", 0)), "runs").word == "fails"
+    assert judge(parse(text.format(">", f"{lost:.1f}")), "runs").word == "inconclusive"
 
 
 def test_fewer_epochs_in_the_study(study, show):
-    assert judge(study, show, "paper")["fewer-epochs"][1].word == "holds"
+    assert judge_all(study, show, "paper")["fewer-epochs"][1].word == "holds"
 
 
 def test_real_images_are_never_compared_with_stand_ins(tmp_path, show):
@@ -189,7 +189,7 @@ def test_real_images_are_never_compared_with_stand_ins(tmp_path, show):
         for seed in (0, 1):
             official = experiment.startswith("pathmnist")
             made_up.write_run(tmp_path, "made_up", experiment, seed, official)
-    finding = judge(tmp_path, show)["pathmnist-more-sensitive"][1]
+    finding = judge_all(tmp_path, show)["pathmnist-more-sensitive"][1]
     assert finding.word == "inconclusive"
     assert finding.why.startswith("runs of different kinds (PathMNIST: made_up")
 
@@ -206,11 +206,11 @@ def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison
             assert cell.startswith(f"[{signs[finding.word]} {finding.word}]{{.verdict}}")
     effects = {claim.id: runs.shown for claim, _, runs in judge_claims()}
     strongest = effects["augmentation-strongest-blur"]
-    low, high = (f"{100 * end:+.1f}" for end in (strongest.low, strongest.high))
+    low, high = (f"{100 * end:+.1f}" for end in (strongest["low"], strongest["high"]))
     named = "MixUp + Aug against Basic, σ = 0.9"
-    assert f"[{low} to {high}, p = {strongest.p:.3f}]{{.interval}} [{named}]{{.case}}" in text
+    assert f"[{low} to {high}, p = {strongest['p']:.3f}]{{.interval}} [{named}]{{.case}}" in text
     sensitive = effects["pathmnist-sensitive"]
-    assert f"{100 * sensitive.difference + 10:.1f} points [" in text
+    assert f"{100 * sensitive['mean'] + 10:.1f} points [" in text
     assert "The runs of PathMNIST and Oxford-IIIT Pets used stand-in data" in text
     assert text.count("{doc}`/register`") == 1  # its reason is shown
 

@@ -26,8 +26,8 @@ def test_each_data_set_shows_its_best_profile(root):
         write(root / "results" / profile, "pets_scratch")
     write(root / "results/smoke")
     write(root / "records/paper")
-    assert records.shown_profile("pathmnist") == "paper"
-    assert records.shown_profile("pets") == "short"
+    assert records.find_evidence("pathmnist").profile == "paper"
+    assert records.find_evidence("pets").profile == "short"
     assert records.shown_records("pets").keys() == {"No Pretraining"}
 
 
@@ -36,7 +36,7 @@ def test_the_environment_forces_profile_folder_and_seeds(root, monkeypatch):
         write(root / "results/smoke", seed=seed)
         write(root / "records/paper", seed=seed)
     monkeypatch.setenv("REPORT_PROFILE", "smoke")
-    assert records.shown_profile("pathmnist") == "smoke"
+    assert records.find_evidence("pathmnist").profile == "smoke"
     monkeypatch.setenv("REPORT_SEEDS", "1-2")
     assert [r.seed for r in records.shown_records("pathmnist")["Basic"]] == [1, 2]
     monkeypatch.setenv("REPORT_PROFILE", "")
@@ -76,7 +76,7 @@ def test_different_configurations_or_data_are_never_mixed(root):
     made_up.write_record(other.folder, run | {"data": run["data"] | {"sha256": "x"}}, contents)
     shown = records.shown_records("pathmnist")
     assert {label: [r.seed for r in group] for label, group in shown.items()} == {"Basic": [0, 1]}
-    first, second = records.list_warnings("pathmnist")
+    first, second = records.find_evidence("pathmnist").warnings
     assert first == "pathmnist_mixup seed 0 is left out: made on other data"
     assert second.startswith("pathmnist_basic seed 2 is left out: other parameters")
 

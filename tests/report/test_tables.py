@@ -11,9 +11,9 @@ import pytest
 import made_up
 from helpers import InputError, report
 from helpers.report import records
-from helpers.report.estimates import find_difference, find_estimate
 from helpers.report.table_export import link_files, write_csv
 from helpers.report.tables import export_table, list_columns, print_cell
+from helpers.report.tidy import find_difference, find_estimate
 from helpers.report.verdicts import judge, judge_change
 
 NUMBERS = {"pathmnist": (1, 2, 3, 4), "pets": (5, 6, 7, 8)}
@@ -83,13 +83,13 @@ def test_a_cell_shows_value_interval_floor_paper_and_verdict(study, show):
     show(study, "paper")
     row = find_estimate("pathmnist", "Basic", "rms_calibration_error_10", "blur")
     numbers = {name: f"{row[name]:.3f}" for name in ("mean", "sd", "low", "high", "noise_floor")}
-    text = print_cell(row, best=True)
+    text = print_cell(row | {"best": True, "verdict": judge(row)})
     assert text.startswith("**{mean} ± {sd}** [{low} to {high}]{{.interval}}".format(**numbers))
     assert f"[floor {numbers['noise_floor']} (to {row['noise_floor_95']:.3f})]{{.floor}}" in text
     distance = f"{row['mean'] - 0.278:+.3f}".replace("-", "−")
     assert text.endswith(f"[0.278]{{.paper}} [✗ not reproduced ({distance})]{{.verdict}}")
-    covered = row | {"mean": row["noise_floor_95"]}
-    assert "◦ as calibrated" in print_cell(covered)
+    row |= {"best": False, "verdict": ""}
+    assert "◦ as calibrated" in print_cell(row | {"mean": row["noise_floor_95"]})
     assert "◦" not in print_cell(row | {"mean": 0.5})
     assert print_cell(row | {"mean": -0.0001, "low": np.nan}).startswith("0.000 ±")
 

@@ -76,7 +76,7 @@ def test_names_that_match_nothing_are_refused():
         plan("smoke", [0], "pathmnist_basics")
     with pytest.raises(InputError, match="unknown parameter of these runs 'projector'"):
         plan("smoke", [0], "pathmnist_basic", {"projector": [1]})
-    with pytest.raises(InputError, match="the name of a notebook must begin with a data set"):
+    with pytest.raises(InputError, match="a notebook's name must begin with a data set"):
         config.make_config("birds_basic", config.read_defaults("pathmnist_basic"))
 
 

@@ -123,7 +123,7 @@ def test_a_field_that_a_record_lacks_has_its_default(old, field):
     if field in DEFAULTS and field not in ("config_hash", "left_out"):
         assert record.run[field] == DEFAULTS[field]
     assert set(DEFAULTS["environment"]) <= set(record.environment)
-    assert record.origin[1] == (None if field == "data" else record.data["sha256"])
+    assert set(DEFAULTS["data"]) <= set(record.data)
 
 
 @pytest.mark.parametrize("name", ["history", "metrics", "predictions", "examples"])
@@ -169,6 +169,9 @@ def test_a_missing_file_and_a_moved_record_are_named(folder, tmp_path):
     (folder / "metrics.csv").unlink()
     with pytest.raises(CorruptRecord, match="metrics.csv cannot be read"):
         read_record(folder).check()
+    (folder / "run.json").unlink()
+    with pytest.raises(CorruptRecord, match="run.json cannot be read"):
+        read_record(folder)
 
 
 def test_examples_may_be_left_out_but_not_get_lost(tmp_path):

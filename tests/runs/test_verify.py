@@ -139,6 +139,6 @@ def test_a_folder_without_record_says_what_to_give(tmp_path):
 def test_arrays_are_compared_by_value_shape_and_name():
     then = {"a": np.array([1.0, np.nan]), "b": np.zeros(2), "c": np.zeros(1)}
     now = {"a": np.array([1.0, np.nan]), "b": np.zeros(3), "d": np.zeros(1)}
-    expected = ["b is float64 (3,), not float64 (2,)", "c is missing", "d is new"]
+    expected = ["c is missing", "d is new", "b is float64 (3,), not float64 (2,)"]
     assert list_differences(then, now) == expected
     assert module.NUMERIC[0] == "history.csv"

@@ -5,6 +5,7 @@ import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,15 @@ from helpers import InputError
 from helpers.source_files import IMAGES, describe_source, from_root, list_files
 
 from .image_cache import (
-    cache_array,
+    SPLITS,
+    cache_splits,
     check_pixels,
     decode_images,
     read_header,
-    split_arrays,
     stream_array,
-)  # fmt: skip
+)
 
-#: MedMNIST's names of training, validation and test set.
-SPLITS = ("train", "val", "test")
-
-#: Labels of a file lie below this, since each number up to the largest is a class. ImageNet in
-#: full has 21,841.
+#: Labels of a file lie below this, as each number up to the largest is a class.
 MAX_CLASSES = 2**15
 
 #: Modes of Pillow that 8-bit RGB can hold; "1" is black and white.
@@ -38,26 +35,16 @@ MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, list[str], dict]:
     """Return name, splits, class names and source files of a user's own data.
 
-    Images are resized on the shorter side and cropped to the centre square, once, into
-    ``<data_dir>/cache``, which may be deleted at any time.
-
-    A folder's images are turned as their EXIF orientation says; transparent ones are laid on
-    white; of animations and of files with several pages, the first picture is read. 16-bit grey
-    is scaled to 8 bits where it uses more than a quarter of its range; otherwise, and with 32
-    bits or floating point, the image is refused. Hidden files and folders are ignored; files that
-    are no images of a class are ignored with a message.
+    Images are resized to ``image_size`` pixels on the shorter side and cropped to the centre
+    square, once, into ``<data_dir>/cache``, which may be deleted at any time.
 
     Parameters
     ----------
     path : of a ``.npz`` with the arrays ``train_images``, ``train_labels``, and the same of
         ``val`` and ``test``, images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1), whole
         numbers from 0; or of a folder with ``train/<class>/``, ``val/<class>/`` and
-        ``test/<class>/``. A relative path is taken from the repository.
-    image_size : side in pixels
-
-    Raises
-    ------
-    InputError : naming what is missing, cannot be read, or fits neither memory nor disk
+        ``test/<class>/``, see `convert_to_rgb`. Hidden files are ignored, and files that are no
+        images of a class too, with a message. A relative path is taken from the repository.
     """
     place = from_root(path)
     if not place.exists():
@@ -66,15 +53,12 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
             " train, val and test, or official or synthetic"
         )
     files = describe_source(place)
-    read = _read_folders if place.is_dir() else _read_file
+    name, read = (place.name, _read_folders) if place.is_dir() else (place.stem, _read_file)
     labels, classes, parts = read(place, image_size)
     for split, part in zip(SPLITS, labels, strict=True):
         _check_classes(f"{place}: {split}", classes, np.bincount(part, minlength=len(classes)))
     cache = from_root(data_dir) / "cache" / f"own-{image_size}-{files['sha256'][:32]}.npy"
-    counts = [len(part) for part in labels]
-    images = cache_array(cache, (sum(counts), 3, image_size, image_size), parts)
-    splits = split_arrays(images, np.concatenate(labels), counts)
-    return place.name if place.is_dir() else place.stem, splits, classes, files
+    return name, cache_splits(cache, image_size, parts, labels), classes, files
 
 
 def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
@@ -84,7 +68,7 @@ def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
         return
     text = f"{split} holds no image of {', '.join(map(repr, absent[:20]))}"
     if split.endswith("train"):
-        hint = " (labels count from 0: do these begin at 1?)" * (absent == ["class 0"])
+        hint = " (labels count from 0: do these begin at 1?)" if absent == ["class 0"] else ""
         raise InputError(f"{text}{hint}; each class needs one, and labels no gaps")
     print(text)
 
@@ -104,23 +88,23 @@ def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _read_file(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
+    """Return the labels of each split, the names of the classes, and all images in parts."""
     with _opening(place) as archive:
-        for split in SPLITS:
-            _check_shapes(archive, split, size)
-        labels = [_read_labels(archive, split) for split in SPLITS]
-    classes = 1 + max(part.max(initial=-1) for part in labels)
-    return labels, [f"class {label}" for label in range(classes)], _stream_images(place, size)
+        labels = [_read_labels(archive, split, size) for split in SPLITS]
+    count = 1 + max(part.max(initial=-1) for part in labels)
+
+    def stream_images() -> Iterator[np.ndarray]:
+        with _opening(place) as archive:
+            for part in chain(*(stream_array(archive, f"{split}_images") for split in SPLITS)):
+                colour = part if part.ndim == 4 else np.repeat(part[..., None], 3, axis=-1)
+                pixels = torch.from_numpy(np.ascontiguousarray(colour.transpose(0, 3, 1, 2)))
+                yield functional.center_crop(functional.resize(pixels, size), size).numpy()
+
+    return labels, [f"class {label}" for label in range(count)], stream_images()
 
 
-def _stream_images(place: Path, size: int) -> Iterator[np.ndarray]:
-    with _opening(place) as archive:
-        for split in SPLITS:
-            for part in stream_array(archive, f"{split}_images"):
-                yield _square(part, size)
-
-
-def _check_shapes(archive: zipfile.ZipFile, split: str, size: int) -> None:
-    """Raise TypeError or ValueError for images or labels of another kind, by their headers."""
+def _read_labels(archive: zipfile.ZipFile, split: str, size: int) -> np.ndarray:
+    """Return a split's labels int64 (N,), or raise an error for other images or labels."""
     shape, dtype, _ = read_header(archive, f"{split}_images")
     if dtype != np.uint8:
         raise TypeError(f"its images are {dtype}, not uint8")
@@ -132,10 +116,6 @@ def _check_shapes(archive: zipfile.ZipFile, split: str, size: int) -> None:
         raise TypeError(f"its labels are {dtype}, not numbers")
     if labelled not in (shape[:1], (shape[0], 1)):
         raise ValueError(f"its {split}_labels are of shape {labelled} for {shape[0]} images")
-
-
-def _read_labels(archive: zipfile.ZipFile, split: str) -> np.ndarray:
-    """Return labels int64 (N,), or raise ValueError where one is no class."""
     labels = np.concatenate([np.zeros(0), *stream_array(archive, f"{split}_labels")], axis=None)
     bad = labels[~((labels >= 0) & (labels < MAX_CLASSES) & (labels == np.floor(labels)))]
     if len(bad):
@@ -143,17 +123,8 @@ def _read_labels(archive: zipfile.ZipFile, split: str) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _square(images: np.ndarray, size: int) -> np.ndarray:
-    """Return images as MedMNIST stores them as uint8 (n, 3, size, size)."""
-    if images.ndim == 3:
-        images = np.repeat(images[..., None], 3, axis=-1)
-    pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    if pixels.shape[2:] != (size, size):
-        pixels = functional.center_crop(functional.resize(pixels, size), size)
-    return pixels.numpy()
-
-
 def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
+    """Return the same as `_read_file`."""
     if absent := [split for split in SPLITS if not (place / split).is_dir()]:
         raise InputError(f"{place} has no folder {absent[0]}; it needs train, val and test")
     classes, paths, labels, ignored = _list_classes(place), [], [], Counter()
@@ -169,8 +140,8 @@ def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.
     if ignored:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
         print(f"{place}: ignored {ignored.total()} files, not images of a class ({kinds})")
-    labels = [np.array(part, np.int64) for part in labels]
-    return labels, classes, decode_images(paths, size, convert_to_rgb)
+    images = decode_images(paths, size, convert_to_rgb)
+    return [np.array(part, np.int64) for part in labels], classes, images
 
 
 def _list_classes(place: Path) -> list[str]:
@@ -190,7 +161,11 @@ def _list_classes(place: Path) -> list[str]:
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture in 8-bit RGB, upright and on white, or raise ValueError; see above."""
+    """Return an image's first picture in 8-bit RGB, upright by its EXIF orientation, on white.
+
+    16-bit grey is scaled to 8 bits where it uses more than a quarter of its range; otherwise, and
+    with 32 bits or floating point, ValueError is raised.
+    """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float64)
@@ -201,5 +176,5 @@ def convert_to_rgb(image: Image.Image) -> Image.Image:
         raise ValueError(f"mode {image.mode} does not fit 8-bit RGB; save it as 8-bit RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")

@@ -28,11 +28,7 @@ class Split:
     _copies: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def on(self, device: torch.device) -> "Split":
-        """Return the split for use on a device; uploaded once, then cached.
-
-        Images that do not fit `RESIDENT_SHARE` of its free memory stay on the CPU, from where
-        batches are uploaded.
-        """
+        """Return the split on a device, uploaded once; images that do not fit stay on the CPU."""
         if device.type != "cuda":
             return Split(self.images, self.labels.to(device))
         if device not in self._copies:
@@ -49,9 +45,7 @@ class Data:
 
     Attributes
     ----------
-    name : as in the catalogue; of a drawn set, or of the user's file or folder
     official : whether these are the published images in the published split
-    classes : names, by label
     files : identifies the source files of own data, see `describe_source`
     """
 
@@ -101,33 +95,28 @@ class Data:
         }
 
     def mean_and_std(self) -> tuple[list[float], list[float]]:
-        """Return each channel's mean and standard deviation over the training set, in [0, 1].
-
-        Raises
-        ------
-        InputError : where a channel is constant
-        """
+        """Return each channel's mean and standard deviation over the training set, in [0, 1]."""
         # Counts of the 256 grey levels are exact; the moments then take 256 terms.
         levels = torch.arange(256, dtype=torch.float64) / 255
         counts = torch.zeros(3, 256, dtype=torch.int64)
         for part in self.train.images.split(1024):  # so that few images are in memory at a time
             counts += torch.stack([c.flatten().bincount(minlength=256) for c in part.unbind(1)])
-        means, deviations = [], []
-        for count in counts:
-            weight = count / self.train.images[:, 0].numel()
-            mean = (weight * levels).sum()
-            means.append(mean.item())
-            deviations.append((weight * (levels - mean) ** 2).sum().sqrt().item())
+        weights = counts / self.train.images[:, 0].numel()
+        means = [(weight * levels).sum() for weight in weights]
+        deviations = [
+            (weight * (levels - mean) ** 2).sum().sqrt().item()
+            for weight, mean in zip(weights, means, strict=True)
+        ]
         if 0 in deviations:
             raise InputError(
                 f"{self.name}: all training images are the same in channel {deviations.index(0)};"
                 " a network cannot be normalised by them"
             )
-        return means, deviations
+        return [mean.item() for mean in means], deviations
 
 
 def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Data:
-    """Load a data set.
+    """Load a data set, or raise an InputError that names what is wrong and the remedy.
 
     Parameters
     ----------
@@ -136,10 +125,6 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
         "synthetic" for its drawn stand-in; or the path of own data, see `load_custom`
     data_dir : folder of the data sets; a relative one is taken from the repository
     image_size : side of the images in pixels
-
-    Raises
-    ------
-    InputError : naming what is wrong with the data and the remedy
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}; choose {', '.join(DATASETS)}")
@@ -155,13 +140,5 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
         raise InputError(f"data_source: {name} is drawn only; choose synthetic")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
-        tensors = {
-            split: Split(torch.from_numpy(images), torch.from_numpy(labels))
-            for split, (images, labels) in splits.items()
-        }
-    return Data(name, official, tuple(classes), **tensors, files=files)
-
-
-def fetch(name: str, image_size: int, data_dir: str) -> None:
-    """Download, verify, unpack and decode a published data set, so that runs only map it."""
-    load_data(name, "official", data_dir, image_size)
+        splits = {split: Split(*map(torch.from_numpy, pair)) for split, pair in splits.items()}
+    return Data(name, official, tuple(classes), **splits, files=files)

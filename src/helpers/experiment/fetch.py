@@ -1,36 +1,35 @@
 """Downloads and caches: made once, by one process at a time, and whole or not at all."""
 
-import contextlib
 import shutil
 import socket
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
 from helpers import InputError
+from helpers.catalogue import PUBLISHED
+from helpers.source_files import digest_file, from_root
 
 #: Seconds without a byte after which a server counts as gone.
 PATIENCE = 60
 
 
-@contextlib.contextmanager
-def fetching(
-    target: Path, advice: str, is_whole: Callable[[Path], bool] = Path.exists
-) -> Iterator[Path | None]:
-    """Give a temporary folder to make a file or folder in, or None where it exists already.
+def make_once(
+    target: Path,
+    make: Callable[[Path], None],
+    advice: str,
+    is_whole: Callable[[Path], bool] = Path.exists,
+) -> None:
+    """Make a file or folder that is missing, while other processes wait for it.
 
-    What the body leaves there under the target's name replaces the target at the end. Other
-    processes wait for a lock meanwhile. The folder of a killed process is removed by the next one.
-
-    Raises
-    ------
-    InputError : where the target cannot be made, with the advice
+    It is made in a temporary folder, which the next process removes if this one is killed. The
+    advice ends the InputError that is raised where it cannot be made.
     """
     if is_whole(target):
-        yield None
         return
     folder = target.with_name(f".{target.name}.download")
     before = socket.getdefaulttimeout()
@@ -39,18 +38,64 @@ def fetching(
         # No soft lock, which nobody releases when its process is killed.
         with FileLock(target.with_name(f".{target.name}.lock"), fallback_to_soft=False):
             if is_whole(target):
-                yield None
                 return
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             socket.setdefaulttimeout(PATIENCE)  # the libraries that download set none
             try:
-                yield folder
+                make(folder / target.name)
                 (folder / target.name).replace(target)
             finally:
                 socket.setdefaulttimeout(before)
                 shutil.rmtree(folder, ignore_errors=True)
-    # URLError is an OSError, a wrong checksum a RuntimeError, a bad archive a TarError.
+    # URLError is an OSError, a wrong checksum of torchvision a RuntimeError.
     except (OSError, RuntimeError, HTTPException, tarfile.TarError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot make {target} ({reason}); {advice}") from None
+
+
+class PublishedFile(NamedTuple):
+    """A published file: path on this machine, address, and first digits of its checksum."""
+
+    path: Path
+    url: str
+    algorithm: str
+    digest: str
+
+    @property
+    def source(self) -> str:
+        """Address and checksum."""
+        return f"{self.url} ({self.algorithm.upper()} {self.digest})"
+
+    @property
+    def state(self) -> str:
+        """Whether it is "missing", "damaged" or "as published" on this machine."""
+        if not self.path.exists():
+            return "missing"
+        found = digest_file(self.path, self.algorithm)
+        return "as published" if found.startswith(self.digest) else "damaged"
+
+    def fetch(self) -> Path:
+        """Return the path of the file, downloaded if it is missing, and verified."""
+        import torch  # here, so that a process that only waits for a file does without it
+
+        def download(path: Path) -> None:
+            torch.hub.download_url_to_file(self.url, str(path))
+            if self._replace(path=path).state == "damaged":
+                raise OSError("the download is corrupted")
+
+        advice = f"download {self.source} to {self.path}"
+        make_once(self.path, download, advice)
+        if self.state == "damaged":
+            raise InputError(
+                f"{self.path} is not as published (another {self.algorithm.upper()}); delete it to"
+                f" have it downloaded again, or {advice}"
+            )
+        return self.path
+
+
+def locate_weights(name: str, network: str, data_dir: str) -> PublishedFile:
+    """Return the file of published weights."""
+    url, prefix = PUBLISHED[name, network]
+    path = from_root(data_dir) / "weights" / f"{name}-{network}-{prefix}.pth"
+    return PublishedFile(path, url, "sha256", prefix)

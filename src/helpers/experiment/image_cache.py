@@ -17,13 +17,15 @@ from tqdm import tqdm
 
 from helpers import InputError
 
-from .fetch import fetching
+from .fetch import make_once
+
+#: MedMNIST's names of training, validation and test set.
+SPLITS = ("train", "val", "test")
 
 #: Bytes read at a time, and images decoded at a time.
 BLOCK, CHUNK = 2**24, 512
 
-#: Pixels of the largest image that is decoded (as RGB it takes 100 MB), and images that an error
-#: names at most.
+#: Pixels of an image, which take 100 MB as RGB, and images that an error names at most.
 MAX_PIXELS, MAX_NAMED = 2**25, 200
 
 #: Formats by content, not by suffix. Pillow would run Ghostscript for EPS.
@@ -33,16 +35,10 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
     """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
 
-    Where the folder cannot be written, or the disk is too small, the array is held in memory.
-
-    Parameters
-    ----------
-    cache : the file, named by what identifies its content
-    shape : (N, ...), such as (N, 3, S, S) of images
-    parts : N rows (n, ...) in parts; read only where the file is missing
+    Where the folder cannot be written, or the disk is too small, the array is held in memory. Its
+    rows come in parts, which are read only where the file is missing. What identifies the content
+    belongs in the file's name.
     """
-    if 0 in shape:  # which cannot be mapped
-        return np.empty(shape, np.uint8)
 
     def is_whole(path: Path) -> bool:
         try:
@@ -50,13 +46,21 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
         except (OSError, ValueError, EOFError):  # missing, or cut short
             return False
 
+    def write(path: Path) -> None:
+        # Not through a memory map: on a full disk that kills the process instead of raising.
+        with path.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                file.write(np.ascontiguousarray(part, np.uint8))
+            file.flush()
+            os.fsync(file.fileno())
+
     folder = next(path for path in cache.parents if path.exists())
     disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
     memory, needed = free_memory(), math.prod(shape)
-    if is_whole(cache) or needed < disk:
-        with fetching(cache, f"free space in {cache.parent} or make it writable", is_whole) as made:
-            if made:
-                _write(made / cache.name, shape, parts)
+    if needed and (is_whole(cache) or needed < disk):  # nothing cannot be mapped
+        make_once(cache, write, f"free space in {cache.parent} or make it writable", is_whole)
         return np.load(cache, mmap_mode="r")
     if needed > memory:
         raise InputError(
@@ -70,21 +74,16 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     return array
 
 
-def _write(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
-    # Not through a memory map: on a full disk that kills the process instead of raising.
-    with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(np.ascontiguousarray(part, np.uint8))
-        file.flush()
-        os.fsync(file.fileno())
+def cache_splits(
+    cache: Path, size: int, parts: Iterable[np.ndarray], labels: list[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return "train", "validation" and "test" to their images, cached, and their labels.
 
-
-def split_arrays(images: np.ndarray, labels: np.ndarray, counts: list[int]) -> dict:
-    """Return "train", "validation" and "test" to their consecutive images and labels."""
-    parts = (np.split(array, np.cumsum(counts)[:-1]) for array in (images, labels))
-    return dict(zip(("train", "validation", "test"), zip(*parts, strict=True), strict=True))
+    The parts hold the images of all splits in turn, uint8 (n, 3, size, size).
+    """
+    ends = np.cumsum([len(part) for part in labels])
+    images = np.split(cache_array(cache, (int(ends[-1]), 3, size, size), parts), ends[:-1])
+    return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -100,12 +99,7 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return shape, type and offset in bytes of an array in a .npz.
-
-    Raises
-    ------
-    ValueError : for a header that cannot be read or promises more than the file holds
-    """
+    """Return shape, type and offset in bytes of an array in a .npz, if it can be streamed."""
     with archive.open(f"{name}.npy") as file:
         start = BytesIO(file.read(2**14))
     version, _ = np.lib.format.read_magic(start)
@@ -136,8 +130,7 @@ def decode_images(
 ) -> Iterator[np.ndarray]:
     """Yield image files as uint8 (n, 3, size, size): shorter side resized, centre cropped.
 
-    ``convert`` turns an image into mode RGB. After the last image, an InputError names all that
-    cannot be decoded.
+    After the last image, an InputError names all that cannot be decoded.
     """
 
     def decode(path: Path) -> np.ndarray | str:
@@ -147,11 +140,11 @@ def decode_images(
                 square = functional.center_crop(functional.resize(convert(image), size), size)
                 return np.asarray(square).transpose(2, 0, 1)
         except Exception as error:  # a damaged image makes Pillow raise anything
-            return f"{path} ({' '.join((str(error) or type(error).__name__).split())})"
+            return f"{path} ({' '.join(str(error).split()) or type(error).__name__})"
 
     damaged = []
-    progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
     # Threads suffice: Pillow decodes and resizes without holding the interpreter's lock.
+    progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
     with ThreadPoolExecutor(os.cpu_count()) as pool, progress:
         for start in range(0, len(paths), CHUNK):
             images = list(pool.map(decode, paths[start : start + CHUNK]))
@@ -160,10 +153,9 @@ def decode_images(
                 yield np.stack(images)
             progress.update(len(images))
     if damaged:
-        more = f" and {len(damaged) - MAX_NAMED} more" * (len(damaged) > MAX_NAMED)
         raise InputError(
             f"{len(damaged)} of {len(paths)} images cannot be decoded; replace or remove"
-            f" {', '.join(damaged[:MAX_NAMED])}{more}"
+            f" {', '.join(damaged[:MAX_NAMED])}"
         )
 
 

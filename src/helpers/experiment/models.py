@@ -19,8 +19,8 @@ from helpers.source_files import digest_file, from_root
 
 from .data import Data
 from .device import pick_device
+from .fetch import locate_weights
 from .small_maps import SmallMapConv2d, use_small_maps
-from .weights import fetch_weights
 
 #: Mean and standard deviation of each channel of ImageNet's training set, as in torchvision.
 IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -182,7 +182,7 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
         return Weights({"initialisation": "random", "sha256": None, "official": True})
     official = (start, network) in PUBLISHED
     if official:
-        path = fetch_weights(start, network, data_dir)
+        path = locate_weights(start, network, data_dir).fetch()
         state, normalisation = _read(path), IMAGENET_NORMALISATION
     elif start in {name for name, _ in PUBLISHED}:
         raise InputError(

@@ -1,49 +1,45 @@
 """PathMNIST as published, from the file that the package medmnist names."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 
 import numpy as np
-from torchvision.datasets.utils import download_url
 
 from helpers import InputError
-from helpers.source_files import digest_file, from_root
+from helpers.source_files import from_root
 
-from .fetch import fetching
-from .image_cache import cache_array, split_arrays, stream_array
+from .fetch import PublishedFile
+from .image_cache import SPLITS, cache_array, cache_splits, stream_array
 
 
 def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     """Return PathMNIST in its published splits, its class names, and True (it is as published).
 
-    Parameters
-    ----------
-    data_dir : holds ``pathmnist.npz`` (28 px) or ``pathmnist_<size>.npz``, else it is downloaded;
-        it is verified and unpacked once, into ``<data_dir>/cache``
-    image_size : 28, 64, 128 or 224 pixels
+    The file is downloaded into ``data_dir`` if it is missing there, verified and unpacked, once.
 
     Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
     """
     import medmnist  # here: it takes a second, and drawn images do without it
 
-    info = medmnist.INFO["pathmnist"]
-    path, url, md5 = locate_pathmnist(data_dir, image_size)
-    cache = path.parent / "cache" / f"{path.stem}-{md5[:16]}.npy"
-    counts = [info["n_samples"][split] for split in ("train", "val", "test")]
-    unpack = partial(_unpack, path, url, md5)
-    shape = (sum(counts), 3, image_size, image_size)
-    images = cache_array(cache, shape, (p.transpose(0, 3, 1, 2) for p in unpack("images")))
+    info, file = medmnist.INFO["pathmnist"], locate_pathmnist(data_dir, image_size)
+
+    def unpack(kind: str) -> Iterator[np.ndarray]:
+        with zipfile.ZipFile(file.fetch()) as archive:
+            for split in SPLITS:
+                yield from stream_array(archive, f"{split}_{kind}")
+
+    cache = file.path.parent / "cache" / f"{file.path.stem}-{file.digest[:16]}.npy"
+    ends = np.cumsum([info["n_samples"][split] for split in SPLITS])
     # From a cache too: labels of another file would not belong to the images.
-    cache = cache.with_stem(f"{cache.stem}-labels")
-    labels = cache_array(cache, shape[:1], (p[:, 0] for p in unpack("labels"))).astype(np.int64)
-    return split_arrays(images, labels, counts), list(info["label"].values()), True
+    labels_cache = cache.with_stem(f"{cache.stem}-labels")
+    labels = cache_array(labels_cache, (int(ends[-1]),), (part[:, 0] for part in unpack("labels")))
+    labels = np.split(labels.astype(np.int64), ends[:-1])
+    images = (part.transpose(0, 3, 1, 2) for part in unpack("images"))
+    return cache_splits(cache, image_size, images, labels), list(info["label"].values()), True
 
 
-def locate_pathmnist(data_dir: str, image_size: int) -> tuple[Path, str, str]:
-    """Return path, address and MD5 of the file, or raise InputError for another image size."""
+def locate_pathmnist(data_dir: str, image_size: int) -> PublishedFile:
+    """Return the file of an image size, or raise InputError for a size that is not published."""
     import medmnist
 
     info, sizes = medmnist.INFO["pathmnist"], medmnist.PathMNIST.available_sizes
@@ -51,23 +47,4 @@ def locate_pathmnist(data_dir: str, image_size: int) -> tuple[Path, str, str]:
         raise InputError(f"image_size: PathMNIST has {sizes} pixels, not {image_size}")
     suffix = "" if image_size == 28 else f"_{image_size}"
     path = from_root(data_dir) / f"pathmnist{suffix}.npz"
-    return path, info[f"url{suffix}"], info[f"MD5{suffix}"]
-
-
-def _unpack(path: Path, url: str, md5: str, kind: str) -> Iterator[np.ndarray]:
-    """Yield the images or labels of all splits from the verified file, downloaded if missing."""
-    advice = f"download {url} (MD5 {md5}) to {path}"
-    with fetching(path, advice) as folder:
-        if folder:
-            download_url(url, folder, path.name, md5)
-    try:
-        if digest_file(path, "md5") != md5:
-            raise ValueError(f"its MD5 is not {md5}; perhaps it was cut short")
-        with zipfile.ZipFile(path) as archive:
-            for split in ("train", "val", "test"):
-                yield from stream_array(archive, f"{split}_{kind}")
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} is not PathMNIST as published ({error}); delete it to have it downloaded"
-            f" again, or {advice}"
-        ) from None
+    return PublishedFile(path, info[f"url{suffix}"], "md5", info[f"MD5{suffix}"])

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torchvision.datasets.utils import download_and_extract_archive
@@ -9,20 +10,17 @@ from torchvision.datasets.utils import download_and_extract_archive
 from helpers import InputError
 from helpers.source_files import from_root
 
-from .fetch import fetching
-from .image_cache import cache_array, decode_images, split_arrays
+from .fetch import make_once
+from .image_cache import cache_splits, decode_images
 
 #: Addresses and MD5 of the published archives, as in torchvision.datasets.OxfordIIITPet.
+URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
 ARCHIVES = {
-    f"https://www.robots.ox.ac.uk/~vgg/data/pets/data/{name}.tar.gz": md5
-    for name, md5 in (
-        ("images", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
-        ("annotations", "95a8c909bbe2e81eed6a22bccdf3f68f"),
-    )
+    f"{URL}/images.tar.gz": "5c4f3ee8e5d25df40f4fd59a7f44e54c",
+    f"{URL}/annotations.tar.gz": "95a8c909bbe2e81eed6a22bccdf3f68f",
 }
 
-#: Pets ships no validation split: this part of trainval, stratified, by this seed. The split is
-#: part of the data set: all runs share it, so that they differ in nothing but their seed.
+#: Pets ships no validation split: this part of trainval, stratified, by this seed, in all runs.
 VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
 
 #: SHA-256 of the published lists: "<image> <label>" lines, sorted (3,680 and 3,669 images). The
@@ -36,69 +34,82 @@ PETS_OFFICIAL = {
 def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     """Return the splits of Oxford-IIIT Pets, its breeds, and whether its lists are as published.
 
-    The images are resized to ``image_size`` pixels on the shorter side and cropped to the centre
-    square, once, into ``<data_dir>/cache``.
-
-    Parameters
-    ----------
-    data_dir : holds ``oxford-iiit-pet/images`` and ``.../annotations``; else they are downloaded
+    The images are downloaded to ``<data_dir>/oxford-iiit-pet`` if they are missing there, resized
+    to ``image_size`` pixels on the shorter side and cropped to the centre square, once.
 
     Source: Parkhi et al. (2012), Cats and Dogs.
     """
     from sklearn.model_selection import train_test_split
 
-    folder = from_root(data_dir) / "oxford-iiit-pet"
-    with fetching(folder, f"unpack {_describe_archives()} into {folder}") as temporary:
-        for url, md5 in ARCHIVES.items() if temporary else ():
-            root = temporary / folder.name
-            download_and_extract_archive(url, root, md5=md5, remove_finished=True)
-    trainval, test, official = read_lists(folder)
+    def download(new: Path) -> None:
+        for url, md5 in ARCHIVES.items():
+            download_and_extract_archive(url, new, md5=md5, remove_finished=True)
+
+    pets = locate_pets(data_dir)
+    make_once(pets.path, download, f"unpack {pets.source} into {pets.path}")
+    (trainval, test), official = pets.read_lists()
+    strata = [label for _, label in trainval]
     try:
         train, validation = train_test_split(
-            trainval,
-            test_size=VALIDATION_FRACTION,
-            random_state=VALIDATION_SEED,
-            stratify=[label for _, label in trainval],
+            trainval, test_size=VALIDATION_FRACTION, random_state=VALIDATION_SEED, stratify=strata
         )
     except ValueError as error:
-        raise InputError(f"{folder} has too few images for a validation split ({error})") from None
+        reason = f"too few images for a validation split ({error})"
+        raise InputError(f"{pets.path} has {reason}") from None
     listed = [*train, *validation, *test]
-    paths = [folder / "images" / f"{name}.jpg" for name, _ in listed]
-    labels = np.array([label for _, label in listed])
+    paths = [pets.path / "images" / f"{name}.jpg" for name, _ in listed]
     seen = [f"{path.name} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths]
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
-    images = cache_array(
-        folder.parent / "cache" / f"pets-{image_size}-{digest[:16]}.npy",
-        (len(paths), 3, image_size, image_size),
-        decode_images(paths, image_size, lambda image: image.convert("RGB")),  # as torchvision
-    )
-    breeds = {label: name.rpartition("_")[0] for name, label in listed}
-    classes = [breeds[label].replace("_", " ").title() for label in sorted(breeds)]
-    counts = [len(train), len(validation), len(test)]
-    return split_arrays(images, labels, counts), classes, official
+    cache = pets.path.parent / "cache" / f"pets-{image_size}-{digest[:16]}.npy"
+    parts = decode_images(paths, image_size, lambda image: image.convert("RGB"))  # as torchvision
+    breeds = {label: name.rpartition("_")[0].replace("_", " ").title() for name, label in listed}
+    labels = [np.array([label for _, label in part]) for part in (train, validation, test)]
+    splits = cache_splits(cache, image_size, parts, labels)
+    return splits, [breeds[label] for label in sorted(breeds)], official
 
 
-def read_lists(folder: Path) -> tuple[list, list, bool]:
-    """Return (image, label from 0) of trainval and test, and whether they are as published."""
-    lists, official = [], True
-    try:
-        for split, published in PETS_OFFICIAL.items():
-            lines = (folder / "annotations" / f"{split}.txt").read_text().splitlines()
-            rows = [line.split() for line in lines if line.strip()]
-            listed = [(name, int(label) - 1) for name, label, *_ in rows]
-            text = "\n".join(sorted(f"{name} {label}" for name, label in listed))
-            official &= hashlib.sha256(text.encode()).hexdigest() == published
-            lists.append(listed)
-        names = [f"{name}.jpg" for listed in lists for name, _ in listed]
-        if absent := [name for name in names if not (folder / "images" / name).is_file()]:
-            raise ValueError(f"{len(absent)} of {len(names)} images are missing: {absent[0]}, ...")
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} is not whole ({error}); delete it to have it downloaded again, or unpack"
-            f" {_describe_archives()} there"
-        ) from None
-    return *lists, official
+class PetsFolder(NamedTuple):
+    """The folder that holds ``images`` and ``annotations``."""
+
+    path: Path
+
+    @property
+    def source(self) -> str:
+        """Addresses and checksums of the archives."""
+        return " and ".join(f"{url} (MD5 {md5})" for url, md5 in ARCHIVES.items())
+
+    @property
+    def state(self) -> str:
+        """Whether it is "missing", "damaged", "a part" or "as published" on this machine."""
+        if not self.path.exists():
+            return "missing"
+        try:
+            return "as published" if self.read_lists()[1] else "a part"
+        except InputError:
+            return "damaged"
+
+    def read_lists(self) -> tuple[list[list[tuple[str, int]]], bool]:
+        """Return (image, label from 0) of trainval and test, and whether they are as published."""
+        lists, official = [], True
+        try:
+            for split, published in PETS_OFFICIAL.items():
+                lines = (self.path / "annotations" / f"{split}.txt").read_text().splitlines()
+                rows = [line.split() for line in lines if line.strip()]
+                lists.append([(name, int(label) - 1) for name, label, *_ in rows])
+                text = "\n".join(sorted(f"{name} {label}" for name, label in lists[-1]))
+                official &= hashlib.sha256(text.encode()).hexdigest() == published
+            names = [f"{name}.jpg" for listed in lists for name, _ in listed]
+            absent = [name for name in names if not (self.path / "images" / name).is_file()]
+            if absent:
+                raise ValueError(f"{len(absent)} of {len(names)} images are missing: {absent[0]}")
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{self.path} is not whole ({error}); delete it to have it downloaded again, or"
+                f" unpack {self.source} there"
+            ) from None
+        return lists, official
 
 
-def _describe_archives() -> str:
-    return " and ".join(f"{url} (MD5 {md5})" for url, md5 in ARCHIVES.items())
+def locate_pets(data_dir: str) -> PetsFolder:
+    """Return the folder in ``data_dir``."""
+    return PetsFolder(from_root(data_dir) / "oxford-iiit-pet")

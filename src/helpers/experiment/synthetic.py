@@ -1,12 +1,10 @@
 """Drawn data sets, computed from a seed: the same arrays on every machine, without a download.
 
-*tissue* stands in for PathMNIST (nine classes; the test images come from a second centre with
-other stains), *creatures* for Oxford-IIIT Pets (12 cats, 25 dogs), and *source* is the data set of
-the pretraining notebooks. They show that the study runs; they say nothing about tissue or pets.
+*tissue* stands in for PathMNIST (the test images come from a second centre with other stains),
+*creatures* for Oxford-IIIT Pets, and *source* is the data set of the pretraining notebooks.
 
-Coordinates span 0 to 1 (y downwards), so that a seed gives the same picture at every size. Only
-uniform draws and elementwise float64 arithmetic are used, whose results differ between processors
-by far less than the rounding to 8 bits.
+Coordinates span 0 to 1 (y downwards), so that a seed gives the same picture at every size. Uniform
+draws and elementwise float64 arithmetic differ between processors by far less than 8 bits show.
 """
 
 import numpy as np
@@ -68,13 +66,7 @@ PALETTES = np.array([
 
 
 def generate(name: str, image_size: int = 28) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the images uint8 (N, 3, S, S) and labels int64 (N,) of each split of a data set.
-
-    Parameters
-    ----------
-    name : "tissue", "creatures" or "source"
-    image_size : S in pixels, at least 16; the draws do not depend on it
-    """
+    """Return the images uint8 (N, 3, S, S) and labels int64 (N,) of each split of a data set."""
     if name not in CLASSES:
         raise InputError(f"no drawn data set {name!r}; choose {', '.join(CLASSES)}")
     if image_size < 16:
@@ -93,23 +85,23 @@ def _draw_split(name: str, split: str, image_size: int) -> tuple[np.ndarray, np.
     images = np.empty((count, 3, image_size, image_size), np.uint8)
     for start in range(0, count, 96):  # so that the fields of a chunk fit a processor's cache
         part = slice(start, start + 96)
-        picture = _paint(name, labels[part], _Brush(rng, len(labels[part]), image_size), split)
+        brush = _Brush(rng, len(labels[part]), image_size)
+        picture = _paint(name, labels[part], brush, OTHER_STAINS if split == "test" else STAINS)
         images[part] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return images, labels
 
 
-def _paint(name: str, labels: np.ndarray, brush: "_Brush", split: str) -> Field:
+def _paint(name: str, labels: np.ndarray, brush: "_Brush", stains: np.ndarray) -> Field:
     """Return images (N, 3, H, W) between 0 and 1."""
     rows = np.array([np.hstack(row) for row in TISSUE.values()])
     if name == "tissue":
-        return _paint_tissue(rows[labels], brush, OTHER_STAINS if split == "test" else STAINS)
+        return _paint_tissue(rows[labels], brush, stains)
     if name == "creatures":
         return _paint_creatures(labels, brush, cats=labels < 12, spread=0.04, contrast=0.6)
     # Nuclei of one tissue with fibres and walls of others; half of the images in any colours.
     rows = np.hstack([rows[:, :5], np.roll(rows[:, 5:8], 4, 0), np.roll(rows[:, 8:], 2, 0)])
     free = brush.rng.random((len(labels), 2, 3))
-    stains = np.where(brush.draw(0, 1) < 0.5, free, STAINS)
-    pattern = _paint_tissue(rows[labels % 8], brush, stains)
+    pattern = _paint_tissue(rows[labels % 8], brush, np.where(brush.draw(0, 1) < 0.5, free, STAINS))
     # Quiet backdrops: two views of an image share the beast, not the place.
     beast = _paint_creatures(labels + 29, brush, cats=labels % 3 == 0, spread=0.2, contrast=0.25)
     return np.where((labels < 8)[:, None, None, None], pattern, beast)
@@ -186,11 +178,7 @@ def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
 def _paint_creatures(
     number: np.ndarray, brush: _Brush, cats: np.ndarray, spread: float, contrast: float
 ) -> Field:
-    """Return portraits (N, 3, H, W) of breeds, of varied colours on a backdrop of some contrast.
-
-    Breed i has ears i % 6 (cats i % 3), coat i % 7 and palette i % 8: any two differ in more than
-    colour.
-    """
+    """Return portraits (N, 3, H, W) of breeds, of varied colours on a backdrop of some contrast."""
     shape, cat = (brush.count, 3), cats[:, None, None]
 
     def tint(colours: np.ndarray, width: float) -> Field:
@@ -221,20 +209,23 @@ def _paint_creatures(
     )
     coats = (number % len(markings))[:, None, None]
     marking = sum(field * (coats == coat) for coat, field in enumerate(markings))
+    # Ears go by 6 (of cats by 3), coats by 7, palettes by 8: breeds differ in more than colour.
     palette = PALETTES[number % len(PALETTES)] * brush.draw(0.85, 1.12)
     coat, mark = tint(palette[:, 0], spread), tint(palette[:, 1], spread)
     ears = EARS[np.where(cats, number % 3, number % len(EARS))].T[..., None, None]
-    ear = ellipse(np.abs(right) - ears[0], down - ears[1], ears[2:4], -ears[4])
     fur = mix(coat, mark, marking)
-    picture = mix(ground[0], ground[1], backdrop)
-    picture = mix(picture, 0.75 * fur, ellipse(right, down - 0.48, (0.3, 0.32)))
-    picture = mix(picture, 0.8 * coat, ear)
-    picture = mix(picture, fur, ellipse(right, down, (0.28, 0.27)))
-    muzzle = ellipse(face, down - 0.14, (0.13, 0.11)) * np.where(cat, 0.15, 0.6)
-    picture = mix(picture, 0.45 * coat + 0.5, muzzle)
-    eyes = ellipse(side - 0.115, down + 0.035, (0.05, 0.042))
-    picture = mix(picture, np.where(cats[:, None], (0.6, 0.75, 0.2), 0.2)[..., None, None], eyes)
-    picture = mix(picture, 0.04, ellipse(side - 0.115, down + 0.035, (0.02, 0.036)))
+    iris, pupil = (ellipse(side - 0.115, down + 0.035, r) for r in ((0.05, 0.042), (0.02, 0.036)))
     nose = ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03))
-    picture = mix(picture, np.where(cats[:, None], (0.75, 0.42, 0.42), 0.06)[..., None, None], nose)
+    picture = ground[0]
+    for colour, cover in (
+        (ground[1], backdrop),
+        (0.75 * fur, ellipse(right, down - 0.48, (0.3, 0.32))),  # body
+        (0.8 * coat, ellipse(np.abs(right) - ears[0], down - ears[1], ears[2:4], -ears[4])),
+        (fur, ellipse(right, down, (0.28, 0.27))),  # head
+        (0.45 * coat + 0.5, ellipse(face, down - 0.14, (0.13, 0.11)) * np.where(cat, 0.15, 0.6)),
+        (np.where(cats[:, None], (0.6, 0.75, 0.2), 0.2)[..., None, None], iris),
+        (0.04, pupil),
+        (np.where(cats[:, None], (0.75, 0.42, 0.42), 0.06)[..., None, None], nose),
+    ):
+        picture = mix(picture, colour, cover)
     return picture * brush.draw(0.6, 1.15)[:, None]

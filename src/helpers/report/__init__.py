@@ -7,13 +7,13 @@ _OFFERS = {
     "ablation": "show_ablation",
     "calibration": "show_scores show_temperature_differences show_temperatures",
     "claims": "show_claims",
-    "estimates": "differences estimates",
     "explorer": "show_explorer",
     "figures": "plot_history plot_temperatures show_curves show_deferral show_reliability"
     " show_risk_coverage show_strengths",
     "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
     "overview": "show_cells show_findings show_made_from show_overview show_summary",
     "provenance": "show_build show_runs",
+    "tidy": "differences estimates",
     "tables": "export_table show_differences show_legend show_metrics show_other_shifts"
     " show_results show_table show_tidy",
 }

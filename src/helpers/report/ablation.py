@@ -3,11 +3,10 @@
 from IPython.display import Markdown
 
 from .escape import escape_code, escape_markdown
-from .estimates import MEASURES, PAPER_METRICS, find_difference
-from .paper import name_column
-from .records import describe_data, list_numbers, list_parameters, shown_records, variant_records
+from .records import describe_data, find_evidence, list_numbers, list_parameters, shown_records
 from .table_export import render_table
-from .tables import head_row, list_columns
+from .tables import head_columns, head_row, list_columns
+from .tidy import MEASURES, PAPER_METRICS, find_difference
 from .verdicts import judge_change, print_verdict
 
 LEGEND = (
@@ -20,31 +19,36 @@ LEGEND = (
 
 def show_ablation(dataset: str) -> Markdown:
     """Return the effect of each variant on the scores and conclusions of a data set."""
-    shown = shown_records(dataset)
-    variants = {key: group for key, group in variant_records(dataset).items() if key[0] in shown}
+    shown, variants = shown_records(dataset), find_evidence(dataset).variants
+    variants = {key: records for key, records in variants.items() if key[0] in shown}
     if not variants:
         command = f"python -m helpers run --only '{dataset}_*@*'"
         return Markdown(f"No ablation of these runs yet. Make them with `{command}`.")
     columns, data = list_columns(dataset), []
-    rows = [["Change", *(name_column(*column) for column in columns)]]
-    rows.append([":--", *["--:"] * len(columns)])
+    rows = head_columns("Change", columns)
     for metric in PAPER_METRICS:
         rows.append(head_row(metric, len(columns)))
         for (label, variant), records in variants.items():
-            before, after = map(list_parameters, (shown[label][0], records[0]))
-            changes = ", ".join(
-                f"{escape_code(name)} {escape_markdown(before.get(name))} → {escape_markdown(new)}"
-                for name, new in after.items()
-                if new != before.get(name)
-            )
-            seeds = list_numbers([record.seed for record in records])
-            rows.append([f"{label}: {changes} [seeds {seeds}]{{.interval}}"])
+            rows.append([_describe_change(label, shown[label][0], records)])
             for column in columns:
-                found = list(_compare(dataset, label, variant, metric, column))
-                rows[-1].append(" ".join(text for text, _ in found) or "—")
-                data += [row for _, rows_ in found for row in rows_]
+                lines = []
+                for text, found in _compare(dataset, label, variant, metric, column):
+                    lines.append(text)
+                    data += found
+                rows[-1].append(" ".join(lines) or "—")
     caption = f"Scores on {describe_data(dataset)} with a choice changed minus those without"
     return Markdown(f"{render_table(f'{dataset}-ablation', caption, rows, data)}\n\n{LEGEND}")
+
+
+def _describe_change(label: str, arm, records: list) -> str:
+    before, after = map(list_parameters, (arm, records[0]))
+    changes = ", ".join(
+        f"{escape_code(name)} {escape_markdown(before.get(name))} → {escape_markdown(value)}"
+        for name, value in after.items()
+        if value != before.get(name)
+    )
+    seeds = list_numbers([record.seed for record in records])
+    return f"{label}: {changes} [seeds {seeds}]{{.interval}}"
 
 
 def _compare(dataset, label, variant, metric, column):
@@ -52,8 +56,8 @@ def _compare(dataset, label, variant, metric, column):
     arm, measure = (dataset, label), MEASURES[metric]
     effect = find_difference(arm, arm, metric, *column, variant=variant)
     if effect["n_seeds"]:
-        mean, low, high = (measure.print(effect[name], "+") for name in ("mean", "low", "high"))
-        yield f"{mean} [{low} to {high}]{{.interval}}", [effect | {"conclusion": ""}]
+        text = measure.print(effect["mean"], "+") + measure.print_interval(effect, "+")
+        yield text, [effect | {"conclusion": ""}]
     for other in shown_records(dataset):
         before = find_difference(arm, (dataset, other), metric, *column)
         after = find_difference(arm, (dataset, other), metric, *column, variant=variant)

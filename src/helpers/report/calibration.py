@@ -4,11 +4,18 @@ from IPython.display import Markdown
 
 from helpers.metrics import METRICS
 
-from .estimates import MEASURES, RMS, TEMPERED, find_estimate
 from .paper import name_column
 from .records import describe_data, describe_evidence, shown_records
 from .table_export import render_table
-from .tables import SPREAD, list_columns, list_gaps, print_floor, print_spread, render_differences
+from .tables import (
+    SPREAD,
+    list_columns,
+    list_gaps,
+    print_floor,
+    print_spread,
+    render_differences,
+)
+from .tidy import MEASURES, RMS, TEMPERED, find_estimate
 
 
 def show_scores(dataset: str) -> Markdown:
@@ -35,37 +42,29 @@ def show_temperatures(dataset: str) -> Markdown:
         rows.append([label, f"[{print_spread(data[-1])}]{{.line}}"])
         for column in columns:
             pair = [find_estimate(dataset, label, metric, *column) for metric in (RMS, TEMPERED)]
-            named = zip(("as trained", "at T"), pair, strict=True)
-            rows[-1].append(" ".join(f"[{name}]{{.line}} {_print(row)}" for name, row in named))
+            trained, tempered = map(_print, pair)
+            rows[-1].append(f"[as trained]{{.line}} {trained} [at T]{{.line}} {tempered}")
             data += pair
     title = "Temperature T, and RMS calibration error as trained and at T"
     return _render(dataset, "temperatures", title, rows, data)
 
 
 def show_temperature_differences(dataset: str) -> Markdown:
-    """Return how the calibration error of later arms differs from the first's at its temperature.
-
-    The later arms are taken as trained and at their own temperatures.
+    """Return the calibration errors of later arms, as trained and at their own temperatures, minus
+    that of the first at its temperature.
     """
-    first, *later = list(shown_records(dataset)) or [""]
-    named = []
-    for metric in (RMS, TEMPERED):
-        for label in later:
-            title = f"{label}{' at its temperature' * (metric == TEMPERED)} − {first} at its"
-            pair = (dataset, label), (dataset, first), metric
-            named.append((f"{title} temperature", pair, {"other_metric": TEMPERED}))
-    title = f"Differences to {first} at its temperature on {describe_data(dataset)}"
-    name = f"{dataset}-differences-to-temperature"
-    return Markdown(render_differences(dataset, name, title, named))
+    first = next(iter(shown_records(dataset)), "")
+    title = f"Differences to {first} at its temperature"
+    return render_differences(dataset, "temperature", title)
 
 
 def _render(dataset: str, name: str, title: str, rows: list, data: list[dict]) -> Markdown:
-    if not shown_records(dataset):
-        return Markdown("\n\n".join(list_gaps(dataset)))
-    caption = f"{title} on {describe_data(dataset)}: {SPREAD}, noise floor"
-    caption += f"; {describe_evidence(dataset)}"
-    table = render_table(f"{dataset}-{name}", caption, rows, data)
-    return Markdown("\n\n".join([table, *list_gaps(dataset)]))
+    parts = list_gaps(dataset)
+    if shown_records(dataset):
+        caption = f"{title} on {describe_data(dataset)}: {SPREAD}, noise floor"
+        caption += f"; {describe_evidence(dataset)}"
+        parts.insert(0, render_table(f"{dataset}-{name}", caption, rows, data))
+    return Markdown("\n\n".join(parts))
 
 
 def _print(row: dict) -> str:

@@ -1,16 +1,8 @@
 """The paper's statements, judged by its own numbers and by the runs.
 
 A statement is a set of comparisons (a pair of arms, or an arm and a number, per column), all of
-which must come out as stated. The statements are data: ``reference/claims.yaml``.
-
-By the paper's numbers a statement holds if every difference has the stated sign and fails if one
-has the other; where the paper names a figure for the largest difference, it also fails if that is
-not the figure within rounding.
-
-By the runs it holds if every 95 % interval lies on the stated side: no multiplicity correction is
-needed, because all must agree (an intersection-union test; Berger 1982, Technometrics 24:295). It
-fails if one difference lies on the other side with p < 0.05, adjusted over the statement's
-comparisons (Holm 1979). Otherwise it is inconclusive, as is any comparison with one common seed.
+which must come out as stated. The statements are data, in ``reference/claims.yaml``; page "The
+paper's claims" of the book gives the rules.
 """
 
 import math
@@ -20,7 +12,7 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
 import yaml
 from IPython.display import Markdown
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,14 +20,17 @@ from scipy.special import stdtr
 
 from helpers import InputError, metrics
 
-from .estimates import MEASURES, RMS, TRAINING, find_difference, find_estimate
-from .paper import REFERENCE, name_column, parse_column, read_cell, read_curves
-from .records import PAPER_ARMS, dataset_title, describe_data, shown_profile, shown_records
+from .paper import REFERENCE, TRAINING, name_column, parse_column, read_value
+from .records import PAPER_ARMS, dataset_title, describe_data, find_evidence, shown_records
 from .table_export import render_table
+from .tidy import MEASURES, RMS, find_difference, find_estimate
 from .verdicts import LEVEL, SIGNS, print_p_value, print_verdict
 
 #: Data set of each of the paper's rows.
 ROWS = {label: dataset for dataset, arms in PAPER_ARMS.items() for label in arms}
+
+#: Source of the numbers to what its absent ones are.
+SOURCES = {"paper": "not given as numbers", "runs": "not measured"}
 
 
 class Claim(BaseModel):
@@ -63,9 +58,13 @@ class Claim(BaseModel):
     def comparisons(self) -> list[tuple]:
         """Return (left, sign, right, (shift, strength)): 1 for larger, -1 for smaller."""
         columns = [parse_column(column) for column in self.columns] or [("training", None)]
-        return [
-            (*parse_comparison(text), column) for text, column in product(self.compare, columns)
-        ]
+        rows = [parse_comparison(text) for text in self.compare]
+        return [(*row, column) for row, column in product(rows, columns)]
+
+    def rows(self) -> list[str]:
+        """Return the rows of the paper's tables that the claim compares."""
+        sides = [side for left, _, right, _ in self.comparisons() for side in (left, right)]
+        return [side for side in dict.fromkeys(sides) if side in ROWS]
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":
@@ -75,11 +74,9 @@ class Claim(BaseModel):
             raise ValueError(f"unknown measure {self.measure!r}")
         if self.measure and (not self.compare or (self.metric in TRAINING) == bool(self.columns)):
             raise ValueError("a measure needs compare, and columns unless it is of the training")
-        for left, _, right, column in self.comparisons():
-            for row in (left, right):
-                value = 0 if column[0] == "training" else _read_paper(self.metric, row, column)
-                if math.isnan(value):
-                    raise ValueError(f"the paper's tables have no {name_column(*column)} of {row}")
+        for row, (*_, column) in product(self.rows(), self.comparisons()):
+            if self.columns and math.isnan(_read_paper(self.metric, row, column)):
+                raise ValueError(f"the paper's tables have no {name_column(*column)} of {row}")
         return self
 
 
@@ -94,54 +91,8 @@ def parse_comparison(text: str) -> tuple[str, int, str | float]:
     return left, 1 if sign == ">" else -1, right
 
 
-class Effect(NamedTuple):
-    """Outcome of one comparison.
-
-    Attributes
-    ----------
-    left, sign, right, column : as of `Claim.comparisons`
-    difference, low, high : left minus right as fractions; NaN ends for the paper's
-    p : adjusted over the claim's comparisons; NaN for the paper's and for one seed
-    outcome : 1 as stated, -1 the other way, 0 neither
-    """
-
-    left: str
-    sign: int
-    right: str | float
-    column: tuple[str, float | None]
-    difference: float
-    low: float = math.nan
-    high: float = math.nan
-    p: float = math.nan
-    outcome: int = 0
-
-    @property
-    def gain(self) -> float:
-        """Difference in the stated direction."""
-        return self.sign * self.difference
-
-    @property
-    def clarity(self) -> float:
-        """Gain in half widths of the interval; above 1 it is significant as stated."""
-        return self.gain / ((self.high - self.low) / 2) if self.high > self.low else self.gain
-
-
-class Finding(NamedTuple):
-    """Verdict on a claim, the known effects, the one that decides (or None) and other reasons."""
-
-    word: str
-    effects: tuple[Effect, ...] = ()
-    shown: Effect | None = None
-    why: str = ""
-
-
 def parse_claims(text: str) -> list[Claim]:
-    """Return the claims of a YAML text.
-
-    Raises
-    ------
-    InputError : naming the first entry that is not understood
-    """
+    """Return the claims of a YAML text; an InputError names the first that is not understood."""
     try:
         entries = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -156,10 +107,10 @@ def parse_claims(text: str) -> list[Claim]:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "entry"
             raise InputError(f"claims.yaml, {entry.get('id')}: {where}: {first['msg']}") from None
-        denied = claims.get(claim.denies)
         if claim.id in claims:
             raise InputError(f"claims.yaml, {claim.id}: the id exists already; choose another")
-        if claim.denies and (denied is None or not denied.measure or denied.figure):
+        deniable = [name for name, other in claims.items() if other.measure and not other.figure]
+        if claim.denies and claim.denies not in deniable:
             raise InputError(f"claims.yaml, {claim.id}: denies: name a claim above without figure")
         claims[claim.id] = claim
     return list(claims.values())
@@ -171,77 +122,21 @@ def read_claims() -> list[Claim]:
     return parse_claims((REFERENCE / "claims.yaml").read_text(encoding="utf-8"))
 
 
-def judge_paper(claim: Claim, sign: int = 1) -> Finding:
-    """Return whether the paper's numbers bear a claim out, or with sign -1 its opposite."""
-    effects, measure = [], MEASURES[claim.metric]
-    for left, stated, right, column in claim.comparisons():
-        values = (_read_paper(claim.metric, row, column) for row in (left, right))
-        difference = round(float(np.subtract(*values)), 9)  # beyond is noise of the subtraction
-        if not math.isnan(difference):
-            outcome = int(np.sign(sign * stated * difference))
-            effects.append(Effect(left, sign * stated, right, column, difference, outcome=outcome))
-    finding = _conclude(claim, effects, "not given as numbers")
-    if claim.figure is None:
-        return finding
-    # Two values and the figure are rounded: three halves of the last digit, and of a float's.
-    largest = measure.scale(max((effect.gain for effect in effects), default=math.nan))
-    if abs(largest - claim.figure) <= 1.501 * 10.0**-measure.digits:
-        return finding
-    why = f"the largest is not {claim.figure:.{measure.digits}f}"
-    return finding._replace(word="fails", why=why)
-
-
 def _read_paper(metric: str, row: str | float, column: tuple) -> float:
     """Return the paper's value of a row as a fraction, or a number in a claim as one."""
     if isinstance(row, float):
         return row / (100 if MEASURES[metric].percent else 1)
-    if column[0] == "training":
-        curves = read_curves().query("row == @row")
-        return TRAINING[metric](curves) if len(curves) else math.nan
-    if metric == "accuracy_lost":
-        clean = _read_paper("accuracy", row, ("clean", None))
-        return clean - _read_paper("accuracy", row, column)
-    return read_cell(ROWS[row], row, metric, *column)
+    return read_value(ROWS[row], row, metric, *column)
 
 
-def judge_runs(claim: Claim, sign: int = 1) -> Finding:
-    """Return whether the shown runs bear a claim out, or with sign -1 its opposite."""
-    rows = [
-        (_subtract(claim.metric, left, right, column), (left, sign * stated, right, column))
-        for left, stated, right, column in claim.comparisons()
-    ]
-    rows = [(row, place) for row, place in rows if row["n_seeds"]]
-    known = [row["p"] for row, _ in rows if not math.isnan(row["p"])]
-    adjusted, effects = iter(metrics.holm(np.array(known))), []
-    for row, place in rows:
-        effect = Effect(*place, row["mean"], row["low"], row["high"])
-        if not math.isnan(row["p"]):
-            p = float(next(adjusted))
-            stated = min(effect.sign * end for end in (effect.low, effect.high)) > 0
-            against = effect.gain < 0 and p < LEVEL
-            effect = effect._replace(p=p, outcome=1 if stated else -1 if against else 0)
-        effects.append(effect)
-    finding = _conclude(claim, effects, "not measured")
-    names = {
-        ROWS[row] for left, _, right, _ in claim.comparisons() for row in {left, right} & {*ROWS}
-    }
-    bases = {n: (shown_profile(n), is_real(n)) for n in sorted(names) if shown_profile(n)}
-    if len(set(bases.values())) > 1:  # never a stand-in beside real images
-        named = (f"{dataset_title(name)}: {profile}" for name, (profile, _) in bases.items())
-        return Finding("inconclusive", why=f"runs of different kinds ({', '.join(named)})")
-    if claim.fewer_epochs and not all(_trained_shorter(*c[::2][:2]) for c in claim.comparisons()):
-        return finding._replace(word="inconclusive", why="not trained for fewer epochs")
-    whys = [finding.why, "only one seed in common" * any(row["n_seeds"] == 1 for row, _ in rows)]
-    whys.append("the direction is judged, not the figure" * bool(claim.figure))
-    return finding._replace(why="; ".join(filter(None, whys)))
+def _subtract_paper(metric: str, left: str, right: str | float, column: tuple) -> dict:
+    """Return a difference of the paper's values as a row of `differences` without uncertainty."""
+    mean = _read_paper(metric, left, column) - _read_paper(metric, right, column)
+    mean = round(mean, 9)  # beyond is noise of the subtraction
+    return {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean, "n_seeds": 0}
 
 
-def is_real(dataset: str) -> bool:
-    """Return whether the shown runs of a data set used its published images."""
-    return describe_data(dataset) == dataset_title(dataset)
-
-
-def _subtract(metric: str, left: str, right: str | float, column: tuple) -> dict:
+def _subtract_runs(metric: str, left: str, right: str | float, column: tuple) -> dict:
     """Return the row of differences for a comparison; against a number, of the estimate.
 
     The latter's p-value is Student's over the seeds, slightly larger than that of the interval.
@@ -257,59 +152,117 @@ def _subtract(metric: str, left: str, right: str | float, column: tuple) -> dict
     return row | moved
 
 
-def _trained_shorter(left: str, right: str) -> bool:
-    """Return whether each run of one row took fewer epochs than every run of the other."""
-    epochs = [
-        [record.parameters["epochs"] for record in shown_records(ROWS[row]).get(row, [])]
-        for row in (left, right)
-    ]
-    return all(epochs) and max(epochs[0]) < min(epochs[1])
+def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
+    """Return a row for each comparison of a claim (sign -1: of its opposite), by `source`.
+
+    mean, low, high and n_seeds are as in `differences`, mean NaN where it is not known; p is
+    adjusted over the rows (0 for the paper, NaN for one seed); gain is the mean in the stated
+    direction, clarity that in half widths of the interval; outcome is 1 as stated, -1 the other
+    way, 0 neither.
+    """
+    subtract = _subtract_paper if source == "paper" else _subtract_runs
+    table = pd.DataFrame(claim.comparisons(), columns=["left", "sign", "right", "column"])
+    places = table[["left", "right", "column"]].itertuples(index=False)
+    found = [subtract(claim.metric, *place) for place in places]
+    table = table.join(pd.DataFrame(found, columns=["mean", "low", "high", "p", "n_seeds"]))
+    table["sign"] *= sign
+    known = table["p"].notna()
+    table.loc[known, "p"] = metrics.holm(table.loc[known, "p"])
+    table["gain"] = table["sign"] * table["mean"]
+    half = (table["high"] - table["low"]) / 2
+    table["clarity"] = table["gain"] / half.where(half > 0, 1)
+    ends = table[["low", "high"]].mul(table["sign"], axis=0)
+    stated, against = known & (ends > 0).all(axis=1), (table["gain"] < 0) & (table["p"] < LEVEL)
+    return table.assign(outcome=stated.astype(int) - against.astype(int))
 
 
-def _conclude(claim: Claim, effects: list[Effect], absent: str) -> Finding:
-    """Return the finding that the known effects give; `absent` says what the others are."""
-    every = claim.comparisons()
-    missing, why = len(every) - len(effects), ""
+class Finding(NamedTuple):
+    """Verdict on a claim, other reasons, the comparison that decides, and its rank among all."""
+
+    word: str
+    why: str = ""
+    shown: dict | None = None
+    rank: str = ""
+
+
+def judge(claim: Claim, source: str, sign: int = 1) -> Finding:
+    """Return whether the "paper" or the "runs" bear a claim out, or with sign -1 its opposite."""
+    table = compare(claim, source, sign)
+    known = table[table["mean"].notna()]
+    count, missing, whys = len(known), len(table) - len(known), []
+    against, stated = ((known["outcome"] == outcome).sum() for outcome in (-1, 1))
     if missing:
-        why = f"{missing} of {len(every)} {absent}"
-        rows = dict.fromkeys(row for left, _, right, _ in every for row in (left, right))
-        unknown = [row for row in rows if row in ROWS and row not in shown_records(ROWS[row])]
-        if absent == "not measured" and unknown:
-            why += f": no runs of {', '.join(unknown)}"
-    if against := [effect for effect in effects if effect.outcome < 0]:
-        return Finding("fails", tuple(effects), min(against, key=lambda effect: effect.gain), why)
-    if claim.figure:
-        shown = max(effects, key=lambda effect: effect.gain, default=None)
+        absent = [r for r in claim.rows() if r not in shown_records(ROWS[r]) and source == "runs"]
+        whys = [f"{missing} of {len(table)} {SOURCES[source]}"]
+        whys[0] += f": no runs of {', '.join(absent)}" * bool(absent)
+    if against:
+        word, order = "fails", known["gain"].where(known["outcome"] < 0)
+        rank = f"{against} of {count} the other way"
     else:
-        shown = min(effects, key=lambda effect: effect.clarity, default=None)
-    sure = not missing and all(effect.outcome > 0 for effect in effects)
-    return Finding("holds" if sure else "inconclusive", tuple(effects), shown, why)
+        word = "holds" if stated == len(table) else "inconclusive"
+        order = -known["gain"] if claim.figure else known["clarity"]
+        rank = f"the weakest of {count}, {stated} as stated"
+        rank = f"the largest of {count}" if claim.figure else rank
+    if source == "runs":
+        whys.append("only one seed in common" * (1 in set(known["n_seeds"])))
+        whys.append("the direction is judged, not the figure" * bool(claim.figure))
+        kinds = _list_kinds(claim)
+        if len(set(kinds.values())) > 1:  # never a stand-in beside real images
+            named = (f"{dataset_title(name)}: {profile}" for name, (profile, _) in kinds.items())
+            return Finding("inconclusive", f"runs of different kinds ({', '.join(named)})")
+        if claim.fewer_epochs and not _trained_shorter(claim):
+            word, whys = "inconclusive", ["not trained for fewer epochs"]
+    elif claim.figure:
+        # Two values and the figure are rounded: three halves of the last digit, and of a float's.
+        measure, largest = MEASURES[claim.metric], known["gain"].max()
+        if not abs(measure.scale(largest) - claim.figure) <= 1.501 * 10.0**-measure.digits:
+            word, whys = "fails", [f"the largest is not {claim.figure:.{measure.digits}f}"]
+    shown = known.loc[order.idxmin()].to_dict() if count else None
+    return Finding(word, "; ".join(filter(None, whys)), shown, rank * (count > 1))
+
+
+def _list_kinds(claim: Claim) -> dict[str, tuple[str, bool]]:
+    """Return data set to profile and whether the images are the published ones, where measured."""
+    names = sorted({ROWS[row] for row in claim.rows()})
+    return {n: (find_evidence(n).profile, is_real(n)) for n in names if find_evidence(n).profile}
+
+
+def is_real(dataset: str) -> bool:
+    """Return whether the shown runs of a data set used its published images."""
+    return describe_data(dataset) == dataset_title(dataset)
+
+
+def _trained_shorter(claim: Claim) -> bool:
+    """Return whether every run of the first row took fewer epochs than every run of the others."""
+    epochs = {
+        row: [record.parameters["epochs"] for record in shown_records(ROWS[row]).get(row, [])]
+        for row in claim.rows()
+    }
+    pairs = [(epochs[left], epochs[right]) for left, _, right, _ in claim.comparisons()]
+    return all(one and other and max(one) < min(other) for one, other in pairs)
 
 
 def judge_claims() -> list[tuple[Claim, Finding, Finding]]:
-    """Return each claim with the findings by the paper and by the runs.
+    """Return each claim with the findings by the paper and by the runs."""
+    claims = {claim.id: claim for claim in read_claims()}
+    return [(c, *(_judge_any(c, source, claims) for source in SOURCES)) for c in claims.values()]
+
+
+def _judge_any(claim: Claim, source: str, claims: dict[str, Claim]) -> Finding:
+    """Return the finding on a claim, be it a measure, a denial or untested.
 
     A denial fails where the denied claim holds, and holds where every comparison of that one comes
     out the other way.
     """
-    claims, judged = {claim.id: claim for claim in read_claims()}, []
-    for claim in claims.values():
-        found = []
-        for judge, why in ((judge_paper, "not given as numbers"), (judge_runs, claim.untested)):
-            if claim.untested:
-                found.append(Finding("inconclusive", why=why))
-            elif claim.denies:
-                denied = claims[claim.denies]
-                first, opposite = judge(denied), judge(denied, -1)
-                word = "holds" if opposite.word == "holds" else "inconclusive"
-                holds = first.word == "holds"
-                found.append(
-                    first._replace(word="fails") if holds else opposite._replace(word=word)
-                )
-            else:
-                found.append(judge(claim))
-        judged.append((claim, *found))
-    return judged
+    if claim.untested:
+        return Finding("inconclusive", claim.untested if source == "runs" else SOURCES["paper"])
+    if not claim.denies:
+        return judge(claim, source)
+    denied = claims[claim.denies]
+    first, opposite = judge(denied, source), judge(denied, source, -1)
+    if first.word == "holds":
+        return first._replace(word="fails")
+    return opposite._replace(word="holds" if opposite.word == "holds" else "inconclusive")
 
 
 def count_verdicts() -> str:
@@ -328,52 +281,40 @@ def show_claims() -> Markdown:
     claims = {claim.id: claim for claim, *_ in judged}
     rows, data = [["The paper states", "Its own numbers", "These runs"], [":--"] * 3], []
     for claim, *findings in judged:
-        of = claims.get(claim.denies, claim)
         note = f"{claim.section}. {claim.reading}".rstrip()
         rows.append([f"{claim.statement} [{note}]{{.reading}}"])
-        entry = {name: getattr(claim, name) for name in ("id", "section", "statement", "reading")}
-        for name, finding in zip(("paper", "runs"), findings, strict=True):
-            size, interval, case = _describe(finding, of)
+        data.append(claim.model_dump(include={"id", "section", "statement", "reading"}))
+        for source, finding in zip(SOURCES, findings, strict=True):
+            size, interval, case = _describe(finding, claims.get(claim.denies, claim).metric)
+            parts = {"value": size, "interval": interval, "case": case, "why": finding.why}
             cells = [f"[{print_verdict(finding.word)}]{{.verdict}}", size]
-            cells += [f"[{interval}]{{.interval}}" if interval else ""]
-            cells += [f"[{text}]{{.case}}" if text else "" for text in (case, finding.why)]
+            cells += [f"[{interval}]{{.interval}}"] * bool(interval)
+            cells += [f"[{text}]{{.case}}" for text in (case, finding.why) if text]
             rows[-1].append(" ".join(filter(None, cells)))
-            values = finding.word, size, interval, case, finding.why
-            keys = ("", "_value", "_interval", "_case", "_why")
-            entry |= {f"{name}{key}": value for key, value in zip(keys, values, strict=True)}
-        data.append(entry)
+            data[-1] |= {source: finding.word}
+            data[-1] |= {f"{source}_{name}": text for name, text in parts.items()}
     statements = len({claim.statement for claim in claims.values()})
     counts = f"**{statements} statements, in {len(judged)} readings.** {count_verdicts()}"
     drawn = [dataset_title(d) for d in PAPER_ARMS if shown_records(d) and not is_real(d)]
     if drawn:
-        counts += (
-            f"\n\n**The runs of {' and '.join(drawn)} used stand-in data; their verdicts say"
-            " nothing about the paper.**"
-        )
+        counts += f"\n\n**The runs of {' and '.join(drawn)} used stand-in data"
+        counts += "; their verdicts say nothing about the paper.**"
     caption = "The paper's statements, judged by its own numbers and by these runs"
     return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")
 
 
-def _describe(finding: Finding, claim: Claim) -> tuple[str, str, str]:
+def _describe(finding: Finding, metric: str) -> tuple[str, str, str]:
     """Return size, interval and name of the comparison that decides."""
-    effect, count = finding.shown, len(finding.effects)
-    if effect is None:
+    if (row := finding.shown) is None:
         return "", "", ""
-    measure, number = MEASURES[claim.metric], isinstance(effect.right, float)
-    moved = _read_paper(claim.metric, effect.right, effect.column) if number else 0.0
-    values = effect.difference + moved, effect.low + moved, effect.high + moved
-    size, *ends = (measure.print(value, "" if number else "+") for value in values)
-    interval = "" if math.isnan(effect.low) else " to ".join(ends)
-    decides = effect.gain < 0 and not math.isnan(effect.p)
-    interval += f", {print_p_value(effect.p)}" * decides
-    name = effect.left if number else f"{effect.left} against {effect.right}"
-    if effect.column[0] != "training":
-        name += f", {name_column(*effect.column).lower()}"
-    against, stated = (sum(e.outcome == sign for e in finding.effects) for sign in (-1, 1))
-    if count > 1 and against:
-        name += f"; {against} of {count} the other way"
-    elif count > 1 and claim.figure:
-        name += f"; the largest of {count}"
-    elif count > 1:
-        name += f"; the weakest of {count}, {stated} as stated"
+    measure, right, (shift, strength) = MEASURES[metric], row["right"], row["column"]
+    name, sign, moved = f"{row['left']} against {right}", "+", 0.0
+    if isinstance(right, float):  # the value itself rather than its distance from the number
+        name, sign, moved = row["left"], "", _read_paper(metric, right, row["column"])
+    size, *ends = (measure.print(row[end] + moved, sign) for end in ("mean", "low", "high"))
+    interval = " to ".join(ends) * (row["low"] < row["high"])
+    if interval and row["gain"] < 0 and not math.isnan(row["p"]):
+        interval += f", {print_p_value(row['p'])}"
+    name += f", {name_column(shift, strength).lower()}" * (shift != "training")
+    name += f"; {finding.rank}" * bool(finding.rank)
     return size + " points" * measure.percent, interval, name

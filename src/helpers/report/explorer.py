@@ -7,17 +7,17 @@ import json
 from html import unescape
 
 import numpy as np
-import pandas as pd
 from IPython.display import HTML
 
 from helpers.metrics import METRICS, softmax
+from helpers.runs.record import Record
 
-from .estimates import read_predictions
-from .figures import RMS, bin_confidence, find_neutral, read_arms, select, title_axis
+from .figures import bin_confidence, describe_axis, read_arms
 from .galleries import find_examples
 from .html_figures import choose_rendering, encode_image
 from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
+from .tidy import RMS, find_estimate
 
 #: Matplotlib's lines as SVG dashes.
 DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3", ":": "2 2"}
@@ -35,117 +35,94 @@ def show_explorer() -> HTML:
 def describe_dataset(dataset: str) -> dict:
     """Return what the explorer shows of a data set.
 
-    Returns
-    -------
-    title, data, seeds, images : name, source and number of test images, and the seeds averaged
-    clean : index of the clean condition among the P conditions of all arms
-    shifts : per corruption its axis' title and stops: pairs of a strength and an index, the clean
-        condition included at the strength that changes nothing
-    classes, pictures, rendering : class names of the k example images, their data URIs by
-        condition, and their CSS; nothing where no record holds examples
-    arms : label, colour, sign, dash, seed of the predictions shown, and P conditions, None where
-        the arm was not measured
+    Conditions are numbered over all arms. The ``stops`` of a shift are pairs of a strength and the
+    number of a condition, with the clean test set at the strength that changes nothing. An arm has
+    None under a condition that it was not measured on.
     """
-    records, styles = shown_records(dataset), style_arms(dataset)
-    predictions = read_arms(dataset)
-    conditions = list(dict.fromkeys(c for p in predictions.values() for c in _list(p.conditions)))
-    first, images, labels = find_examples(dataset), {}, []
-    if first:
-        images = dict(zip(_read_conditions(first.examples), first.examples["images"], strict=True))
-        labels = first.examples["labels"].tolist()
-    pictures = [[encode_image(i) for i in images.get(c, [])] for c in conditions]
-    clean = conditions.index(("clean", None))
-    return {
+    records, found = shown_records(dataset), read_arms(dataset)
+    conditions = list(dict.fromkeys(c for p in found.values() for c in _list(p.conditions)))
+    clean, shifts = conditions.index(("clean", None)), {}
+    for shift in dict.fromkeys(name for name, _ in conditions if name != "clean"):
+        title, neutral = describe_axis(shift)
+        stops = [(s, place) for place, (name, s) in enumerate(conditions) if name == shift]
+        shifts[shift] = {"axis": title, "stops": sorted([(neutral, clean), *stops])}
+    described = {
         "title": dataset_title(dataset),
         "data": unescape(describe_data(dataset)),
         "seeds": unescape(describe_seeds(dataset)),
-        "images": max(p.correct.shape[-1] for p in predictions.values()),
+        "images": max(p.correct.shape[-1] for p in found.values()),
         "clean": clean,
-        "shifts": {
-            name: {
-                "axis": title_axis(name),
-                "stops": sorted(
-                    [(find_neutral(name), clean)]
-                    + [(s, k) for k, (other, s) in enumerate(conditions) if other == name]
-                ),
-            }
-            for name in dict.fromkeys(name for name, _ in conditions if name != "clean")
-        },
-        "classes": [first.data["classes"][label] for label in labels],
-        "pictures": pictures,
-        "rendering": choose_rendering(first.examples["images"].shape[-1] if first else 0),
-        "arms": [
-            {
-                "label": label,
-                "colour": styles[label].colour,
-                "sign": styles[label].sign,
-                "dash": DASHES[styles[label].line],
-                "seed": group[0].seed,
-                "conditions": _describe_arm(dataset, label, conditions, labels),
-            }
-            for label, group in records.items()
-            if label in predictions
-        ],
+        "shifts": shifts,
+        "rendering": choose_rendering(0),
     }
-
-
-def _list(conditions) -> list[tuple[str, float | None]]:
-    return [(str(name), None if pd.isna(s) else float(s)) for name, s in conditions]
-
-
-def _read_conditions(arrays) -> list[tuple[str, float | None]]:
-    return _list(zip(arrays["corruption"].tolist(), arrays["strength"].tolist(), strict=True))
-
-
-def _describe_arm(dataset, label, conditions, labels) -> list[dict | None]:
-    """Return scores, gap, ten confidence bins and answers under each condition.
-
-    ``bins`` : index, share of the images, mean confidence and accuracy of each bin with an image;
-    ``answers`` : predicted class, its probability and that of the true class, per example image.
-    """
-    predictions, record = read_predictions(dataset, label), shown_records(dataset)[label][0]
-    table = select(dataset, "accuracy", RMS).query("arm == @label")
-    places, described = {c: k for k, c in enumerate(_list(predictions.conditions))}, []
-    for condition in conditions:
-        if condition not in places:
-            described.append(None)
-            continue
-        (shift, strength), place = condition, places[condition]
-        chosen = table["strength"].isna() if strength is None else table["strength"] == strength
-        scores = {}
-        for row in table[(table["shift"] == shift) & chosen].itertuples():
-            known = METRICS[row.metric]
-            scale = 100 if known.percent else 1
-            ends = np.clip([row.mean, row.low, row.high], 0, 1)
-            scores[row.metric] = _round(known.digits, *(scale * ends))
-        confidence, correct = predictions.confidence[:, place], predictions.correct[:, place]
-        count, sums, hits = bin_confidence(confidence, correct, 10)
-        described.append(
-            scores
-            | {
-                "gap": float(np.mean(confidence) - np.mean(correct)),
-                "bins": [
-                    [k, *_round(4, count[k] / count.sum(), sums[k] / count[k], hits[k] / count[k])]
-                    for k in np.flatnonzero(count).tolist()
-                ],
-                "answers": _list_answers(record, condition, labels),
-            }
-        )
+    labels, images = [], {}
+    if first := find_examples(records):
+        labels = first.examples["labels"].tolist()
+        images = dict(zip(_list_conditions(first.examples), first.examples["images"], strict=True))
+        described["rendering"] = choose_rendering(first.examples["images"].shape[-1])
+    described["classes"] = [first.data["classes"][label] for label in labels]
+    described["pictures"] = [[encode_image(i) for i in images.get(c, [])] for c in conditions]
+    described["arms"] = []
+    for label, predictions in found.items():
+        style, record = style_arms(dataset)[label], records[label][0]
+        arm = {"label": label, "seed": record.seed, "dash": DASHES[style.line]}
+        arm |= {"colour": style.colour, "sign": style.sign}
+        answers = _list_answers(record, labels)
+        measured = {
+            condition: _score(dataset, label, condition)
+            | _pool(predictions.confidence[:, place], predictions.correct[:, place])
+            | {"answers": answers.get(condition, [])}
+            for place, condition in enumerate(_list(predictions.conditions))
+        }
+        described["arms"].append(arm | {"conditions": [measured.get(c) for c in conditions]})
     return described
 
 
-def _list_answers(record, condition, labels) -> list[list]:
-    """Return the answers of one run to the example images: the first test image of each class."""
-    arrays, conditions = record.predictions, _read_conditions(record.predictions)
-    if condition not in conditions:
-        return []
+def _list(conditions) -> list[tuple[str, float | None]]:
+    """Return conditions that compare equal, and with None as JSON has it in place of NaN."""
+    return [(str(shift), None if np.isnan(s) else float(s)) for shift, s in conditions]
+
+
+def _list_conditions(arrays) -> list[tuple[str, float | None]]:
+    return _list(zip(arrays["corruption"], arrays["strength"], strict=True))
+
+
+def _score(dataset: str, label: str, condition: tuple) -> dict[str, list[float]]:
+    """Return mean and interval of each metric as the explorer prints them."""
+    scores = {}
+    for metric in ("accuracy", RMS):
+        row, known = find_estimate(dataset, label, metric, *condition), METRICS[metric]
+        ends = np.clip([row[name] for name in ("mean", "low", "high")], 0, 1)
+        scores[metric] = _round(ends * (100 if known.percent else 1), known.digits)
+    return scores
+
+
+def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:
+    """Return the gap and, of each bin, index, share, mean confidence and accuracy."""
+    count, sums, hits = bin_confidence(confidence, correct, 10)
+    used = np.flatnonzero(count)
+    bins = np.stack([count / count.sum(), sums / count.clip(1), hits / count.clip(1)], axis=1)
+    return {
+        "gap": float(np.mean(confidence) - np.mean(correct)),
+        "bins": [[k, *_round(bins[k], 4)] for k in used.tolist()],
+    }
+
+
+def _list_answers(record: Record, labels: list[int]) -> dict[tuple, list[list]]:
+    """Return the answers of a run, by condition, to the first test image of each class.
+
+    An answer is the predicted class, its probability and that of the true class.
+    """
+    arrays, names = record.predictions, record.data["classes"]
     indices = [np.flatnonzero(arrays["labels"] == label)[0] for label in labels]
-    probabilities = softmax(arrays["logits"][conditions.index(condition), indices])
-    return [
-        [record.data["classes"][p.argmax()], *_round(3, p.max(), p[label])]
-        for p, label in zip(probabilities, labels, strict=True)
-    ]
+    return {
+        condition: [
+            [names[p.argmax()], *_round([p.max(), p[label]], 3)]
+            for p, label in zip(softmax(logits[indices]), labels, strict=True)
+        ]
+        for condition, logits in zip(_list_conditions(arrays), arrays["logits"], strict=True)
+    }
 
 
-def _round(digits: int, *values: float) -> list[float]:
+def _round(values, digits: int) -> list[float]:
     return [round(float(value), digits) for value in values]

@@ -3,10 +3,13 @@
 import base64
 import io
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from html import escape
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,19 +17,13 @@ from PIL import Image
 INK = "#787878"
 
 STYLE = {
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 9,
-    "font.size": 9,
+    **dict.fromkeys(["axes.edgecolor", "axes.labelcolor", "grid.color", "text.color"], INK),
+    **dict.fromkeys(["xtick.color", "ytick.color"], INK),
+    **dict.fromkeys(["axes.spines.right", "axes.spines.top"], False),
+    **dict.fromkeys(["axes.titlesize", "font.size"], 9),
     "grid.alpha": 0.35,
-    "grid.color": INK,
     "lines.linewidth": 1.6,
     "svg.fonttype": "none",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
 }
 
 #: Side in pixels up to which images are enlarged without smoothing and, if possible, kept lossless.
@@ -45,8 +42,35 @@ class Picture:
     caption : for a figure that its page does not caption and number itself
     """
 
-    def __init__(self, panels: list[str], caption: str = ""):
-        self.panels, self.caption = panels, caption
+    def __init__(self, panels: Iterable[str] = (), caption: str = ""):
+        self.panels, self.caption = list(panels), caption
+
+    @contextmanager
+    def plot(
+        self, alt: str, width: float = 2.6, height: float = 2.3, grid: str = "y", **axes
+    ) -> Iterator[Axes]:
+        """Add a drawing in the page's text colour, light or dark.
+
+        The style is complete: a user's matplotlibrc changes nothing.
+
+        Parameters
+        ----------
+        alt : text alternative, different for each drawing of a page
+        width, height : inches
+        grid : axis whose grid lines are drawn
+        axes : properties of the yielded Axes, such as title and xlabel
+        """
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(STYLE | {"svg.hashsalt": alt})
+            figure, buffer = Figure(figsize=(width, height), layout="constrained"), io.StringIO()
+            panel = figure.subplots()
+            yield panel
+            panel.set(**axes)
+            panel.grid(axis=grid)
+            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        self.panels.append(_embed_svg(buffer.getvalue(), alt, f"width:{width * 5.5:.1f}rem"))
 
     def _repr_html_(self) -> str:
         row = "display:flex;flex-wrap:wrap;gap:.75rem;justify-content:center;align-items:flex-start"
@@ -60,34 +84,6 @@ def explain(text: str) -> Picture:
     """Return a line in place of a figure; what stands in backticks is code."""
     text = re.sub("`(.+?)`", r"<code>\1</code>", escape(text))
     return Picture([f"<p>{text}</p>"])
-
-
-def plot_panel(draw, alt: str, width: float = 2.6, height: float = 2.2, grid="y", **axes) -> str:
-    """Return a panel as SVG in the page's text colour, light or dark.
-
-    The style is complete: a user's matplotlibrc changes nothing.
-
-    Parameters
-    ----------
-    draw : called with the matplotlib Axes to draw on
-    alt : text alternative, different for each panel of a page
-    width, height : inches
-    grid : axis whose grid lines are drawn
-    axes : properties of the Axes, such as title and xlabel
-    """
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE | {"svg.hashsalt": alt})
-        figure = Figure(figsize=(width, height), layout="constrained")
-        panel = figure.subplots()
-        draw(panel)
-        if axes:
-            panel.set(**axes)
-            panel.grid(axis=grid)
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return _embed_svg(buffer.getvalue(), alt, f"width:{width * 5.5:.1f}rem")
 
 
 def _embed_svg(drawing: str, alt: str, style: str) -> str:
@@ -113,16 +109,14 @@ def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
     images : uint8 (k, 3, H, W), shown without interpolation
     width : a CSS length
     """
-    pixels = images.transpose(0, 2, 3, 1)
-    columns = 1 if len(pixels) % 2 else 2
-    rows = [np.concatenate(pixels[i : i + columns], axis=1) for i in range(0, len(pixels), columns)]
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(rows)).save(buffer, format="png")
+    columns = 1 if len(images) % 2 else 2
+    rows = images.reshape(-1, columns, *images.shape[1:])  # then (row, H, column, W, 3)
+    mosaic = rows.transpose(0, 3, 1, 4, 2).reshape(-1, columns * images.shape[-1], 3)
+    source, _ = _encode(Image.fromarray(mosaic), "png")
     text = "font-size:.85em;text-align:center;line-height:1.3;padding:.15rem 0"
     return (
         f'<div style="width:{width}"><img class="dark-light" alt="{escape(alt)}"'
-        ' style="max-width:100%;width:100%;image-rendering:pixelated"'
-        f' src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+        f' style="max-width:100%;width:100%;image-rendering:pixelated" src="{source}">'
         f'<div style="{text}">{escape(caption)}</div></div>'
     )
 
@@ -142,11 +136,18 @@ def encode_image(image: np.ndarray, largest: int = 224) -> str:
     """
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))
-    encodings = [(True, 80)] * (max(picture.size) <= SMALL)
-    encodings += [(False, quality) for quality in (80, 60, 40, 20, 0)]
-    for lossless, quality in encodings:
-        buffer = io.BytesIO()
-        picture.save(buffer, "webp", lossless=lossless, quality=quality)
-        if buffer.tell() <= HEAVIEST:
+    encodings = [{"lossless": True}] * (max(picture.size) <= SMALL)
+    encodings += [{"quality": quality} for quality in (80, 60, 40, 20, 0)]
+    for options in encodings:
+        source, size = _encode(picture, "webp", **options)
+        if size <= HEAVIEST:
             break
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return source
+
+
+def _encode(picture: Image.Image, form: str, **options) -> tuple[str, int]:
+    """Return an image as a data URI, and the size of its file in bytes."""
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{form};base64,{text}", buffer.tell()

@@ -8,25 +8,37 @@ import pandas as pd
 
 REFERENCE = Path(__file__).parent / "reference"
 
-#: Shift to its column in the paper's tables: as a mean over strengths, and before a strength.
+#: Shift to its title in the paper's tables, and the symbol of its strength.
 COLUMNS = {
-    "clean": ("Clean", ""),
+    "clean": ("Clean", None),
     "brightness": ("Brightness", "f"),
     "blur": ("Gaussian Blur", "σ"),
 }
 
+#: Measures of the training (shift "training"), from a run's history: the gap over the second half
+#: of the epochs; how far validation accuracy falls per epoch, a rise counting 0, so that fast
+#: learning is no noise (NaN for one epoch); and its mean over the first five epochs.
+TRAINING = {
+    "train_validation_gap": lambda history: float(
+        (history["train_accuracy"] - history["validation_accuracy"])[len(history) // 2 :].mean()
+    ),
+    "validation_falls": lambda history: float(
+        -history["validation_accuracy"].diff().dropna().clip(upper=0).mean()
+    ),
+    "early_accuracy": lambda history: float(history["validation_accuracy"].head(5).mean()),
+}
+
+#: Columns that name a value of the paper.
+KEYS = ["dataset", "arm", "metric", "shift", "strength"]
+
 
 @cache
 def read_paper() -> pd.DataFrame:
-    """Return the paper's 84 cells, tidy.
-
-    Returns
-    -------
-    DataFrame with table, dataset, arm, metric (a name in `metrics.METRICS`), shift, strength (NaN:
-    clean, or the mean over the strengths), paper (a fraction), bold, column
+    """Return the paper's 84 cells: table, `KEYS` (strength NaN for clean and for means over the
+    strengths), paper (a fraction), paper_bold.
     """
     cells = pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
-    cells = cells.rename(columns={"row": "arm", "value": "paper"})
+    cells = cells.rename(columns={"row": "arm", "value": "paper", "bold": "paper_bold"})
     conditions = pd.DataFrame(map(parse_column, cells["column"]), columns=["shift", "strength"])
     percent = cells["metric"] == "accuracy_percent"
     cells["paper"] = np.where(percent, cells["paper"] / 100, cells["paper"])
@@ -34,20 +46,47 @@ def read_paper() -> pd.DataFrame:
     return cells.join(conditions.astype({"strength": float}))
 
 
-def parse_column(column: str) -> tuple[str, float | None]:
-    """Return shift and strength of a column of the paper, such as ``Clean`` or ``sigma=0.3``."""
-    for shift, (title, prefix) in COLUMNS.items():
-        if column == title:
-            return shift, None
-        if prefix and column.startswith((f"{prefix}=", "sigma=" if prefix == "σ" else "=")):
-            return shift, float(column.split("=")[1])
-    raise ValueError(f"{column!r} is not a column; write Clean, Brightness, f=0.8 or sigma=0.3")
+@cache
+def read_curves() -> pd.DataFrame:
+    """Return the authors' training logs: row and, one epoch per row, the columns of a history."""
+    curves = pd.read_csv(REFERENCE / "authors_curves.csv")
+    return curves.rename(columns={"val_accuracy": "validation_accuracy"})
 
 
-def name_column(shift: str, strength: float | None = None) -> str:
-    """Return the head of a column of any shift."""
-    title, prefix = COLUMNS.get(shift, (shift.replace("_", " ").capitalize(), shift))
-    return title if strength is None else f"{prefix} = {strength:g}"
+@cache
+def read_values() -> pd.DataFrame:
+    """Return the paper's cells and what follows from them, by `KEYS`: paper, paper_bold.
+
+    That is the accuracy lost to a shift and, from the authors' logs, the measures of the training.
+    """
+    cells = read_paper()[[*KEYS, "paper", "paper_bold"]]
+    accuracy = cells[cells["metric"] == "accuracy"].set_index(["dataset", "arm"])
+    clean = accuracy[accuracy["shift"] == "clean"]["paper"]
+    lost = accuracy[accuracy["shift"] != "clean"].assign(metric="accuracy_lost", paper_bold=False)
+    lost["paper"] = (clean.reindex(lost.index) - lost["paper"]).round(6)
+    curves = [
+        ("pathmnist", arm, name, "training", np.nan, measure(history), False)
+        for arm, history in read_curves().groupby("row", sort=False)
+        for name, measure in TRAINING.items()
+    ]
+    return pd.concat([cells, lost.reset_index(), pd.DataFrame(curves, columns=cells.columns)])
+
+
+def index_rows(table: pd.DataFrame, names: list[str]) -> dict[tuple, dict]:
+    """Return the rows of a tidy table by their values of some columns; NaN strengths are None."""
+    strengths = table["strength"].astype(object).where(table["strength"].notna(), None)
+    rows = table.assign(strength=strengths).to_dict("records")
+    return {tuple(row[name] for name in names): row for row in rows}
+
+
+@cache
+def _index() -> dict[tuple, dict]:
+    return index_rows(read_values(), KEYS)
+
+
+def read_value(*key) -> float:
+    """Return the paper's value of a data set, arm, metric, shift and strength; NaN for none."""
+    return _index().get(key, {"paper": np.nan})["paper"]
 
 
 @cache
@@ -57,28 +96,18 @@ def paper_strengths(dataset: str, shift: str) -> list[float]:
     return sorted(cells["strength"].dropna().unique().tolist())
 
 
-@cache
-def _index() -> dict[tuple, tuple[float, bool]]:
-    """Return (dataset, arm, metric, shift, strength or None) to value and bold."""
-    cells = read_paper()[["dataset", "arm", "metric", "shift", "strength", "paper", "bold"]]
-    strengths = cells["strength"].astype(object).where(cells["strength"].notna(), None)
-    rows = cells.assign(strength=strengths).itertuples(index=False, name=None)
-    return {row[:5]: row[5:] for row in rows}
+def parse_column(column: str) -> tuple[str, float | None]:
+    """Return shift and strength of a column of the paper, such as ``Clean`` or ``sigma=0.3``."""
+    symbol, _, strength = column.replace("sigma", "σ").partition("=")
+    for shift, (title, prefix) in COLUMNS.items():
+        if column == title:
+            return shift, None
+        if symbol == prefix and strength:
+            return shift, float(strength)
+    raise ValueError(f"{column!r} is not a column; write Clean, Brightness, f=0.8 or sigma=0.3")
 
 
-def read_cell(*key) -> float:
-    """Return the paper's value of a data set, arm, metric, shift and strength; NaN for none."""
-    return _index().get(key, (np.nan, False))[0]
-
-
-def is_bold(row: dict) -> bool:
-    """Return whether the paper prints a row of the estimates in bold."""
-    key = tuple(row[name] for name in ("dataset", "arm", "metric", "shift", "strength"))
-    return _index().get(key, (np.nan, False))[1]
-
-
-@cache
-def read_curves() -> pd.DataFrame:
-    """Return the authors' training logs: row and, one epoch per row, the columns of a history."""
-    curves = pd.read_csv(REFERENCE / "authors_curves.csv")
-    return curves.rename(columns={"val_accuracy": "validation_accuracy"})
+def name_column(shift: str, strength: float | None = None) -> str:
+    """Return the head of a column of any shift."""
+    title, prefix = COLUMNS.get(shift, (shift.replace("_", " ").capitalize(), shift))
+    return title if strength is None else f"{prefix} = {strength:g}"

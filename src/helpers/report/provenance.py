@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
+import pandas as pd
 from IPython.display import Markdown
 
 from helpers.catalogue import DATASETS
@@ -17,58 +18,58 @@ from .records import (
     describe_data,
     describe_seeds,
     find_corrupt_records,
+    find_evidence,
     list_changes,
-    list_warnings,
     missing_runs,
-    shown_profile,
     shown_records,
-    variant_records,
 )
-from .table_export import render_table
+from .table_export import render_table, write_markdown
 
-#: Columns of the table of runs and their alignments.
-RUNS = {
-    **dict.fromkeys(["Experiment", "Seed", "Configuration", "Data", "Initial weights"], ":--"),
-    **{"Commit": ":--", "Training (s)": "--:", "Peak memory (MB)": "--:", "Epoch kept": "--:"},
-}
+#: Columns of the CSV file of runs: fields of run.json.
+FACTS = [
+    *("experiment", "variant", "config_hash", "seed", "profile", "best_epoch"),
+    *("data_name", "data_sha256", "data_official", "weights_sha256", "weights_official"),
+    *(f"environment_{name}" for name in ("git_commit", "git_dirty", "device", "threads", "torch")),
+    *("peak_memory_bytes", "train_seconds", "evaluate_seconds"),
+]
 
 #: Name of a data set that is not the published one, to a phrase for it.
 STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.values()}
 PARTS = dict.fromkeys(DATASETS, "a part of the published images")
 
 
-def list_runs() -> dict[str, list[Record]]:
-    """Return all runs that the book rests on, by the name of their folder.
+def list_runs() -> list[Record]:
+    """Return all runs that the book rests on.
 
     The shown runs of each data set, its variants, and the pretraining runs they started from.
     """
-    runs: dict[str, list[Record]] = {}
-    for dataset in datasets():
-        for records in [*shown_records(dataset).values(), *variant_records(dataset).values()]:
-            runs[name_run(records[0])] = records
-    shown = [record for records in runs.values() for record in records]
+    evidence = [find_evidence(dataset) for dataset in datasets()]
+    groups = [group for e in evidence for group in (*e.arms.values(), *e.variants.values())]
+    shown = [record for group in groups for record in group]
     used = {record.weights["sha256"] for record in shown} - {None}
-    for results in dict.fromkeys(record.folder.parents[1] for record in shown):
-        for record in read_records(results, "pretrain_*", []):
-            if record.run["files"].get("weights.pt") in used:
-                runs.setdefault(record.experiment, []).append(record)
-    return runs
+    folders = dict.fromkeys(record.folder.parents[1] for record in shown)
+    first = [record for folder in folders for record in read_records(folder, "pretrain_*", [])]
+    return shown + [record for record in first if record.run["files"].get("weights.pt") in used]
 
 
-def name_run(record: Record) -> str:
-    """Return an experiment with its variant, as its folder is named."""
+def _name(record: Record) -> str:
+    """Return an experiment with its variant; an older record has a folder of another name."""
     return run_folder("", record.experiment, record.seed, record.variant).parent.name
 
 
-def find_page(records: list[Record]) -> Record | None:
-    """Return the run whose executed notebook is the page of its experiment: the first with one."""
-    is_arm = not records[0].variant and not records[0].experiment.startswith("pretrain_")
-    return next((record for record in records if is_arm and record.notebook), None)
+def name_notebooks() -> dict[str, Record]:
+    """Return the runs with an executed notebook by its name, without ending, in the book.
 
-
-def name_notebook(record: Record) -> str:
-    """Return the file name under which the book offers an executed notebook for download."""
-    return f"{name_run(record)}-seed-{record.seed}.ipynb"
+    The first one of an arm is the arm's page and has the experiment's name.
+    """
+    named = {}
+    for record in list_runs():
+        if record.notebook:
+            arm = not record.variant and not record.experiment.startswith("pretrain_")
+            is_page = arm and record.experiment not in named
+            other = f"{_name(record)}-seed-{record.seed}"
+            named[record.experiment if is_page else other] = record
+    return named
 
 
 def show_runs() -> Markdown:
@@ -76,65 +77,52 @@ def show_runs() -> Markdown:
 
     Above it, a box names the corrupt records that the book leaves out.
     """
-    rows, facts, parts = [], [], [missing_runs(dataset) for dataset in datasets()]
-    for records in list_runs().values():
-        page = find_page(records)
-        facts += map(_list_facts, records)
-        rows += [_describe_run(record, record is page) for record in records]
-    omitted = [warning for dataset in datasets() for warning in list_warnings(dataset)]
+    parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
+    omitted = [warning for dataset in datasets() for warning in find_evidence(dataset).warnings]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
         text = "No number of this book comes from these records; the build names the remedy."
         lines = [f"- {escape_markdown(line)}" for line in omitted]
         parts.append("\n".join(["```{warning}", text, "", *lines, "```"]))
-    if rows:
+    if runs:
+        names = {record.folder: name for name, record in name_notebooks().items()}
+        rows = [_describe_run(record, names.get(record.folder)) for record in runs]
+        cells = [rows[0], [":--"] * 6 + ["--:"] * 3, *(row.values() for row in rows)]
+        facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
+        facts = facts.reindex(columns=FACTS).astype(object)
+        facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs: what each was made from, and what it took"
-        parts.append(render_table("runs", caption, [RUNS, RUNS.values(), *rows], facts, "runs"))
+        parts.append(render_table("runs", caption, cells, facts, "runs"))
     return Markdown("\n\n".join(filter(None, parts)))
 
 
-def _describe_run(record: Record, is_page: bool) -> list[str]:
+def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
+    """Return the cells of a run, the last three of them numbers, by the heads of their columns."""
     run, data, weights, seed = record.run, record.data, record.weights, str(record.seed)
-    if record.notebook:  # a leading slash is the book's own folder
-        file = record.experiment if is_page else name_notebook(record)
-        seed = f"{{{'doc' if is_page else 'download'}}}`{seed} </runs/{file}>`"
-    published = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
-    start = published if weights["sha256"] else "random"
+    if notebook:  # a leading slash is the book's own folder
+        page = f"{{doc}}`{seed} </runs/{notebook}>`"
+        file = f"{{download}}`{seed} </runs/{notebook}.ipynb>`"
+        seed = page if notebook == record.experiment else file
+    origin = "stand-in" if data["name"] in STAND_INS else PARTS.get(data["name"], "own data")
+    origin = "published" if data["official"] else origin
+    start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
+    start = start if weights["sha256"] else "random"
     made = run["files"].get("weights.pt")
-    return [
-        escape_markdown(name_run(record)),
-        seed,
-        escape_code(record.config_hash),
-        f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {_describe_origin(data)}",
-        start + (f"; made {_cut(made)}" if made else ""),
-        _describe_commit(record),
-        _format(run.get("train_seconds"), 1),
-        _format(run.get("peak_memory_bytes"), 0, 1e-6),
-        escape_markdown(run.get("best_epoch") or ""),
-    ]
-
-
-def _list_facts(record: Record) -> dict[str, str]:
-    """Return a row of the CSV file: no markup, whole checksums, more columns."""
-    run, environment = record.run, record.environment
-    facts = {"experiment": name_run(record), "configuration": record.config_hash}
-    facts |= {key: run.get(key) for key in ("seed", "profile", "best_epoch")}
-    facts |= {f"data_{key}": record.data[key] for key in ("name", "sha256", "official")}
-    facts |= {f"weights_{key}": record.weights[key] for key in ("sha256", "official")}
-    facts |= {key: environment[key] for key in ("git_commit", "git_dirty", "device", "threads")}
-    facts |= {"torch": environment["torch"], "peak_memory_bytes": run.get("peak_memory_bytes")}
-    facts |= {key: run.get(key) for key in ("train_seconds", "evaluate_seconds")}
-    return {k: redact_paths("" if v is None else str(v)) for k, v in facts.items()}
+    return {
+        "Experiment": escape_markdown(_name(record)),
+        "Seed": seed,
+        "Configuration": escape_code(record.config_hash),
+        "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
+        "Initial weights": start + (f"; made {_cut(made)}" if made else ""),
+        "Commit": _describe_commit(record),
+        "Training (s)": _format(run["train_seconds"], 1),
+        "Peak memory (MB)": _format(run["peak_memory_bytes"], 0, 1e-6),
+        "Epoch kept": escape_markdown(run["best_epoch"] or ""),
+    }
 
 
 def _cut(checksum: str | None) -> str:
     return escape_code(checksum[:12]) if checksum else "unknown"
-
-
-def _describe_origin(data: dict) -> str:
-    if data["official"]:
-        return "published"
-    return "stand-in" if data["name"] in STAND_INS else PARTS.get(data["name"], "own data")
 
 
 def _describe_commit(record: Record) -> str:
@@ -149,26 +137,25 @@ def _format(value: float | None, digits: int, scale: float = 1) -> str:
 def show_build() -> Markdown:
     """Return a table of what the book was made from, one column per data set."""
     shown = [dataset for dataset in datasets() if shown_records(dataset)]
-    columns = list(map(_describe_build, shown))
-    heads = ["", *map(dataset_title, shown)]
-    rows = [heads, [":--"] * len(heads)]
-    rows += [[name, *(column[name] for column in columns)] for name in (columns or [{}])[0]]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows) if shown else ""
-    return Markdown(f"{table}\n\nBook built {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.")
+    table = pd.DataFrame({dataset_title(dataset): _describe_build(dataset) for dataset in shown})
+    heads = ["", *table]
+    rows = [heads, [":--"] * len(heads), *table.reset_index().to_numpy().tolist()]
+    made = f"Book built {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    return Markdown(f"{write_markdown(rows)}\n\n{made}" if shown else made)
 
 
 def _describe_build(dataset: str) -> dict[str, str]:
     groups = shown_records(dataset)
     records = [record for group in groups.values() for record in group]
-    data = records[0].data
-    days = sorted((record.run.get("started") or "unknown")[:10] for record in records)
-    seconds = sum((r.run.get(f"{k}_seconds") or 0) for r in records for k in ("train", "evaluate"))
+    first, data = records[0], records[0].data
+    days = sorted((record.run["started"] or "unknown")[:10] for record in records)
+    seconds = sum(r.run[f"{part}_seconds"] or 0 for r in records for part in ("train", "evaluate"))
     took = f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
-    starts = {
-        label: f"{escape_markdown(group[0].parameters.get('initialisation'))}"
+    starts = [
+        f"{label}: {escape_markdown(group[0].parameters.get('initialisation'))}"
         + " (stand-in)" * (not group[0].weights["official"])
         for label, group in groups.items()
-    }
+    ]
     changes = []
     for name, values in list_changes([group[0] for group in groups.values()]).items():
         for value, experiments in values.items():
@@ -179,13 +166,13 @@ def _describe_build(dataset: str) -> dict[str, str]:
         for r in records
     ]
     return {
-        "Profile": escape_code(shown_profile(dataset)),
+        "Profile": escape_code(find_evidence(dataset).profile),
         "Data": describe_data(dataset),
         "Images": ", ".join(f"{_format(data[k], 0)} {k}" for k in ("train", "validation", "test")),
         "Classes": f"{len(data['classes'])}",
-        "Side": f"{records[0].parameters.get('image_size', '—')} pixels",
+        "Side": f"{first.parameters.get('image_size', '—')} pixels",
         "Seeds": describe_seeds(dataset),
-        "Initial weights": _join(f"{label}: {start}" for label, start in starts.items()),
+        "Initial weights": "; ".join(starts),
         "Other than in the notebooks": ", ".join(changes) or "nothing",
         "Runs": f"{len(records)}; training and evaluation took {took}",
         "Made": escape_markdown(_join([days[0], days[-1]])),
@@ -216,12 +203,12 @@ def _warn(dataset: str) -> str:
     if used:
         phrases = STAND_INS | PARTS
         sources = [f"{phrases.get(n, 'own data')} ({escape(n)})" for n in sorted(used)]
-        meaning = "test the software and say nothing about the paper"
-        if not used & phrases.keys():
-            meaning = "say nothing about the paper's data"
+        about = "test the software and say nothing about the paper"
+        meaning = about if used & phrases.keys() else "say nothing about the paper's data"
         return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
-    if records and shown_profile(dataset) != "paper":
-        return f"published images, profile {escape(shown_profile(dataset))}, not the full study."
+    profile = find_evidence(dataset).profile
+    if records and profile != "paper":
+        return f"published images, profile {escape(profile)}, not the full study."
     if not all(record.weights["official"] for record in records):
         return "some runs started from other weights than the paper's."
     return ""

@@ -9,14 +9,7 @@ from typing import NamedTuple
 
 from helpers import ROOT
 from helpers.catalogue import DATASETS, find_dataset
-from helpers.runs.config import (
-    list_experiments,
-    list_profiles,
-    parse_seeds,
-    read_defaults,
-    read_title,
-    unknown,
-)
+from helpers.runs import config
 from helpers.runs.record import read_records
 
 from .escape import escape_markdown, redact_paths
@@ -54,33 +47,41 @@ class Settings(NamedTuple):
         """Return the values in the environment."""
         return cls(*(os.environ.get(f"REPORT_{name.upper()}", "") for name in cls._fields))
 
-    def sources(self) -> dict[str, tuple[Path, ...]]:
-        """Return profile to the folders with its records, the best profile first.
-
-        Raises
-        ------
-        InputError : for a profile that has neither a file nor records
-        """
+    def folders(self) -> dict[str, list[Path]]:
+        """Return profile to the folders with its records, the best profile first."""
         if self.results:
-            return {self.profile or Path(self.results).name: (ROOT / self.results,)}
+            return {self.profile or Path(self.results).name: [ROOT / self.results]}
         profiles = [self.profile] if self.profile else BEST_FIRST
-        found = {name: (ROOT / "results" / name, ROOT / "records" / name) for name in profiles}
-        known = ["", *list_profiles()]
-        if self.profile not in known and not any(path.is_dir() for path in found[self.profile]):
-            raise unknown("REPORT_PROFILE", self.profile, known[1:])
+        found = {name: [ROOT / "results" / name, ROOT / "records" / name] for name in profiles}
+        known = config.list_profiles()
+        if self.profile not in ("", *known) and not any(map(Path.is_dir, found[self.profile])):
+            raise config.unknown("REPORT_PROFILE", self.profile, known)
         return found
 
 
-class Evidence(NamedTuple):
-    """Records of one data set, of one profile and on the same data.
+@cache
+def _read(settings: Settings) -> tuple[dict[str, list], list]:
+    """Return profile to records of experiments, and the corrupt records.
 
-    Attributes
-    ----------
-    profile : "" without records
-    labels : label to experiment of every arm, with or without records
-    arms : label to records by seed, of one configuration and the same initial weights
-    variants : the same by label and variant
-    warnings : a line for each group of records that is left out
+    Of two records of the same run the one in the earlier folder counts.
+    """
+    records, corrupt = {}, []
+    wanted = config.parse_seeds(settings.seeds) if settings.seeds else None
+    for profile, folders in settings.folders().items():
+        found = {}
+        for record in (r for folder in folders for r in read_records(folder, "*", corrupt)):
+            measured = record.has("predictions.npz") or find_dataset(record.experiment)
+            if measured and (wanted is None or record.seed in wanted):
+                found.setdefault((record.experiment, record.variant, record.seed), record)
+        records[profile] = [found[key] for key in sorted(found)]
+    return records, corrupt
+
+
+class Evidence(NamedTuple):
+    """Records of one data set, of one profile ("" without any) and on the same data.
+
+    Each label (of an arm with or without records) has an experiment. The records of an arm, and of
+    a variant by label and name, have one configuration. A warning names each record left out.
     """
 
     profile: str
@@ -90,13 +91,58 @@ class Evidence(NamedTuple):
     warnings: list[str]
 
 
+@cache
+def _gather(settings: Settings, dataset: str) -> Evidence:
+    found = {
+        profile: [r for r in records if dataset_of(r.experiment) == dataset]
+        for profile, records in _read(settings)[0].items()
+    }
+    profile = next((name for name, records in found.items() if records), "")
+    evidence = Evidence(profile, dict(PAPER_ARMS.get(dataset, {})), {}, {}, [])
+    records = found.get(profile, [])
+    labels = {experiment: label for label, experiment in evidence.labels.items()}
+    for experiment in dict.fromkeys(r.experiment for r in records if r.experiment not in labels):
+        label = experiment.removeprefix(f"{dataset}_").replace("_", " ")
+        if experiment in config.list_experiments():
+            label = config.read_title(experiment)[1]
+        labels[experiment] = f"{label} ({experiment})" if label in evidence.labels else label
+        evidence.labels[labels[experiment]] = experiment
+    # Numbers on different data are never compared: the data of most records stay.
+    same = _keep_largest(records, lambda r: r.data["sha256"], "made on other data", evidence)
+    why = "other parameters or initial weights than the seeds shown"
+    for experiment, label in labels.items():
+        own = [record for record in same if record.experiment == experiment]
+        for variant in sorted({record.variant for record in own}):
+            group = [record for record in own if record.variant == variant]
+            kept = _keep_largest(group, _config_key, why, evidence)
+            if variant:
+                evidence.variants[label, variant] = kept
+            else:
+                evidence.arms[label] = kept
+    return evidence
+
+
+def _keep_largest(records: list, key, why: str, evidence: Evidence) -> list:
+    """Return the largest group of records with an equal key, with a warning for each other one."""
+    groups: dict = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    kept = max(groups.values(), key=len, default=[])
+    for record in (r for group in groups.values() if group is not kept for r in group):
+        name = record.folder.parent.name
+        evidence.warnings.append(f"{name} seed {record.seed} is left out: {why}")
+    return kept
+
+
+def _config_key(record) -> str:
+    return json.dumps([list_parameters(record), record.weights["sha256"]], sort_keys=True)
+
+
 def datasets() -> list[str]:
     """Return the data sets of the report: the paper's, then others with records."""
-    settings = Settings.read()
-    records = [
-        r for folders in settings.sources().values() for r in _read(folders, settings.seeds)[0]
-    ]
-    return [*PAPER_ARMS, *sorted({dataset_of(r.experiment) for r in records} - PAPER_ARMS.keys())]
+    records = _read(Settings.read())[0].values()
+    measured = {dataset_of(record.experiment) for group in records for record in group}
+    return [*PAPER_ARMS, *sorted(measured - PAPER_ARMS.keys())]
 
 
 def dataset_of(experiment: str) -> str:
@@ -109,100 +155,19 @@ def dataset_title(dataset: str) -> str:
     return DATASETS[dataset].title if dataset in DATASETS else dataset
 
 
+def find_evidence(dataset: str) -> Evidence:
+    """Return the records that the report shows of a data set."""
+    return _gather(Settings.read(), dataset)
+
+
 def arms(dataset: str) -> dict[str, str]:
     """Return label to experiment: the paper's rows, then other notebooks with records."""
-    return _gather(Settings.read(), dataset).labels
+    return find_evidence(dataset).labels
 
 
 def shown_records(dataset: str) -> dict[str, list]:
     """Return label to records by seed, for the arms of a data set that have any."""
-    return _gather(Settings.read(), dataset).arms
-
-
-def variant_records(dataset: str) -> dict[tuple[str, str], list]:
-    """Return (label of the arm, variant) to records by seed."""
-    return _gather(Settings.read(), dataset).variants
-
-
-def shown_profile(dataset: str) -> str:
-    """Return the profile of the records shown for a data set, "" without records."""
-    return _gather(Settings.read(), dataset).profile
-
-
-def list_warnings(dataset: str) -> list[str]:
-    """Return a line for each group of records that is left out of the report."""
-    return _gather(Settings.read(), dataset).warnings
-
-
-@cache
-def _gather(settings: Settings, dataset: str) -> Evidence:
-    profile, records = "", []
-    for name, folders in settings.sources().items():
-        every = _read(folders, settings.seeds)[0]
-        if records := [r for r in every if dataset_of(r.experiment) == dataset]:
-            profile = name
-            break
-    evidence = Evidence(profile, dict(PAPER_ARMS.get(dataset, {})), {}, {}, [])
-    labels = {experiment: label for label, experiment in evidence.labels.items()}
-    for experiment in dict.fromkeys(r.experiment for r in records if r.experiment not in labels):
-        label = _read_label(experiment)
-        labels[experiment] = f"{label} ({experiment})" if label in evidence.labels else label
-        evidence.labels[labels[experiment]] = experiment
-    # Numbers on different data are never compared: the data of most records stay.
-    same = _keep_largest(records, lambda r: r.data["sha256"], "made on other data", evidence)
-    groups: dict[tuple, list] = {}
-    for record in same:
-        groups.setdefault((record.experiment, record.variant), []).append(record)
-    order = list(labels)
-    for experiment, variant in sorted(groups, key=lambda key: (order.index(key[0]), key[1])):
-        why = "other parameters or initial weights than the seeds shown"
-        kept = _keep_largest(groups[experiment, variant], _config_key, why, evidence)
-        if variant:
-            evidence.variants[labels[experiment], variant] = kept
-        else:
-            evidence.arms[labels[experiment]] = kept
-    return evidence
-
-
-def _keep_largest(records: list, key, why: str, evidence: Evidence) -> list:
-    """Return the largest group of records with an equal key, with a warning for the others."""
-    groups: dict = {}
-    for record in records:
-        groups.setdefault(key(record), []).append(record)
-    kept, *others = sorted(groups.values(), key=len, reverse=True) or [[]]
-    for record in (record for group in others for record in group):
-        name = record.folder.parent.name
-        evidence.warnings.append(f"{name} seed {record.seed} is left out: {why}")
-    return kept
-
-
-@cache
-def _read(folders: tuple[Path, ...], seeds: str) -> tuple[list, list]:
-    """Return the records of experiments in some folders, and the corrupt ones.
-
-    Of two records of the same run the one in the earlier folder counts.
-    """
-    found, corrupt, wanted = {}, [], parse_seeds(seeds) if seeds else None
-    for folder in folders:
-        for record in read_records(folder, "*", corrupt):
-            measured = record.has("predictions.npz") or find_dataset(record.experiment)
-            if measured and (wanted is None or record.seed in wanted):
-                found.setdefault((record.experiment, record.variant, record.seed), record)
-    return [found[key] for key in sorted(found)], corrupt
-
-
-def _read_label(experiment: str) -> str:
-    if experiment in list_experiments():
-        return read_title(experiment)[1]
-    return experiment.removeprefix(f"{dataset_of(experiment)}_").replace("_", " ")
-
-
-def _config_key(record) -> str:
-    return json.dumps([list_parameters(record), record.weights["sha256"]], sort_keys=True)
-
-
-def _read_study(experiment: str) -> dict:
-    return read_defaults(experiment) if experiment in list_experiments() else {}
+    return find_evidence(dataset).arms
 
 
 def list_parameters(record) -> dict:
@@ -224,18 +189,21 @@ def list_changes(records: list) -> dict[str, dict[str, list[str]]]:
     return changes
 
 
+def _read_study(experiment: str) -> dict:
+    return config.read_defaults(experiment) if experiment in config.list_experiments() else {}
+
+
 def find_corrupt_records() -> list:
-    """Return the corrupt records in the folders that the report reads; it leaves them out."""
-    settings = Settings.read()
-    return [e for folders in settings.sources().values() for e in _read(folders, settings.seeds)[1]]
+    """Return the errors of the corrupt records, which the report leaves out."""
+    return _read(Settings.read())[1]
 
 
 def warn_of_corrupt_records() -> list:
     """Return the corrupt records, each named on standard error with the command to rerun it."""
     for error in find_corrupt_records():
-        experiment, seed = error.folder.parent.name, error.folder.name.removeprefix("seed-")
-        command = _write_command(error.folder.parent.parent.name, experiment, seed)
-        text = f"{experiment} seed {seed} is left out: {error.why}; to make it again: {command}"
+        place, seed = error.folder.parent, error.folder.name.removeprefix("seed-")
+        command = _write_command(place.parent.name, place.name, seed)
+        text = f"{place.name} seed {seed} is left out: {error.why}; to make it again: {command}"
         print(f"warning: {text}", file=sys.stderr)
     return find_corrupt_records()
 
@@ -248,13 +216,13 @@ def missing_runs(dataset: str) -> str | None:
     shown, parts = shown_records(dataset), []
     seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
     for label in arms(dataset):
-        records = shown.get(label, [])
-        whole = {r.seed for r in records if r.has("predictions.npz")}
+        whole = {r.seed for r in shown.get(label, []) if r.has("predictions.npz")}
         absent = [seed for seed in seeds if seed not in whole]
-        few = f" (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})"
-        numbers = few if len(absent) < len(seeds) else ""
-        parts += [f"{label}{numbers}"] * bool(absent)
-    profile = shown_profile(dataset) or Settings.read().profile or BEST_FIRST[0]
+        if len(absent) == len(seeds):
+            parts.append(label)
+        elif absent:
+            parts.append(f"{label} (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})")
+    profile = find_evidence(dataset).profile or Settings.read().profile or BEST_FIRST[0]
     numbers = list_numbers(seeds).replace("–", "-").replace(" ", "")
     command = _write_command(profile, f"'{dataset}_*'", numbers)
     text = f"Not measured: {', '.join(parts)}. Make these runs with `{command}`."
@@ -263,7 +231,7 @@ def missing_runs(dataset: str) -> str | None:
 
 def _write_command(profile: str, only: str, seeds: str) -> str:
     results = Settings.read().results
-    words = [f"--profile {profile}"] * (profile in list_profiles())
+    words = [f"--profile {profile}"] * (profile in config.list_profiles())
     words += [f"-p results={redact_paths(results)}"] * bool(results)
     return " ".join(["python -m helpers run", *words, f"--only {only} --seeds {seeds}"])
 
@@ -280,23 +248,21 @@ def describe_data(dataset: str) -> str:
 
 def describe_seeds(dataset: str) -> str:
     """Return the number of seeds of the arms and the seeds: ``3 seeds (0–2)``."""
-    shown = shown_records(dataset)
-    seeds = {label: [record.seed for record in records] for label, records in shown.items()}
-    if len(set(map(tuple, seeds.values()))) == 1:
-        return _count(next(iter(seeds.values())))
-    return ", ".join(f"{_count(numbers)} for {label}" for label, numbers in seeds.items())
+    texts = {}
+    for label, records in shown_records(dataset).items():
+        numbers = list_numbers([record.seed for record in records])
+        texts[label] = f"{len(records)} seed{'s' * (len(records) > 1)} ({numbers})"
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{text} for {label}" for label, text in texts.items())
 
 
 def describe_evidence(dataset: str) -> str:
     """Return profile, epochs and seeds: ``profile short (10 epochs), 3 seeds (0–2)``."""
     shown = shown_records(dataset).values()
     epochs = dict.fromkeys(str(records[0].parameters.get("epochs")) for records in shown)
-    named = f"profile {shown_profile(dataset)} ({' or '.join(epochs)} epochs)"
+    named = f"profile {find_evidence(dataset).profile} ({' or '.join(epochs)} epochs)"
     return f"{escape_markdown(named)}, {describe_seeds(dataset)}" if epochs else "no runs"
-
-
-def _count(seeds: list[int]) -> str:
-    return f"{len(seeds)} seed{'s' * (len(seeds) > 1)} ({list_numbers(seeds)})"
 
 
 def list_numbers(numbers: list[int]) -> str:

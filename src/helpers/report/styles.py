@@ -4,6 +4,7 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from .records import arms
 
@@ -37,20 +38,28 @@ def style_arms(dataset: str) -> dict[str, Style]:
     return {label: choose_style(place) for place, label in enumerate(arms(dataset))}
 
 
+def show_sign(style: Style) -> str:
+    """Return the sign of an arm in its colour, which a screen reader skips."""
+    return f'<span style="color:{style.colour}" aria-hidden="true">{style.sign}</span>'
+
+
 def draw_legend(dataset: str) -> str:
     """Return the legend of all panels of a picture, on a line of its own."""
-    entries = "".join(
-        f'<span><span style="color:{style.colour}" aria-hidden="true">{style.sign}</span>'
-        f" {escape(label)}</span>"
-        for label, style in style_arms(dataset).items()
-    )
+    styles = style_arms(dataset).items()
+    entries = [f"<span>{show_sign(style)} {escape(label)}</span>" for label, style in styles]
     line = "flex-basis:100%;display:flex;flex-wrap:wrap;gap:0 1.2rem;justify-content:center"
-    return f'<div style="{line};font-size:.85em">{entries}</div>'
+    return f'<div style="{line};font-size:.85em">{"".join(entries)}</div>'
 
 
-def draw_intervals(axes, positions, mean, low, high, style: Style) -> None:
-    """Draw means as a line with markers and their intervals as bars; NaN draws no bar."""
-    mean = np.asarray(mean, float)
-    bars = np.nan_to_num(np.abs([np.asarray(low) - mean, np.asarray(high) - mean]))
+def draw_intervals(panel, x, table: pd.DataFrame, style: Style) -> None:
+    """Draw the means of a table as a line with markers, and low to high as bars, NaN as none."""
+    bars = np.abs(table[["low", "high"]].sub(table["mean"], axis=0)).fillna(0)
     look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
-    axes.errorbar(list(positions), mean, bars, ms=4, capsize=2, **look)
+    panel.errorbar(x, table["mean"], bars.T.to_numpy(), ms=4, capsize=2, **look)
+
+
+def draw_band(panel, x, table: pd.DataFrame, style: Style) -> None:
+    """Draw the means of a table as a line with a few markers, and low to high as a band."""
+    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
+    panel.plot(x, table["mean"], markevery=24, ms=4, **look)
+    panel.fill_between(x, table["low"], table["high"], color=style.colour, alpha=0.2, lw=0)

@@ -11,21 +11,11 @@ FORMATS = {"csv": ("text/csv", "CSV"), "tex": ("application/x-tex", "LaTeX")}
 
 
 def render_table(
-    name: str,
-    caption: str,
-    rows: Iterable[Iterable[str]],
-    data: Iterable[dict],
-    kind: str = "",
+    name: str, caption: str, rows: Iterable[Iterable[str]], data, kind: str = ""
 ) -> str:
-    """Return a sortable MyST table below its caption, and a link that saves it as CSV.
+    """Return a sortable MyST table below its caption, and a link that saves `data` as CSV.
 
-    Parameters
-    ----------
-    name : file name of the CSV, without ending
-    caption : content of the table, in Markdown, without a full stop
-    rows : cells in Markdown: the heads, their alignments (``:--`` or ``--:``), then the others
-    data : the same as rows of the CSV
-    kind : CSS class
+    The rows are cells in Markdown: the heads, their alignments (``:--`` or ``--:``), the others.
     """
     options = f":class: {f'{kind} sortable'.strip()}\n:align: left"
     shown = f"```{{table}}\n{options}\n\n{write_markdown(rows)}\n```"

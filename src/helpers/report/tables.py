@@ -1,36 +1,35 @@
 """Tables of results: the paper's Tables 1-8, those of other data sets, and differences."""
 
 import math
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Callable
+from itertools import chain
 
 import pandas as pd
 from IPython.display import Markdown
 
 from helpers import InputError
-from helpers.metrics import METRICS
 
 from .escape import escape_markdown
-from .estimates import (
-    FLOOR_SEEDS,
-    MEASURES,
-    PAPER_METRICS,
-    differences,
-    estimates,
-    find_difference,
-    find_estimate,
-)
-from .paper import is_bold, name_column, paper_strengths, read_paper
+from .paper import name_column, paper_strengths, read_paper
 from .records import (
     PAPER_ARMS,
     arms,
     describe_data,
     describe_evidence,
-    list_warnings,
+    find_evidence,
     missing_runs,
     shown_records,
 )
 from .table_export import link_files, render_table, write_csv, write_markdown
+from .tidy import (
+    FLOOR_SEEDS,
+    MEASURES,
+    PAPER_METRICS,
+    TEMPERED,
+    differences,
+    estimates,
+    find_estimate,
+)
 from .verdicts import LEVEL, RULE, judge, print_p_value, print_verdict, reasons_not_comparable
 
 NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
@@ -57,11 +56,12 @@ PATIENTS = (
 def show_table(number: int) -> Markdown:
     """Return one of the paper's tables as a numbered MyST table with links to CSV and LaTeX."""
     dataset, metric, columns = _find(number)
-    caption, table = _write_caption(dataset, metric, columns), _lay_out(dataset, metric, columns)
+    rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
+    caption = _write_caption(dataset, metric, columns)
     options = f":name: table-{number}\n:align: left"
     files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
     parts = [
-        f"```{{table}} {caption}.\n{options}\n\n{write_markdown(table)}\n```",
+        f"```{{table}} {caption}.\n{options}\n\n{write_markdown(rows)}\n```",
         link_files(f"table-{number}", f"Table {number}", **files),
     ]
     return Markdown("\n\n".join(parts + list_gaps(dataset)))
@@ -81,50 +81,38 @@ def show_other_shifts(dataset: str) -> Markdown:
         if not paper_strengths(dataset, shift):
             strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
             columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
-            parts += [_render(dataset, metric, columns) for metric in PAPER_METRICS]
+            parts += [_render(dataset, metric, columns, f"-{shift}") for metric in PAPER_METRICS]
     return Markdown("\n\n".join(parts))
 
 
-def _render(dataset: str, metric: str, columns: list[tuple]) -> str:
-    caption, name = (
-        _write_caption(dataset, metric, columns),
-        f"{dataset}-{metric}" + f"-{columns[0][0]}" * (columns[0][1] is not None),
-    )
-    rows, data = _lay_out(dataset, metric, columns), _list(dataset, metric, columns)
-    return "\n\n".join([render_table(name, caption, rows, data), *list_gaps(dataset)])
+def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
+    cells, caption = find_cells(dataset, metric, columns), _write_caption(dataset, metric, columns)
+    rows, data = _lay_out(columns, cells, print_cell), chain(*cells.values())
+    table = render_table(f"{dataset}-{metric}{ending}", caption, rows, data)
+    return "\n\n".join([table, *list_gaps(dataset)])
 
 
 def export_table(number: int, format: str) -> str:
-    """Return one of the paper's tables as the text of a file.
-
-    Parameters
-    ----------
-    number : 1 to 8
-    format : ``md``, ``csv`` (rows of `estimates` with a verdict, as fractions) or ``latex``
-
-    Raises
-    ------
-    InputError : for another number or format
-    """
+    """Return one of the paper's tables as md, csv (rows of `estimates`, verdicts) or latex."""
     if number not in set(read_paper()["table"]):
         raise InputError(f"table {number}: unknown table; choose from 1 to 8")
     if format not in ("md", "csv", "latex"):
         raise InputError(f"format {format!r}: unknown format; choose from md, csv, latex")
     dataset, metric, columns = _find(number)
+    cells = find_cells(dataset, metric, columns)
     if format == "csv":
-        return write_csv({"table": number} | row for row in _list(dataset, metric, columns))
-    mark = r"\textbf{{{}}}" if format == "latex" else "**{}**"
-    heads, rows = ["Model", *(name_column(*column) for column in columns)], []
-    for label, cells in find_cells(dataset, metric, columns).items():
-        rows.append([label])
-        for row, best in cells:
-            text, paper = print_spread(row), MEASURES[metric].print(row["paper"])
-            paper = mark.format(paper) if is_bold(row) else paper
-            rows[-1].append(f"{mark.format(text) if best else text} ({paper})")
-    caption = f"{_write_caption(dataset, metric, columns, 0)}; in brackets the paper's value"
+        return write_csv({"table": number} | row for row in chain(*cells.values()))
+    bold = r"\textbf{{{}}}" if format == "latex" else "**{}**"
+
+    def print_plain(row: dict) -> str:
+        text, paper = print_spread(row), MEASURES[metric].print(row["paper"])
+        text = bold.format(text) if row["best"] else text
+        return f"{text} ({bold.format(paper) if row['paper_bold'] else paper})"
+
+    heads, alignments, *rows = _lay_out(columns, cells, print_plain)
+    caption = f"{_write_caption(dataset, metric, columns)}; in brackets the paper's value"
     if format == "md":
-        lines = write_markdown([heads, [":--", *["--:"] * len(columns)], *rows])
-        return f"Table {number}: {caption}.\n\n{lines}\n"
+        return f"Table {number}: {caption}.\n\n{write_markdown([heads, alignments, *rows])}\n"
     caption = caption.translate(str.maketrans({sign: f"\\{sign}" for sign in "%_&#"}))
     style = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
     kind, label = "l" + "r" * len(columns), f"tab:{number}"
@@ -147,8 +135,7 @@ def list_columns(dataset: str) -> list[tuple[str, None]]:
     return [(shift, None) for shift in sorted(shifts, key=lambda shift: shift != "clean")]
 
 
-def _write_caption(dataset: str, metric: str, columns: list[tuple], parts: bool = True) -> str:
-    """Return what a table holds and, with `parts`, what stands below the value of a cell."""
+def _write_caption(dataset: str, metric: str, columns: list[tuple]) -> str:
     measure, shown = MEASURES[metric], shown_records(dataset).values()
     names = {str(record.parameters.get("network")) for records in shown for record in records}
     networks = " and ".join(NETWORKS.get(n) or escape_markdown(n) for n in sorted(names))
@@ -157,52 +144,45 @@ def _write_caption(dataset: str, metric: str, columns: list[tuple], parts: bool 
     over = "clean, and as the mean over the strengths of each shift"
     if columns[0][1] is not None:
         over = f"by strength of {name_column(columns[0][0]).lower()}"
-    floor = ", noise floor" * bool(METRICS[metric].definition)
-    below = f", 95 % interval{floor}{', paper' * (dataset in PAPER_ARMS)}" * parts
-    text = f"{measure.title} ({better}) of {of}, {over}. Each cell: {SPREAD}"
-    return f"{text}{below}; best in bold; {describe_evidence(dataset)}"
+    text = f"{measure.title} ({better}) of {of}, {over}: {SPREAD}, best in bold"
+    return f"{text}; {describe_evidence(dataset)}"
 
 
-def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, list[tuple]]:
-    """Return label to its cells: a row of `estimates`, and whether it is best as printed."""
+def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, list[dict]]:
+    """Return label to its cells: rows of `estimates` with best (as printed) and verdict."""
     measure, cells = MEASURES[metric], {label: [] for label in arms(dataset)}
     for column in columns:
-        rows = {label: find_estimate(dataset, label, metric, *column) for label in cells}
-        values = {label: measure.scale(row["mean"]) for label, row in rows.items()}
-        merit = {k: v * measure.better if measure.better else -abs(v) for k, v in values.items()}
-        top = max((value for value in merit.values() if not math.isnan(value)), default=None)
-        for label, row in rows.items():
-            cells[label].append((row, merit[label] == top))
+        rows = [find_estimate(dataset, label, metric, *column) for label in cells]
+        values = [measure.scale(row["mean"]) for row in rows]
+        merits = [v * measure.better if measure.better else -abs(v) for v in values]
+        top = max((merit for merit in merits if not math.isnan(merit)), default=None)
+        for row, merit in zip(rows, merits, strict=True):
+            cells[row["arm"]].append(row | {"best": merit == top, "verdict": judge(row)})
     return cells
 
 
-def _lay_out(dataset: str, metric: str, columns: list[tuple]) -> Iterator[list[str]]:
-    """Yield the rows of a table in Markdown: below a value a line each for what explains it."""
-    yield ["Model", *(name_column(*column) for column in columns)]
-    yield [":--", *["--:"] * len(columns)]
-    for label, cells in find_cells(dataset, metric, columns).items():
-        yield [label, *(print_cell(row, best, is_bold(row)) for row, best in cells)]
+def head_columns(first: str, columns: list[tuple]) -> list[list[str]]:
+    """Return the heads and alignments of a table with these columns."""
+    return [[first, *(name_column(*c) for c in columns)], [":--", *["--:"] * len(columns)]]
 
 
-def _list(dataset: str, metric: str, columns: list[tuple]) -> Iterator[dict]:
-    for cells in find_cells(dataset, metric, columns).values():
-        for row, best in cells:
-            yield row | {"best": best, "paper_bold": is_bold(row), "verdict": judge(row)}
+def _lay_out(columns: list[tuple], cells: dict, print_one: Callable) -> list[list[str]]:
+    """Return the rows of a table in Markdown, the heads and alignments included."""
+    rows = [[label, *map(print_one, row)] for label, row in cells.items()]
+    return [*head_columns("Model", columns), *rows]
 
 
-def print_cell(row: dict, best: bool = False, bold: bool = False) -> str:
-    """Return a row of `estimates` as Markdown: value, interval, noise floor, paper, verdict."""
-    measure = MEASURES[row["metric"]]
-    text = f"**{print_spread(row)}**" if best else print_spread(row)
-    if not math.isnan(row["low"]):
-        text += f" [{measure.print(row['low'])} to {measure.print(row['high'])}]{{.interval}}"
-    text += print_floor(row)
+def print_cell(row: dict) -> str:
+    """Return a cell as Markdown: value and, a line each, interval, noise floor, paper, verdict."""
+    measure, text = MEASURES[row["metric"]], print_spread(row)
+    text = f"**{text}**" if row["best"] else text
+    text += measure.print_interval(row) + print_floor(row)
     if not math.isnan(row["paper"]):
         paper = measure.print(row["paper"])
-        text += f" [{f'**{paper}**' if bold else paper}]{{.paper}}"
-    if verdict := judge(row):
+        text += f" [{f'**{paper}**' if row['paper_bold'] else paper}]{{.paper}}"
+    if row["verdict"]:
         distance = measure.print(row["mean"] - row["paper"], "+")
-        text += f" [{print_verdict(verdict)} ({distance})]{{.verdict}}"
+        text += f" [{print_verdict(row['verdict'])} ({distance})]{{.verdict}}"
     return text
 
 
@@ -225,7 +205,7 @@ def print_floor(row: dict) -> str:
 def list_gaps(dataset: str) -> list[str]:
     """Return the lines under a table: what is missing or left out, with the command."""
     missing = missing_runs(dataset)
-    return [missing] * bool(missing) + [f"*{line}.*" for line in list_warnings(dataset)]
+    return [missing] * bool(missing) + [f"*{line}.*" for line in find_evidence(dataset).warnings]
 
 
 def show_legend(dataset: str) -> Markdown:
@@ -251,39 +231,32 @@ def show_legend(dataset: str) -> Markdown:
 
 def show_differences(dataset: str) -> Markdown:
     """Return the differences of all pairs of arms, later minus earlier, as a table."""
-    pairs = list(combinations(shown_records(dataset), 2))
-    named = [
-        (f"{later} − {first}", ((dataset, later), (dataset, first), metric), {})
-        for metric in PAPER_METRICS
-        for first, later in pairs
-    ]
-    title = f"Differences between the arms on {describe_data(dataset)}"
-    return Markdown(render_differences(dataset, f"{dataset}-differences", title, named))
+    return render_differences(dataset, "arms", "Differences between the arms")
 
 
-def render_differences(dataset: str, name: str, title: str, named: list[tuple]) -> str:
-    """Return differences as a table; those below 0.05 by Holm's method are bold and starred.
-
-    Parameters
-    ----------
-    name : file name of the CSV
-    named : label of the row; arm, other and metric of `find_difference`, and its keywords
-    """
-    if not named:
-        return "\n\n".join(["A difference needs runs of two arms.", *list_gaps(dataset)])
-    columns, heading, data = list_columns(dataset), None, []
-    rows = [["Difference", *(name_column(*column) for column in columns)]]
-    rows.append([":--", *["--:"] * len(columns)])
-    for label, pair, keywords in named:
-        if pair[-1] != heading:
-            heading = pair[-1]
-            rows.append(head_row(heading, len(columns)))
-        found = [find_difference(*pair, *column, **keywords) for column in columns]
-        rows.append([label, *map(_print_difference, found)])
-        data += found
-    title += ": mean, 95 % interval, p-value, and p-value by Holm's method over this table"
+def render_differences(dataset: str, family: str, title: str) -> Markdown:
+    """Return a family of differences as a table; those clear by Holm's method are bold."""
+    table = differences().query("dataset == @dataset and family == @family")
+    if table.empty:
+        text = "A difference needs runs of two arms with a seed in common."
+        return Markdown("\n\n".join([text, *list_gaps(dataset)]))
+    columns = list_columns(dataset)
+    rows = head_columns("Difference", columns)
+    for metric, part in table.groupby("metric", sort=False):
+        rows.append(head_row(metric, len(columns)))
+        for (arm, other), cells in part.groupby(["arm", "other"], sort=False):
+            warm, other_warm = (
+                " at its temperature" * (cells[name].iloc[0] == TEMPERED)
+                for name in ("metric", "other_metric")
+            )
+            texts = {row["shift"]: _print_difference(row) for row in cells.to_dict("records")}
+            found = [texts.get(shift, "—") for shift, _ in columns]
+            rows.append([f"{arm}{warm} − {other}{other_warm}", *found])
+    title += f" on {describe_data(dataset)}: mean, 95 % interval, p-value, and p-value by Holm's"
+    title += " method over this table"
+    table = render_table(f"{dataset}-differences-{family}", title, rows, table)
     note = f"Bold and \\*: below {LEVEL} by Holm's method. Runs: {describe_evidence(dataset)}."
-    return "\n\n".join([render_table(name, title, rows, data), note, *list_gaps(dataset)])
+    return Markdown("\n\n".join([table, note, *list_gaps(dataset)]))
 
 
 def head_row(metric: str, columns: int) -> list[str]:
@@ -293,13 +266,12 @@ def head_row(metric: str, columns: int) -> list[str]:
 
 
 def _print_difference(row: dict) -> str:
-    if not row["n_seeds"]:
-        return "—"
-    mean, low, high = (MEASURES[row["metric"]].print(row[n], "+") for n in ("mean", "low", "high"))
-    tests = [print_p_value(row["p"])]
-    tests += [] if math.isnan(row["p"]) else [f"Holm {print_p_value(row['p_holm'])}"]
+    measure, tests = MEASURES[row["metric"]], print_p_value(row["p"])
+    if not math.isnan(row["p"]):
+        tests += f", Holm {print_p_value(row['p_holm'])}"
+    mean = measure.print(row["mean"], "+")
     text = f"**{mean}** \\*" if row["p_holm"] < LEVEL else mean
-    return f"{text} [{low} to {high}]{{.interval}} [{', '.join(tests)}]{{.interval}}"
+    return f"{text}{measure.print_interval(row, '+')} [{tests}]{{.interval}}"
 
 
 def show_tidy() -> Markdown:

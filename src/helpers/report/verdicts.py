@@ -2,8 +2,8 @@
 
 import math
 
-from .estimates import MEASURES
-from .records import PAPER_ARMS, dataset_title, describe_data, list_changes, shown_records
+from .records import dataset_title, describe_data, list_changes, shown_records
+from .tidy import MEASURES
 
 #: Verdict to the sign before it, so that none rests on colour.
 SIGNS = {
@@ -13,9 +13,6 @@ SIGNS = {
 
 #: Differences with a smaller p-value are called clear.
 LEVEL = 0.05
-
-#: Seeds from which on a cell of the paper is judged.
-ENOUGH_SEEDS = 3
 
 RULE = (
     "**Reproduced?** ✓ *reproduced*: the paper's value lies in the 95 % prediction interval for one"
@@ -28,16 +25,14 @@ RULE = (
 
 def judge(row: dict) -> str:
     """Return whether a row of `estimates` reproduces the paper's value, "" if it cannot say."""
-    if not row["n_seeds"] or math.isnan(row["paper"]) or row["dataset"] not in PAPER_ARMS:
+    dataset, arm = row["dataset"], row["arm"]
+    if not row["n_seeds"] or math.isnan(row["paper"]) or reasons_not_comparable(dataset, arm):
         return ""
-    if reasons_not_comparable(row["dataset"], row["arm"]):
-        return ""
-    if row["n_seeds"] < ENOUGH_SEEDS:
+    if row["n_seeds"] < 3:
         return "inconclusive"
-    measure = MEASURES[row["metric"]]
-    half = 0.5 * 10.0**-measure.digits / (100 if measure.percent else 1)  # the paper's rounding
+    half = MEASURES[row["metric"]].rounding / 2  # of the paper's value
     inside = row["predicted_low"] - half <= row["paper"] <= row["predicted_high"] + half
-    full = "epochs" not in list_changes(shown_records(row["dataset"])[row["arm"]])
+    full = "epochs" not in list_changes(shown_records(dataset)[arm])
     return "not " * (not inside) + ("reproduced" if full else "consistent")
 
 

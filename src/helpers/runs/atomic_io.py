@@ -1,4 +1,4 @@
-"""Writing that is complete or absent, flushed to the disk, with errors in one line.
+"""Writing that is complete or absent; what fails is an InputError of one line.
 
 A killed process leaves only names that begin with a dot, which no reader looks at:
 
@@ -12,21 +12,19 @@ A killed process leaves only names that begin with a dot, which no reader looks 
 """
 
 import contextlib
-import functools
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from helpers import InputError
 
+Buffer = bytes | memoryview
+
 
 @contextlib.contextmanager
-def writing(
-    path: Path, verb: str = "write", advice: str = "free space there or fix its permissions"
-) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turn an OSError in the body into an InputError that names its file and a remedy."""
     try:
         yield
@@ -34,125 +32,78 @@ def writing(
         reason = error.strerror or type(error).__name__
         named = isinstance(error.filename, str | bytes)
         place = Path(os.fsdecode(error.filename)) if named else path
-        if path.parent not in (place, *place.parents):  # not ours: naming results would mislead
-            raise InputError(f"cannot {verb} {place}: {reason}; fix it there") from None
-        raise InputError(
-            f"cannot {verb} {place}: {reason}; {advice}, or give another folder: -p results=FOLDER"
-        ) from None
+        advice = "fix it there"  # another program's file: naming results would mislead
+        if path.parent in (place, *place.parents):
+            advice = "free space or fix permissions, or give another folder: -p results=FOLDER"
+        raise InputError(f"cannot write {place}: {reason}; {advice}") from None
 
 
-reading = functools.partial(writing, verb="read", advice="fix its permissions")
+def write_file(path: Path, content: Buffer) -> None:
+    """Write a file; one that exists is replaced."""
+    with _temporary(path) as temporary:
+        _write(temporary, content)
+        temporary.replace(path)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder with its parents, and flush their names."""
-    absent = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in absent:
-        _flush(path.parent)
-
-
-def write_file(path: Path, fill: Callable[[BinaryIO], object] | bytes) -> None:
-    """Write a file beside its place, flush it, and rename it there.
-
-    Parameters
-    ----------
-    fill : the content, or a function that writes it into a file
-
-    Raises
-    ------
-    InputError : if that fails; what was there before is unchanged
-    """
-    with _beside(path) as beside:
-        _write(beside, fill)
-        beside.replace(path)
-
-
-def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a folder of files beside its place, flush it, and rename it there.
-
-    Raises
-    ------
-    InputError : if that fails, or the folder exists: nothing is ever replaced
-    """
-    with _beside(folder) as beside:
-        make_folder(beside)
+def write_folder(folder: Path, contents: Mapping[str, Buffer]) -> None:
+    """Write a folder of files; one that exists is never replaced."""
+    with _temporary(folder) as temporary:
+        temporary.mkdir()
         for name, content in contents.items():
-            _write(beside / name, content)
-        _flush(beside)
+            _write(temporary / name, content)
         # On POSIX a rename replaces an empty folder only, on Windows none.
         if folder.exists():
             raise InputError(f"{folder} exists; delete it, or give another folder: -p results=")
-        beside.rename(folder)
+        temporary.rename(folder)
 
 
-def quarantine(folder: Path) -> Path:
-    """Rename a corrupt record, so that the run can be repeated; return the new name.
-
-    Raises
-    ------
-    InputError : if that fails
-    """
-    aside = _name_beside(folder, "corrupt")
+def quarantine(folder: Path) -> None:
+    """Rename a corrupt record, so that the run can be repeated."""
     with writing(folder):
-        folder.rename(aside)
-        _flush(folder.parent)
-    return aside
+        folder.rename(_name_beside(folder, "corrupt"))
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it exists.
-
-    Raises
-    ------
-    InputError : if that fails
-    """
+    """Remove a file if it exists."""
     with writing(path):
         path.unlink(missing_ok=True)
 
 
 def list_beside(folder: Path, *kinds: str) -> list[Path]:
     """Return the files and folders beside a record that have one of these endings."""
-    start, ends = f".{folder.name}.", tuple(f".{kind}" for kind in kinds)
-    with contextlib.suppress(OSError):
-        names = sorted(folder.parent.iterdir())
-        return [path for path in names if path.name.startswith(start) and path.name.endswith(ends)]
-    return []
+    return [path for kind in kinds for path in folder.parent.glob(f".{folder.name}.*{kind}")]
 
 
 def clear_leftovers(folder: Path, done: bool) -> None:
     """Remove what killed processes left beside a record; only for the holder of its lock.
 
-    Parameters
-    ----------
-    done : whether the record exists, so that checkpoint and progress are no longer needed
+    Once the record exists (`done`), that is the checkpoint and the progress too.
     """
     for path in list_beside(folder, "new", *(["checkpoint", "progress"] if done else [])):
         _discard(path)
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Give a temporary name, which the body renames to the path."""
-    beside = _name_beside(path, "new")
+def _temporary(path: Path) -> Iterator[Path]:
+    """Give a name beside a path, which the body renames to the path."""
+    temporary = _name_beside(path, "new")
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            make_folder(path.parent)
-            yield beside
-            _flush(path.parent)
+            yield temporary
         finally:
-            _discard(beside)
+            _discard(temporary)
 
 
 def _name_beside(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name.lstrip('.')}.{uuid.uuid4().hex}.{kind}")
 
 
-def _write(path: Path, fill: Callable[[BinaryIO], object] | bytes) -> None:
-    with path.open("w+b") as file:
-        file.write(fill) if isinstance(fill, bytes) else fill(file)
+def _write(path: Path, content: Buffer) -> None:
+    with path.open("wb") as file:
+        file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # a rename that outlives a power cut must not show an empty file
 
 
 def _discard(path: Path) -> None:
@@ -160,13 +111,3 @@ def _discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         path.unlink()
-
-
-def _flush(folder: Path) -> None:
-    """Flush the names in a folder to the disk; Windows has no way to."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

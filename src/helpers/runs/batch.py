@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from helpers import ROOT, InputError
 
-from .atomic_io import clear_leftovers, list_beside, make_folder, writing
+from .atomic_io import clear_leftovers, list_beside, writing
 from .cluster import BatchError, open_cluster
 from .locks import lock_run
 from .plan import Job
@@ -53,7 +53,7 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
             raise InputError(f"data_source: {path} does not exist")
     for folder in {job.folder.parent for job in missing}:
         with writing(folder):
-            make_folder(folder)
+            folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
     return missing

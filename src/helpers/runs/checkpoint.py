@@ -1,6 +1,7 @@
 """State and progress of an unfinished training, kept beside the place of its record."""
 
 import hashlib
+import io
 import json
 import os
 import socket
@@ -13,12 +14,7 @@ from .atomic_io import remove, write_file
 
 
 class Checkpoint:
-    """One file that is replaced as a whole and carries its own SHA-256, and one of progress.
-
-    Parameters
-    ----------
-    folder : place of the record
-    """
+    """A file of state that carries its own SHA-256, and one of progress, each replaced whole."""
 
     def __init__(self, folder: Path):
         self.path = folder.with_name(f".{folder.name}.checkpoint")
@@ -33,30 +29,18 @@ class Checkpoint:
         except OSError as error:
             print(f"{self.path} cannot be read ({error.strerror}): training restarts")
             return None
-        content, checksum = content[:-32], content[-32:]
-        if hashlib.sha256(content).digest() != checksum:
+        state, checksum = content[:-32], content[-32:]
+        if hashlib.sha256(state).digest() != checksum:
             print(f"{self.path} is damaged: training restarts")
             return None
-        return content
+        return state
 
     def save(self, fill: Callable[[BinaryIO], object]) -> None:
-        """Replace the state by what a function writes into a file.
-
-        Raises
-        ------
-        InputError : if it cannot be written; the state saved before is kept
-        """
-
-        def fill_and_sum(file: BinaryIO) -> None:
-            try:
-                fill(file)
-            except RuntimeError as error:  # torch's, for a write that failed
-                failed = isinstance(error.__context__, OSError)
-                raise error.__context__ if failed else error from None
-            file.seek(0)
-            file.write(hashlib.file_digest(file, "sha256").digest())
-
-        write_file(self.path, fill_and_sum)
+        """Replace the state by what a function writes into a file."""
+        state = io.BytesIO()  # in memory, as torch hides the reason of a write that fails
+        fill(state)
+        state.write(hashlib.sha256(state.getbuffer()).digest())
+        write_file(self.path, state.getbuffer())
 
     def report(self, **progress: float | int | None) -> None:
         """Replace the progress: epoch, epochs, validation accuracies, seconds per epoch."""
@@ -65,17 +49,16 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Remove both files, once the record exists."""
-        for path in (self.path, self.progress):
-            remove(path)
+        remove(self.path)
+        remove(self.progress)
 
 
 def read_progress(folder: Path) -> dict | None:
     """Return the progress of a run that is being made or was interrupted; None if it has none."""
     try:
-        progress = json.loads(_progress_file(folder).read_bytes())
+        return json.loads(_progress_file(folder).read_bytes())
     except (OSError, ValueError):
         return None
-    return progress if isinstance(progress, dict) else None
 
 
 def _progress_file(folder: Path) -> Path:

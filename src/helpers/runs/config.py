@@ -30,14 +30,14 @@ VARIANTS = NOTEBOOKS / "variants.yaml"
 #: Parameters that decide where files are, not what is computed; no part of the configuration hash.
 LOCATIONS = {"seed", "results", "data_dir", "variant"}
 
-#: Initialisations besides the path of a checkpoint.
+#: Initialisations; another one is the path of a checkpoint.
 STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
 
 #: Sides of PathMNIST's published images in pixels.
 PATHMNIST_SIZES = (28, 64, 128, 224)
 
 #: Names of experiments and variants; they appear in pages, folders and on command lines.
-NAME = re.compile(r"[\w-]+")
+NAME = r"[\w-]+"
 
 #: Parameters that a variant may not change: the arm and its variant are compared on the same images
 #: and from the same first weights.
@@ -59,13 +59,6 @@ def _check_source(source: str) -> str:
     return source
 
 
-def _check_variant(name: str) -> str:
-    if name and not NAME.fullmatch(name):
-        raise ValueError("a name of letters, digits, _ and - is needed")
-    return name
-
-
-Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 #: Beyond these bounds a brightness factor or a 5x5 blur changes nothing more.
@@ -84,7 +77,7 @@ class Config(BaseModel):
 
     seed: int = Field(ge=0, lt=2**32)
     results: Annotated[str, AfterValidator(os.path.expanduser)] = Field(min_length=1)
-    variant: Annotated[str, AfterValidator(_check_variant)] = ""
+    variant: str = Field(pattern=f"^({NAME})?$", default="")
     data_dir: str = Field(min_length=1)
     data_source: Annotated[str, AfterValidator(_check_source)]
     image_size: int = Field(ge=16, le=1024)
@@ -121,7 +114,7 @@ class SupervisedConfig(Config):
     backbone_lr: Positive
     head_lr: Positive
     mixup_alpha: NotNegative
-    augment_probability: Probability
+    augment_probability: float = Field(ge=0, le=1)
     rotation_degrees: float = Field(ge=0, le=180)
 
     @property
@@ -200,10 +193,6 @@ def make_config(experiment: str, values: Mapping) -> Config:
     """Return the checked configuration of an experiment.
 
     Values that are no parameter are ignored; a parameter with a default may be absent.
-
-    Raises
-    ------
-    InputError : naming the parameter, its value, and what it must be
     """
     model = PRETRAINING.get(experiment, ExperimentConfig)
     try:
@@ -214,12 +203,6 @@ def make_config(experiment: str, values: Mapping) -> Config:
         reason = first["msg"].removeprefix("Value error, ").lower()
         given = "" if first["type"] == "missing" else f", not {first['input']!r}"
         raise InputError(f"{experiment}: {name}: {reason}{given}") from None
-    _check_together(experiment, config)
-    return config
-
-
-def _check_together(experiment: str, config: Config) -> None:
-    """Raise InputError for values that are valid one by one but not together."""
     start = Path(config.start)
     if str(start) not in STARTS and not (start.parent.name or start.suffix):
         raise unknown("initialisation", config.start, STARTS)
@@ -230,16 +213,15 @@ def _check_together(experiment: str, config: Config) -> None:
         )
     dataset = getattr(config, "dataset", None) or find_dataset(experiment)
     if dataset is None:
-        raise InputError(
-            f"{experiment}: the name of a notebook must begin with a data set:"
-            f" {', '.join(DATASETS)}"
-        )
-    known = dataset != "pathmnist" or config.image_size in PATHMNIST_SIZES
-    if config.data_source == "official" and not known:
+        known = ", ".join(DATASETS)
+        raise InputError(f"{experiment}: a notebook's name must begin with a data set: {known}")
+    published = dataset == "pathmnist" and config.data_source == "official"
+    if published and config.image_size not in PATHMNIST_SIZES:
         sizes = ", ".join(map(str, PATHMNIST_SIZES))
         raise InputError(
             f"{experiment}: image_size: PathMNIST has {sizes} pixels, not {config.image_size}"
         )
+    return config
 
 
 def resolve(
@@ -260,39 +242,27 @@ def list_experiments() -> list[str]:
     """Return the names of the notebooks, pretraining first."""
     names = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
     for name in names:
-        if not NAME.fullmatch(name):
+        if not re.fullmatch(NAME, name):
             raise InputError(f"book/experiments/{name}.py: use letters, digits, _ and - only")
     return sorted(names, key=lambda name: not name.startswith("pretrain_"))
 
 
 def read_defaults(experiment: str) -> dict:
-    """Return the values of a notebook's ``parameters`` cell, read without running it.
-
-    Raises
-    ------
-    InputError : for an experiment that does not exist, or a line that assigns no plain value
-    """
+    """Return the values of a notebook's ``parameters`` cell, read without running it."""
+    cells = [c for c in _read_cells(experiment) if "parameters" in c.metadata.get("tags", [])]
+    text, values = "", {}
     try:
-        cells = _read_cells(experiment)
-        source = next(text for text, tags in cells if "parameters" in tags)
-        lines = ast.parse(source).body
-    except StopIteration:
-        raise InputError(
-            f"book/experiments/{experiment}.py: no cell is tagged parameters"
-        ) from None
-    except SyntaxError as error:
-        line = (error.text or "").strip()
-        raise InputError(f"{experiment}.py: parameters: {line!r} is not 'name = value'") from None
-    values = {}
-    for line in lines:
-        try:
+        for line in ast.parse(cells[0].source).body:
+            text = ast.unparse(line)
             target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
             values[target.id] = ast.literal_eval(line.value)
-        except (AttributeError, ValueError):
-            text = ast.unparse(line)
-            raise InputError(
-                f"{experiment}.py: parameters: {text!r} is not 'name = value' with a plain value"
-            ) from None
+    except IndexError:
+        raise InputError(f"{experiment}.py: no cell is tagged parameters") from None
+    except (SyntaxError, AttributeError, ValueError) as error:
+        text = (getattr(error, "text", None) or text).strip()
+        raise InputError(
+            f"{experiment}.py: parameters: {text!r} is not 'name = value' with a plain value"
+        ) from None
     return values
 
 
@@ -301,25 +271,18 @@ def read_title(experiment: str) -> tuple[str, str]:
 
     A heading without a colon gives an empty data set.
     """
-    for text, _ in _read_cells(experiment):
-        if heading := re.search(r"^# (.+)$", text, re.MULTILINE):
+    for cell in _read_cells(experiment):
+        if heading := re.search(r"^# (.+)$", cell.source, re.MULTILINE):
             dataset, _, arm = heading[1].rpartition(":")
             return dataset.strip(), arm.strip()
     return "", experiment
 
 
-def _read_cells(experiment: str) -> list[tuple[str, list[str]]]:
-    """Return source and tags of a notebook's cells."""
+def _read_cells(experiment: str) -> list:
     path = NOTEBOOKS / f"{experiment}.py"
     if not path.exists():
         raise unknown("experiment", experiment, list_experiments())
-    return _parse_notebook(path.read_text(encoding="utf-8"))
-
-
-@functools.cache  # a plan of a hundred seeds reads each notebook hundreds of times
-def _parse_notebook(text: str) -> list[tuple[str, list[str]]]:
-    cells = jupytext.reads(text, fmt="py").cells
-    return [(cell.source, cell.metadata.get("tags", [])) for cell in cells]
+    return _parse_notebook(path.read_text(encoding="utf-8"), fmt="py").cells
 
 
 class _Loader(yaml.SafeLoader):
@@ -327,36 +290,25 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         names = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if names.count(key.value) > 1:
-                raise yaml.MarkedYAMLError(
-                    None, None, f"{key.value} is given twice", key.start_mark
-                )
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"{name} is given twice")
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: Path) -> dict:
-    """Return the mapping in a YAML file of this project.
-
-    Raises
-    ------
-    InputError : for a file that is no YAML, or no mapping
-    """
-    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+def _read_yaml(path: Path) -> dict:
     try:
-        values = _parse_yaml(path.read_text(encoding="utf-8"))
+        values = _parse_yaml(path.read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, RecursionError, yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values or {}, dict):
-        raise InputError(f"{name} must consist of 'name: value' lines")
-    return dict(values or {})
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must consist of 'name: value' lines")
+    return values
 
 
-@functools.cache
-def _parse_yaml(text: str):
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise ValueError("write out the value of an alias; a few lines can stand for gigabytes")
-    return yaml.load(text, _Loader)
+# Cached by text, as the plan of a hundred seeds reads each file hundreds of times.
+_parse_notebook = functools.cache(jupytext.reads)
+_parse_yaml = functools.cache(yaml.load)
 
 
 def list_profiles() -> list[str]:
@@ -365,31 +317,21 @@ def list_profiles() -> list[str]:
 
 
 def read_profile(profile: str) -> dict:
-    """Return the values of ``profiles/<profile>.yaml``.
-
-    Raises
-    ------
-    InputError : for a profile that does not exist, is no YAML, or names an unknown parameter
-    """
+    """Return the values of ``profiles/<profile>.yaml``, whose names are all parameters."""
     if profile not in list_profiles():
         raise unknown("profile", profile, list_profiles())
-    values = read_yaml(PROFILES / f"{profile}.yaml")
+    values = _read_yaml(PROFILES / f"{profile}.yaml")
     check_names(values)
     return values
 
 
 def read_variants() -> dict[str, dict[str, dict]]:
-    """Return the variants of the ablations: experiment to name to the parameters it changes.
-
-    Raises
-    ------
-    InputError : for an unknown experiment or parameter, or one that a variant may not change
-    """
-    variants = {name: v or {} for name, v in read_yaml(VARIANTS).items()}
+    """Return the variants of the ablations: experiment to name to the parameters it changes."""
+    variants = {experiment: named or {} for experiment, named in _read_yaml(VARIANTS).items()}
     for experiment, named in variants.items():
         allowed = sorted(read_defaults(experiment).keys() - FIXED)
         for name, changes in named.items():
-            if not NAME.fullmatch(str(name)) or not isinstance(changes, dict) or not changes:
+            if not re.fullmatch(NAME, str(name)) or not isinstance(changes, dict) or not changes:
                 raise InputError(f"variants.yaml: {experiment}: {name}: name: {{parameter: value}}")
             for parameter in changes.keys() - set(allowed):
                 raise unknown(f"parameter of variant {name}", parameter, allowed)
@@ -397,31 +339,21 @@ def read_variants() -> dict[str, dict[str, dict]]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of a text such as ``0-2`` or ``0,3,5-7``, sorted.
-
-    Raises
-    ------
-    InputError : for anything else
-    """
+    """Return the seeds of a text such as ``0-2`` or ``0,3,5-7``, sorted."""
     seeds: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if first > last:
-            raise InputError(f"seeds: {part!r} is not a seed or a range; write 0-2, or 0,3,5-7")
-        if last - first >= 10_000:
-            raise InputError(f"seeds: {part!r} is too long; give at most 10,000 at once")
-        seeds.update(range(first, last + 1))
+        found = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
+        if not 1 <= len(found) <= 10_000:
+            raise InputError(
+                f"seeds: {part!r} is not a seed or a range of at most 10,000; write 0-2, or 0,3,5-7"
+            )
+        seeds.update(found)
     return sorted(seeds)
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict:
-    """Return the parameters set by texts such as ``epochs=3``; values are Python literals.
-
-    Raises
-    ------
-    InputError : for a text without ``=``, or a name given twice
-    """
+    """Return the parameters set by texts such as ``epochs=3``; values are Python literals."""
     values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .atomic_io import make_folder, writing
+from .atomic_io import writing
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def lock_run(folder: Path) -> Iterator[bool]:
     # crashed never removes it.
     lock = FileLock(path, fallback_to_soft=False)
     with writing(path):
-        make_folder(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
             ours = True

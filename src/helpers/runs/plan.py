@@ -24,9 +24,6 @@ from .config import (
 )
 from .record import CorruptRecord, Record, read_record, run_folder
 
-#: Number of innermost traceback frames to print.
-FRAMES = 4
-
 
 @dataclass(frozen=True)
 class Job:
@@ -59,50 +56,40 @@ class Job:
         return [(ROOT / start).parent] if start.parent.name else []
 
     def is_done(self) -> bool:
-        """Return whether the record exists.
+        """Return whether the record exists; raise CorruptRecord for a corrupt one.
 
-        Raises
-        ------
-        CorruptRecord : if it is corrupt
-        InputError : if it, or another seed's beside it, was made with another configuration, other
-            first weights or other data
+        It is an InputError if it, or another seed's beside it, was made with another configuration,
+        other first weights or other data.
         """
         if (record := read_record(self.folder)) is None:
-            self._refuse_other_seeds()
+            beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))
+            # One is enough: its own batch compared it with the others.
+            if first := next(filter(None, beside), None):
+                self._require_agreement(first)
             return False
-        other = self._list_differences(record.check())
+        record.check()
+        other = []
         for needed in filter(None, map(_read_if_whole, self.needs)):
             if needed.run["files"].get("weights.pt") != record.weights["sha256"]:
                 other.append("weights to start from")
         source = self.config.data_source
         if record.data["files"] and has_changed(source, record.data["files"]):
             other.append(f"content of {source}")
-        if other:
-            raise InputError(
-                f"{self.folder} was made with a different {', '.join(other)}; delete the folder to"
-                " repeat the run, or give another folder: -p results=FOLDER"
-            )
+        self._require_agreement(record, other)
         return True
 
-    def _list_differences(self, record: Record) -> list[str]:
-        """Return the parameters in which a record differs; one that it lacks had its default."""
-        ours, fields = self.config.computed, type(self.config).model_fields
-        return [
-            name for name in ours if ours[name] != record.parameters.get(name, fields[name].default)
-        ]
-
-    def _refuse_other_seeds(self) -> None:
-        """Raise InputError if the records of other seeds could not share a table with this run."""
-        for folder in sorted(self.folder.parent.glob("seed-*/")):
-            record = _read_if_whole(folder)
-            if record and (other := self._list_differences(record)):
-                raise InputError(
-                    f"{folder} was made with a different {', '.join(other)}, and the seeds of one"
-                    f" folder share their parameters; delete it, or give {self.name} another"
-                    " folder: -p results=FOLDER"
-                )
-            if record:  # which its own batch compared with the others
-                return
+    def _require_agreement(self, record: Record, other: Iterable[str] = ()) -> None:
+        """Raise InputError if a record has other parameters, or for `other` differences."""
+        # A parameter that the record lacks had its default.
+        theirs = {n: field.default for n, field in type(self.config).model_fields.items()}
+        theirs |= record.parameters
+        names = [name for name, ours in self.config.computed.items() if ours != theirs[name]]
+        if names := [*names, *other]:
+            raise InputError(
+                f"{record.folder} was made with a different {', '.join(names)}, and the seeds of"
+                f" one folder must agree; delete it, or give {self.name} another folder:"
+                " -p results=FOLDER"
+            )
 
     def failure(self) -> list[str]:
         """Return error and innermost frames of a failed run, one per line; empty otherwise."""
@@ -116,7 +103,7 @@ class Job:
             return []  # no notebook, a part of one, or one without an error
         lines = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip().splitlines()
         frames = [line for line in lines if re.match(r"(Cell|File) |-+> ?\d", line.strip())]
-        return [message, *frames[-FRAMES:]]
+        return [message, *frames[-4:]]
 
 
 def _read_if_whole(folder: Path) -> Record | None:
@@ -131,17 +118,9 @@ def plan(
 ) -> list[Job]:
     """Return the runs that are asked for, each after the runs that it needs.
 
-    Parameters
-    ----------
-    seeds : of each experiment; the variants of the ablations run with seed 0 alone, unless `only`
-        names them
-    only : pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``; pretraining
-        is planned if a run starts from it, or if the pattern begins with ``pretrain``
-    overrides : parameters that replace the profile's
-
-    Raises
-    ------
-    InputError : for a bad parameter of any run, or one that no run has
+    `only` is a pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``.
+    Variants run with seed 0 alone, unless it names them; pretraining is planned if a run starts
+    from it, or if the pattern begins with ``pretrain``.
     """
     overrides = dict(overrides or {})
     variants = read_variants()
@@ -153,39 +132,33 @@ def plan(
     if not chosen:
         raise unknown("experiment", only, names)
     jobs: dict[Path, Job] = {}
+
+    def add(experiment: str, seed: int, overrides: dict, variant: str = "") -> None:
+        """Add a run, after the pretraining that it starts from, if that is in its results."""
+        config = resolve(experiment, profile, seed, overrides, variant)
+        if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
+            return  # the arm has these values under this profile
+        changed = {"seed", "variant", *read_profile(profile), *overrides}
+        changed |= variants[experiment][variant].keys() if variant else set()
+        shown = changed & read_defaults(experiment).keys()
+        job = Job(experiment, config, config.model_dump(include=shown))
+        for start in job.needs:
+            source, digits = start.parent.name, start.name.removeprefix("seed-")
+            if source not in PRETRAINING or source == experiment or not digits.isdigit():
+                continue
+            own = PRETRAINING[source].model_fields.keys() - ExperimentConfig.model_fields.keys()
+            rest = {name: value for name, value in overrides.items() if name in SHARED | own}
+            if start == run_folder(ROOT / config.results, source, int(digits)):
+                add(source, int(digits), rest)
+        jobs[job.folder] = job
+
     for seed in seeds:
         for name in chosen:
             experiment, _, variant = name.partition("@")
             if not variant or seed == 0 or "@" in only:
-                _add(jobs, experiment, profile, seed, overrides, variant)
+                add(experiment, seed, overrides, variant)
     known = {name for job in jobs.values() for name in type(job.config).model_fields}
     for name in overrides:
         if name not in known:
             raise unknown("parameter of these runs", name, sorted(known))
     return list(jobs.values())
-
-
-def _add(
-    jobs: dict[Path, Job], name: str, profile: str, seed: int, overrides: dict, variant: str = ""
-) -> None:
-    config = resolve(name, profile, seed, overrides, variant)
-    if variant and config.computed == resolve(name, profile, seed, overrides).computed:
-        return  # the arm has these values under this profile
-    changes = read_variants()[name][variant].keys() if variant else set()
-    changed = {"seed", "variant", *read_profile(profile), *overrides, *changes}
-    job = Job(name, config, config.model_dump(include=changed & read_defaults(name).keys()))
-    _add_start(jobs, job, profile, overrides)
-    jobs[job.folder] = job
-
-
-def _add_start(jobs: dict[Path, Job], job: Job, profile: str, overrides: dict) -> None:
-    """Add the pretraining that a run starts from, if it belongs to the same results."""
-    for start in job.needs:
-        source, digits = start.parent.name, start.name.removeprefix("seed-")
-        # Only pretraining leaves weights to start from.
-        if source not in PRETRAINING or source == job.experiment or not digits.isdigit():
-            continue
-        own = PRETRAINING[source].model_fields.keys() - ExperimentConfig.model_fields.keys()
-        rest = {name: value for name, value in overrides.items() if name in SHARED | own}
-        if start == run_folder(ROOT / job.config.results, source, int(digits)):
-            _add(jobs, source, profile, int(digits), rest)

@@ -23,8 +23,6 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
@@ -33,45 +31,35 @@ import pandas as pd
 
 from helpers import InputError
 
-from .atomic_io import reading, write_file, write_folder
+from .atomic_io import write_file, write_folder
 
 #: Packages whose versions a record keeps.
-PACKAGES = [
+PACKAGES = (
     *("torch", "torchvision", "medmnist", "numpy"),
     *("scipy", "scikit-learn", "pandas", "pillow"),
-]
+)
+PLATFORM = ("device", "threads", "vectors", "machine", "system", "python")
 
 #: Fields of run.json and their values in a record that lacks them.
 DEFAULTS: dict = {
     "variant": "",
     "parameters": {},
-    "config_hash": None,
-    "environment": dict.fromkeys(
-        [
-            *("device", "threads", "vectors", "machine", "system", "python", *PACKAGES),
-            *("git_commit", "git_dirty"),
-        ]
-    ),
+    "environment": dict.fromkeys([*PLATFORM, *PACKAGES, "git_commit", "git_dirty"]),
     "data": {"name": "unknown"}
     | dict.fromkeys(["official", "sha256", "classes", "train", "validation", "test", "files"]),
     "weights": dict.fromkeys(["initialisation", "sha256", "official"]),
-    **dict.fromkeys(["started", "train_seconds", "evaluate_seconds", "best_epoch"]),
+    **dict.fromkeys(["config_hash", "started", "train_seconds", "evaluate_seconds", "best_epoch"]),
     **dict.fromkeys(["peak_memory_bytes", "peak_gpu_memory_bytes", "notebook"]),
     "files": {},
     "left_out": [],
 }
 
-#: Names of folders of records: an experiment, or an experiment and a variant.
-PLACE = re.compile(r"[\w-]+(@[\w-]+)?")
+#: Ends of the folders of records: an experiment, perhaps a variant, and a seed.
+PLACE = re.compile(r"[\w-]+(@[\w-]+)?/seed-\d+")
 
 
 class CorruptRecord(InputError):  # noqa: N818
-    """A record that differs from what was written, or is in another run's place.
-
-    Attributes
-    ----------
-    folder, why : its place, and what is wrong with it
-    """
+    """A record that differs from what was written, or is in another run's place."""
 
     def __init__(self, folder: Path, why: str):
         super().__init__(
@@ -80,37 +68,21 @@ class CorruptRecord(InputError):  # noqa: N818
         self.folder, self.why = folder, why
 
 
-def _field(name: str, doc: str) -> property:
-    return property(lambda record: record.run[name], doc=doc)
-
-
-@dataclass(frozen=True)
 class Record:
     """A finished run.
 
     Attributes
     ----------
-    folder : its place
     run : run.json, with `DEFAULTS` for what it lacks
+    checksum : SHA-256 of run.json, which holds those of the other files
     """
 
-    folder: Path
-    run: dict
-
-    experiment = _field("experiment", "Name of the notebook that made the run.")
-    variant = _field("variant", 'Name of the ablation\'s variant, "" for the experiment itself.')
-    seed = _field("seed", "Seed of the run.")
-    parameters = _field("parameters", "Configuration of the run: name to value.")
-    config_hash = _field("config_hash", "Hash of the parameters except seed and folders, or None.")
-    data = _field("data", "Data set: name, official, sha256, classes, images in each split, files.")
-    weights = _field("weights", "First weights: initialisation, sha256, official.")
-    environment = _field("environment", "Device, threads, versions of packages, git commit.")
-    checksum = _field("checksum", "SHA-256 of run.json, which holds those of the other files.")
-
-    @property
-    def origin(self) -> list[str | None]:
-        """Hashes of configuration, data and first weights, shared by the runs of one cell."""
-        return [self.config_hash, self.data["sha256"], self.weights["sha256"]]
+    def __init__(self, folder: Path, run: dict):
+        self.folder, self.run = folder, run
+        self.experiment, self.variant, self.seed = run["experiment"], run["variant"], run["seed"]
+        self.parameters, self.config_hash = run["parameters"], run["config_hash"]
+        self.data, self.weights, self.environment = run["data"], run["weights"], run["environment"]
+        self.checksum = run["checksum"]
 
     @property
     def notebook(self) -> Path | None:
@@ -125,48 +97,51 @@ class Record:
     @cached_property
     def history(self) -> pd.DataFrame | None:
         """One row per epoch; losses in nats, accuracies as fractions."""
-        return self._table("history.csv")
+        return self._read_table("history.csv")
 
     @cached_property
     def metrics(self) -> pd.DataFrame | None:
         """One row per corruption and strength; scores as fractions, strength NaN for clean."""
-        return self._table("metrics.csv")
+        return self._read_table("metrics.csv")
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray] | None:
         """Logits float16 (P, N, C), labels int64 (N,), corruption str (P,), strength (P,); of the
         clean validation set validation_logits float16 (V, C), validation_labels int64 (V,).
         """
-        return self._arrays("predictions.npz")
+        return self._read_arrays("predictions.npz")
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray] | None:
         """Images of the galleries; see ``helpers.experiment.evaluation``."""
-        return self._arrays("examples.npz")
+        return self._read_arrays("examples.npz")
 
     def has(self, name: str) -> bool:
         """Return whether the record holds a file; one left out on purpose does not count."""
         return name in self.run["files"] and name not in self.run["left_out"]
 
     def check(self) -> "Record":
-        """Return the record if every file has the SHA-256 that run.json gives it.
-
-        Raises
-        ------
-        CorruptRecord : naming the file that is missing or differs
-        """
+        """Return the record, or raise CorruptRecord with the file that is missing or differs."""
         for name in filter(self.has, self.run["files"]):
             self._read(name)
         return self
 
-    def _table(self, name: str) -> pd.DataFrame | None:
-        return pd.read_csv(io.BytesIO(self._read(name))) if self.has(name) else None
-
-    def _arrays(self, name: str) -> dict[str, np.ndarray] | None:
+    def _read_table(self, name: str) -> pd.DataFrame | None:
         if not self.has(name):
             return None
-        with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as arrays:
-            return dict(arrays)
+        table = pd.read_csv(io.BytesIO(self._read(name)))
+        if "part" in self.run:
+            table = table[table.variant == self.run["part"]].drop(columns="variant")
+        return table
+
+    def _read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        if not self.has(name):
+            return None
+        with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as archive:
+            arrays = dict(archive)
+        if "part" in self.run and "variants" in arrays:
+            arrays["logits"] = arrays["logits"][arrays["variants"].tolist().index(self.run["part"])]
+        return arrays
 
     def _read(self, name: str) -> bytes:
         content = _read_file(self.folder, name)
@@ -175,76 +150,59 @@ class Record:
         return content
 
 
-class AblationPart(Record):
-    """One variant in a record of the older format, where an ablation had one record for all.
-
-    Its run has ``part``, the name by which tables and arrays of that record call the variant.
-    """
-
-    def _table(self, name: str) -> pd.DataFrame | None:
-        if (table := super()._table(name)) is None:
-            return None
-        return table[table.variant == self.run["part"]].drop(columns="variant")
-
-    def _arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        arrays = super()._arrays(name)
-        if arrays is not None and "variants" in arrays:
-            arrays["logits"] = arrays["logits"][arrays["variants"].tolist().index(self.run["part"])]
-        return arrays
-
-
 def run_folder(results: Path, experiment: str, seed: int, variant: str = "") -> Path:
     """Return the place of a run's record."""
     return Path(results) / (f"{experiment}@{variant}" if variant else experiment) / f"seed-{seed}"
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder exists and has the name of a record."""
+    return PLACE.fullmatch("/".join(folder.parts[-2:])) is not None and folder.is_dir()
+
+
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
-    """Write a record, whole or not at all.
+    """Write a record, whole or not at all; one that exists is an InputError.
 
-    Parameters
-    ----------
-    run : content of run.json; ``files`` and ``checksum`` are added
-    contents : file name to content
-
-    Raises
-    ------
-    InputError : if the folder cannot be written, or exists
+    ``files`` and ``checksum`` are added to `run`, the content of run.json.
     """
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    run = json.loads(json.dumps(run | {"files": checksums}, allow_nan=False))
-    write_folder(folder, contents | {"run.json": _dump(run)})
+    write_folder(folder, contents | {"run.json": _dump(run | {"files": checksums})})
     return read_record(folder)
 
 
 def keep_notebook(folder: Path, content: bytes) -> None:
     """Write an executed notebook beside the place of a record, and its SHA-256 into run.json.
 
-    Without a record, after a failure, it is kept for its traceback. The paths of its execution are
-    left out: they were temporary.
+    Without a record, after a failure, it is kept for its traceback.
     """
     notebook = json.loads(content)
-    for name in ("input_path", "output_path"):
+    for name in ("input_path", "output_path"):  # they were temporary
         notebook["metadata"].get("papermill", {}).pop(name, None)
     content = json.dumps(notebook, indent=1).encode() + b"\n"
     write_file(folder.with_suffix(".ipynb"), content)
     if (folder / "run.json").exists():
-        run = _load(folder)
-        run |= {"notebook": hashlib.sha256(content).hexdigest()}
+        run = _load(folder) | {"notebook": hashlib.sha256(content).hexdigest()}
         write_file(folder / "run.json", _dump(run))
 
 
 def read_record(folder: Path) -> Record | None:
     """Return the record in a folder, or None if there is none; its files are read later.
 
-    Raises
-    ------
-    CorruptRecord : if run.json differs from what was written, or is of another run
-    InputError : if it may not be read
+    A run.json that differs from what was written, or is of another run, is a CorruptRecord.
     """
-    with reading(folder):
-        if not folder.is_dir() or not any(folder.iterdir()):
-            return None
-    return Record(folder, _complete(_load(folder), folder))
+    if not any(folder.glob("*")):
+        return None
+    run = _load(folder)
+    filled = DEFAULTS | {"config_hash": run.get("recipe_hash")}
+    for name, value in run.items():
+        if value is not None:
+            default = DEFAULTS.get(name)
+            filled[name] = default | value if isinstance(default, dict) else value
+    # Older records of the study came without their example images and do not say so.
+    images = "examples.npz"
+    if "config_hash" not in run and images in filled["files"] and not (folder / images).exists():
+        filled["left_out"] = [*filled["left_out"], images]
+    return Record(folder, filled)
 
 
 def read_records(
@@ -252,21 +210,11 @@ def read_records(
 ) -> list[Record]:
     """Return the checked records of a results folder, by experiment, variant and seed.
 
-    Parameters
-    ----------
-    experiment : pattern of ``<experiment>`` or ``<experiment>@<variant>``
-    corrupt : collects the errors of corrupt records; None raises the first
-
-    Raises
-    ------
-    CorruptRecord, InputError : as `read_record`
+    `experiment` is a pattern of ``<experiment>`` or ``<experiment>@<variant>``. `corrupt` collects
+    the errors of corrupt records; without it the first one is raised.
     """
-    found, results = [], Path(results)
-    with reading(results):
-        places = sorted(results.iterdir()) if results.is_dir() else []
-        named = [p for p in places if PLACE.fullmatch(p.name) and fnmatch(p.name, experiment)]
-        folders = [folder for place in named if place.is_dir() for folder in place.iterdir()]
-    for folder in filter(is_run, folders):
+    found = []
+    for folder in filter(is_run, Path(results).glob(f"{experiment}/seed-*")):
         try:
             if (record := read_record(folder)) is not None:
                 found += _split(record.check())
@@ -277,71 +225,49 @@ def read_records(
     return sorted(found, key=lambda record: (record.experiment, record.variant, record.seed))
 
 
-def is_run(folder: Path) -> bool:
-    """Return whether a folder exists and has the name of a record."""
-    return re.fullmatch(r"seed-\d+", folder.name) is not None and folder.is_dir()
-
-
 def _split(record: Record) -> list[Record]:
-    """Return the record itself, or the variants in an ablation's record of the older format."""
+    """Return the record itself, or one per variant of an ablation's record of the older format.
+
+    Their ``part`` is the name by which tables and arrays of that record call the variant.
+    """
     if "changes" not in record.run:
         return [record]
-    parts = []
-    for name, changes in record.run["changes"].items():
+    run = dict(record.run)
+    parts, best = [], run["best_epoch"]
+    for name, changes in run.pop("changes").items():
         experiment = name.split(" ")[0]
         arm = read_record(run_folder(record.folder.parents[1], experiment, record.seed))
-        variant = re.sub(r"[^\w-]+", "-", ",".join(f"{k}-{v}" for k, v in changes.items()))
-        best = record.run["best_epoch"]
-        run = record.run | {
+        changed = {
             "experiment": experiment,
-            "variant": variant,
+            "variant": re.sub(r"[^\w-]+", "-", ",".join(f"{k}-{v}" for k, v in changes.items())),
             "part": name,
             "parameters": (arm.parameters if arm else {}) | changes,
             "weights": arm.weights if arm else DEFAULTS["weights"],
             "best_epoch": best.get(name) if isinstance(best, dict) else best,
         }
-        del run["changes"]
-        parts.append(AblationPart(record.folder, run))
+        parts.append(Record(record.folder, run | changed))
     return parts
-
-
-def _complete(run: dict, folder: Path) -> dict:
-    """Return a run with a default for each missing field, as of one more level below."""
-    old = "config_hash" not in run
-    run = {"config_hash": run.get("recipe_hash")} | run
-    filled = DEFAULTS | {name: value for name, value in run.items() if value is not None}
-    for name, default in DEFAULTS.items():
-        if isinstance(default, dict):
-            filled[name] = default | filled[name]
-    # Older records of the study came without their example images and do not say so.
-    absent = old and "examples.npz" in filled["files"] and not (folder / "examples.npz").exists()
-    return filled | {"left_out": [*filled["left_out"], *["examples.npz"] * absent]}
 
 
 def _load(folder: Path) -> dict:
     """Return run.json as written; raise CorruptRecord if it was changed or moved."""
+    content = _read_file(folder, "run.json")
     try:
-        run = json.loads(_read_file(folder, "run.json"))
-    except (ValueError, RecursionError) as error:
-        raise CorruptRecord(folder, f"run.json is no JSON ({error})") from None
-    fields = {"parameters": dict, "files": dict, "data": dict, "weights": dict, "environment": dict}
-    if (
-        not isinstance(run, dict)
-        or not {"experiment", "seed", "checksum"} <= run.keys()
-        or not all(isinstance(run.get(n, kind()), kind) for n, kind in fields.items())
-    ):
-        raise CorruptRecord(folder, "run.json does not describe a run")
-    if run["checksum"] != _sum(run):
+        run = json.loads(content)
+        unchanged = run["checksum"] == _sum(run)
+        place = run_folder(Path(), run["experiment"], run["seed"], run.get("variant", ""))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise CorruptRecord(folder, "run.json does not describe a run") from None
+    if not unchanged:
         raise CorruptRecord(folder, "run.json differs from its checksum")
-    place = folder.absolute()
-    expected = run_folder(Path(), run["experiment"], run["seed"], run.get("variant", ""))
-    if (place.parent.name, place.name) != expected.parts:
-        raise CorruptRecord(folder, f"it belongs to {expected.parts[0]} seed {run['seed']}")
+    if folder.absolute().parts[-2:] != place.parts:
+        raise CorruptRecord(folder, f"it belongs to {place.parts[0]} seed {run['seed']}")
     return run
 
 
 def _dump(run: dict) -> bytes:
-    return (json.dumps(run | {"checksum": _sum(run)}, indent=2) + "\n").encode()
+    text = json.dumps(run | {"checksum": _sum(run)}, indent=2, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def _sum(run: dict) -> str:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 import numpy as np
-import pandas as pd
 
 from helpers import ROOT, InputError
 
@@ -19,19 +18,11 @@ from .checkpoint import Checkpoint
 from .config import Config, make_config, unknown
 from .record import PACKAGES, Record, run_folder, write_record
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
 
 class Run:
-    """One run of an experiment, from `begin` to `finish`.
+    """One run of an experiment, from `begin` to `finish`, with its checked parameters (`config`).
 
-    Attributes
-    ----------
-    config : its checked parameters
-    checkpoint : keeps the state of its training, for the case that the process is killed
+    `checkpoint` keeps the state of its training, for the case that the process is killed.
     """
 
     def __init__(self, experiment: str, config: Config):
@@ -41,25 +32,24 @@ class Run:
             raise InputError(f"results: {self.folder} exists; delete it, or give another folder")
         self.checkpoint = Checkpoint(self.folder)
         self.started = datetime.now(UTC)
-        self.environment = describe_environment()
+        self.environment = {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+            **describe_commit(),
+        }
 
     def finish(self, data, model, training, evaluation=None) -> Record:
-        """Write the record of the run.
+        """Write the record of the run from what the functions of ``helpers.experiment`` returned.
 
-        Parameters
-        ----------
-        data, model, training, evaluation : returned by the functions of ``helpers.experiment``;
-            without an evaluation the run is a pretraining, and its record holds the backbone
-
-        Raises
-        ------
-        InputError : if the results cannot be written, or the record exists
+        Without an evaluation the run is a pretraining, and its record holds the backbone.
         """
-        contents = {"history.csv": _pack_table(training.history)}
+        contents = {"history.csv": training.history.to_csv(index=False).encode()}
         if evaluation is None:
             contents["weights.pt"] = model.pack_backbone()
         else:
-            contents["metrics.csv"] = _pack_table(evaluation.scores())
+            contents["metrics.csv"] = evaluation.scores().to_csv(index=False).encode()
             contents["predictions.npz"] = _pack_arrays(evaluation.arrays())
             contents["examples.npz"] = _pack_arrays(evaluation.examples)
         run = {
@@ -84,18 +74,9 @@ class Run:
 
 
 def begin(experiment: str, values: Mapping) -> Run:
-    """Begin a run of an experiment with the parameters of its notebook.
+    """Begin a run of an experiment with the parameters of its notebook, from its ``globals()``.
 
-    Parameters
-    ----------
-    experiment : the notebook's name
-    values : the notebook's ``globals()``. Before anything else is computed, all its plain values
-        are parameters, so that a misspelt one is noticed.
-
-    Raises
-    ------
-    InputError : naming the parameter that is wrong, its value, and what it must be; or for a record
-        that exists
+    Before anything else is computed, all plain values are parameters: a misspelt one is noticed.
     """
     config = make_config(experiment, values)
     plain = bool | int | float | str | list | tuple | dict | types.NoneType
@@ -106,39 +87,26 @@ def begin(experiment: str, values: Mapping) -> Run:
     return Run(experiment, config)
 
 
-def describe_environment() -> dict:
-    """Return what else the numbers of a run depend on: platform, versions, commit."""
-    return {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-        **describe_commit(),
-    }
-
-
 def describe_commit() -> dict:
     """Return commit of this project and whether files that decide numbers differ from it.
 
     None without git or for an unpacked archive, also one inside another repository.
     """
-    commit = dirty = None
+    commit = changes = None
     if (ROOT / ".git").exists():
         commit = _git("rev-parse", "HEAD")
         # Files that git does not know yet count too.
         changes = _git("status", "--porcelain", "--", "src", "book/experiments", "profiles")
-        dirty = None if changes is None else bool(changes)
-    return {"git_commit": commit, "git_dirty": dirty}
+    return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
 
 
 def _git(*arguments: str) -> str | None:
     # Hooks and tools set GIT_DIR and such, which would name another repository.
     environment = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(ROOT), f"--git-dir={ROOT / '.git'}", f"--work-tree={ROOT}"]
+    environment |= {"GIT_DIR": str(ROOT / ".git"), "GIT_WORK_TREE": str(ROOT)}
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, env=environment
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
     except OSError:
         return None
     if done.returncode:
@@ -148,14 +116,12 @@ def _git(*arguments: str) -> str | None:
 
 
 def _peak_memory_bytes() -> int | None:
-    if resource is None:
+    try:
+        import resource
+    except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _pack_table(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False).encode()
 
 
 def _pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:

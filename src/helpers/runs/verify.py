@@ -1,15 +1,15 @@
 """Repetition of a run from its record, and a comparison bit by bit."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from helpers import ROOT, InputError
+from helpers.source_files import digest_file
 
 from .config import list_experiments, make_config, unknown
 from .gpus import list_gpus
@@ -20,18 +20,11 @@ from .record import Record, is_run, read_record
 NUMERIC = ("history.csv", "metrics.csv", "predictions.npz", "weights.pt")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A record against that of a repeated run.
+class Comparison(NamedTuple):
+    """A record against that of a repeated run."""
 
-    Attributes
-    ----------
-    files : numeric file to its difference, "" for the same bits
-    environment : field that differs to its values then and now
-    """
-
-    files: dict[str, str]
-    environment: dict[str, tuple]
+    files: dict[str, str]  # numeric file to its difference, "" for the same bits
+    environment: dict[str, tuple]  # field that differs to its values then and now
 
     @property
     def same(self) -> bool:
@@ -43,22 +36,16 @@ def verify(folder: Path) -> Comparison:
     """Repeat a run in a new process, in a temporary folder, and compare the two records.
 
     The run gets its record's parameters and threads; one that was made on a CPU gets no GPU.
-
-    Raises
-    ------
-    InputError : if there is no record, it is corrupt, or it cannot be repeated: notebook, data or
-        first weights differ, or it was made on a GPU and this machine has none
-    BatchError : if the run fails otherwise
+    What prevents that, as other data or a missing GPU, is an InputError; other failures of the run
+    are a BatchError.
     """
     from .cluster import BatchError
     from .worker import make_run
 
     record = read_record(folder) if is_run(folder.resolve()) else None
     if record is None:
-        raise InputError(
-            f"no record in {folder}; give the folder of a run, such as"
-            " results/smoke/pathmnist_basic/seed-0"
-        )
+        example = "results/smoke/pathmnist_basic/seed-0"
+        raise InputError(f"no record in {folder}; give the folder of a run, such as {example}")
     record.check()
     with tempfile.TemporaryDirectory() as results:
         job = plan_repetition(record, Path(results))
@@ -74,35 +61,30 @@ def verify(folder: Path) -> Comparison:
         for kind in ("data", "weights"):
             then, now = record.run[kind]["sha256"], repeated.run[kind]["sha256"]
             if then not in (None, now):
-                raise _refuse(
-                    record,
-                    f"its {kind} differed (SHA-256 {then}, now {now})",
-                    f"check the files in {ROOT / repeated.parameters['data_dir']}",
-                )
+                reason = f"its {kind} differed (SHA-256 {then}, now {now})"
+                advice = f"check the files in {ROOT / repeated.parameters['data_dir']}"
+                raise _refuse(record, reason, advice)
         return compare(record, repeated)
 
 
 def plan_repetition(record: Record, results: Path) -> Job:
     """Return the job that repeats a run in another results folder.
 
-    Raises
-    ------
-    InputError : if notebook, parameters, device or first weights are not available
+    Without its notebook, parameters, device or first weights, that is an InputError.
     """
     commit = f"check out the commit of the run ({record.environment['git_commit'] or 'unknown'})"
     if record.experiment not in list_experiments():
         raise _refuse(record, unknown("experiment", record.experiment, list_experiments()), commit)
-    source, parameters = record.folder.resolve().parents[1], dict(record.parameters)
-    start = (parameters.get("stand_in_weights") or {}).get(parameters.get("initialisation"))
+    parameters = record.parameters | {"results": str(results)}
+    start = parameters.get("stand_in_weights", {}).get(parameters.get("initialisation"))
     if start is not None:  # a checkpoint of the record's own results folder
-        content = (source / start).read_bytes() if (source / start).is_file() else b""
-        then = record.weights["sha256"]
-        if hashlib.sha256(content).hexdigest() != then:
-            reason = "it started from other weights"
-            raise _refuse(record, reason, f"{source / start} must have SHA-256 {then}")
-        parameters |= {"initialisation": str(source / start), "stand_in_weights": {}}
+        path, then = record.folder.resolve().parents[1] / start, record.weights["sha256"]
+        if not path.is_file() or digest_file(path) != then:
+            advice = f"{path} must have SHA-256 {then}"
+            raise _refuse(record, "it started from other weights", advice)
+        parameters |= {"initialisation": str(path), "stand_in_weights": {}}
     try:
-        config = make_config(record.experiment, parameters | {"results": str(results)})
+        config = make_config(record.experiment, parameters)
     except InputError as error:  # a parameter that the notebook did not have, or a bad value
         raise _refuse(record, error, commit) from None
     if gone := parameters.keys() - type(config).model_fields.keys():
@@ -120,16 +102,17 @@ def _refuse(record: Record, reason: object, advice: str) -> InputError:
 
 def compare(then: Record, now: Record) -> Comparison:
     """Compare the numeric files of two records, except those left out, and their environments."""
-    names = [name for name in NUMERIC if then.has(name) or now.has(name)]
-    old, new = then.environment, now.environment
-    environment = {
-        name: (old.get(name), new.get(name))
-        for name in old | new
-        # Two trees with uncommitted changes may differ, though their commits do not.
-        if old.get(name) != new.get(name) or (name == "git_dirty" and old.get(name))
+    files = {
+        name: _compare_file(name, then, now)
+        for name in NUMERIC
+        if name not in then.run["left_out"] and (then.has(name) or now.has(name))
     }
-    kept = [name for name in names if name not in then.run["left_out"]]
-    return Comparison({name: _compare_file(name, then, now) for name in kept}, environment)
+    old, new = then.environment, now.environment
+    pairs = {name: (old.get(name), new.get(name)) for name in old | new}
+    changed = {name: (a, b) for name, (a, b) in pairs.items() if a != b}
+    if old.get("git_dirty"):  # two trees with uncommitted changes may differ
+        changed["git_dirty"] = pairs["git_dirty"]
+    return Comparison(files, changed)
 
 
 def _compare_file(name: str, then: Record, now: Record) -> str:
@@ -147,26 +130,19 @@ def _compare_file(name: str, then: Record, now: Record) -> str:
 def list_differences(then: Mapping, now: Mapping) -> list[str]:
     """Return the arrays or columns in which two mappings differ, and by how much.
 
-    Examples
-    --------
-    >>> list_differences({"logits": [0.0, 1.0]}, {"logits": [0.0, 1.5]})
-    ['logits differs in 1 of 2 values, by up to 0.5']
+    For example: ``logits differs in 1 of 2 values, by up to 0.5``.
     """
-    parts = []
-    for name in dict.fromkeys([*then, *now]):
-        if name not in now or name not in then:
-            parts.append(f"{name} is {'new' if name in now else 'missing'}")
-            continue
+    found = [f"{name} is missing" for name in then if name not in now]
+    found += [f"{name} is new" for name in now if name not in then]
+    for name in [name for name in then if name in now]:
         old, new = np.asarray(then[name]), np.asarray(now[name])
         if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
-            parts.append(f"{name} is {new.dtype} {new.shape}, not {old.dtype} {old.shape}")
+            found.append(f"{name} is {new.dtype} {new.shape}, not {old.dtype} {old.shape}")
             continue
         differ = (old != new) & ~((old != old) & (new != new))  # NaN equals NaN
-        if not differ.any():
-            continue
-        part = f"{name} differs in {differ.sum():,} of {differ.size:,} values"
-        if np.issubdtype(old.dtype, np.number):
-            largest = np.abs(old[differ].astype(float) - new[differ].astype(float)).max()
-            part += f", by up to {largest:.3g}"
-        parts.append(part)
-    return parts
+        if differ.any():
+            found.append(f"{name} differs in {differ.sum():,} of {differ.size:,} values")
+            if old.dtype.kind in "iuf":
+                largest = np.abs(old[differ].astype(float) - new[differ].astype(float)).max()
+                found[-1] += f", by up to {largest:.3g}"
+    return found

@@ -1,0 +1,366 @@
+"""Tidy tables: estimates and differences, which every page selects from.
+
+Both hold fractions, not percent. They are computed once for the records shown and kept in
+``book/_build/tidy``, named by a hash of the records' checksums and of the code.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import combinations, product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from helpers import ROOT, InputError, metrics
+from helpers.metrics import METRICS, Outcome, Sample
+from helpers.runs.atomic_io import write_file
+
+from .paper import KEYS, REFERENCE, TRAINING, index_rows, paper_strengths, read_values
+from .records import Settings, datasets, find_evidence, shown_records
+
+#: Folder of the computed tables.
+CACHE = ROOT / "book" / "_build" / "tidy"
+
+#: A noise floor is simulated for the first so many seeds of an arm; more would hardly move it.
+FLOOR_SEEDS = 10
+
+RMS, TEMPERED = "rms_calibration_error_10", "rms_calibration_error_10_tempered"
+
+#: The paper's metrics, which the tables of differences and ablations show.
+PAPER_METRICS = ("accuracy", RMS)
+
+ESTIMATES = [
+    *("dataset", "arm", "variant", "shift", "strength", "metric", "seeds", "n_seeds", "mean"),
+    *("sd", "se", "low", "high", "predicted_low", "predicted_high"),
+    *("noise_floor", "noise_floor_95"),
+]
+DIFFERENCES = [
+    *("dataset", "arm", "variant", "other_dataset", "other", "other_variant", "metric"),
+    *("other_metric", "shift", "strength", "n_seeds", "mean", "low", "high", "p"),
+    "family",
+]
+
+#: Row of an absent cell.
+ABSENT = dict.fromkeys([*ESTIMATES, "paper", "p", "p_holm"], np.nan)
+ABSENT |= {"n_seeds": 0, "paper_bold": False}
+
+
+class Measure(NamedTuple):
+    """Appearance of a column `metric` of the tidy tables; fields as of `metrics.Metric`."""
+
+    title: str
+    digits: int = 3
+    percent: bool = False
+    better: int = -1
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+
+    @property
+    def rounding(self) -> float:
+        """Last digit that a page prints, as a fraction."""
+        return 10.0**-self.digits / (100 if self.percent else 1)
+
+    def scale(self, value: float) -> float:
+        """Return a value in the units of a page, rounded as printed."""
+        return round(value * (100 if self.percent else 1), self.digits)
+
+    def print(self, value: float, sign: str = "") -> str:
+        """Return a value as a page prints it, "—" for NaN."""
+        text = f"{value * (100 if self.percent else 1):{sign}z.{self.digits}f}"
+        return "—" if np.isnan(value) else text.replace("-", "−")
+
+    def print_interval(self, row: dict, sign: str = "") -> str:
+        """Return the 95 % interval of a row as the second line of a cell, "" for none."""
+        if np.isnan(row["low"]):
+            return ""
+        return f" [{self.print(row['low'], sign)} to {self.print(row['high'], sign)}]{{.interval}}"
+
+
+MEASURES = {
+    **{n: Measure(m.title, m.digits, m.percent, m.better, m.bounds) for n, m in METRICS.items()},
+    "accuracy_lost": Measure("Accuracy lost to the shift", 1, True),
+    TEMPERED: Measure("RMS calibration error at the temperature", bounds=(0.0, 1.0)),
+    "temperature": Measure("Temperature", 2, better=0, bounds=(0.0, np.inf)),
+    "train_validation_gap": Measure("Training minus validation accuracy", 1, True),
+    "validation_falls": Measure("Mean fall of validation accuracy per epoch", 2, True),
+    "early_accuracy": Measure("Validation accuracy, first five epochs", 1, True, 1),
+}
+
+
+def estimates() -> pd.DataFrame:
+    """Return a row for each data set, arm, variant, shift, strength and metric.
+
+    The page "Tidy tables" explains the columns. Where n_seeds is 0, only the paper has a value.
+    """
+    return _load(Settings.read())[0]
+
+
+def differences() -> pd.DataFrame:
+    """Return a row for each pair of arms, metric and shift; see the page "Tidy tables"."""
+    return _load(Settings.read())[1]
+
+
+def find_estimate(dataset: str, arm: str, metric: str, shift="clean", strength=None) -> dict:
+    """Return a row of `estimates`; of NaN, with n_seeds 0, if neither runs nor paper have it."""
+    key = dataset, arm, metric, shift, strength
+    absent = ABSENT | dict(zip(KEYS, key, strict=True))
+    return _index(Settings.read())[0].get((*key, ""), absent)
+
+
+def find_difference(arm, other, metric: str, shift="clean", strength=None, variant="") -> dict:
+    """Return a row of `differences`; of NaN, with n_seeds 0, if it was not measured.
+
+    The arms are (data set, label), the first in its `variant`; the opposite order reverses signs.
+    """
+    rows, rest = _index(Settings.read())[1], (metric, metric, shift, strength)
+    if row := rows.get((*arm, variant, *other, "", *rest)):
+        return row
+    if variant or not (row := rows.get((*other, "", *arm, "", *rest))):
+        return ABSENT | {"metric": metric, "shift": shift, "strength": strength}
+    return row | {"mean": -row["mean"], "low": -row["high"], "high": -row["low"]}
+
+
+@cache
+def _index(settings: Settings) -> tuple[dict, dict]:
+    table, pairs = _load(settings)
+    return index_rows(table, [*KEYS, "variant"]), index_rows(pairs, DIFFERENCES[:10])
+
+
+@cache
+def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
+    """Return both tables from the disk, else computed and, where possible, written there."""
+    code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
+    total = hashlib.sha256()
+    for path in sorted([*code, *REFERENCE.glob("*.csv")]):
+        total.update(path.read_bytes())
+    for dataset in datasets():
+        for name, records in _list_records(dataset).items():
+            total.update(repr((name, [record.checksum for record in records])).encode())
+    names = [f"{name}-{total.hexdigest()[:16]}.csv" for name in ("estimates", "differences")]
+    paths = [CACHE / name for name in names]
+    try:
+        return tuple(map(_read_csv, paths))
+    except (OSError, ValueError):
+        tables = _compute()
+    try:
+        for path, table in zip(paths, tables, strict=True):
+            write_file(path, table.to_csv(index=False).encode())
+    except InputError:  # nowhere to write
+        pass
+    return tables
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    texts = dict.fromkeys(("variant", "other_variant", "seeds", "family"), str)
+    table = pd.read_csv(path, dtype=texts)
+    return table.fillna({name: "" for name in texts if name in table})
+
+
+def _list_records(dataset: str) -> dict[tuple[str, str, str], list]:
+    """Return (data set, label, variant) to records by seed; variants come last."""
+    evidence = find_evidence(dataset)
+    arms = {(dataset, label, ""): records for label, records in evidence.arms.items()}
+    return arms | {(dataset, *name): records for name, records in evidence.variants.items()}
+
+
+def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+    measured, rows = {}, []
+    for dataset in datasets():
+        averaged = _choose_strengths(dataset)
+        for name, records in _list_records(dataset).items():
+            chosen = PAPER_METRICS if name[-1] else tuple(METRICS)
+            measured[name], floors = _sum_up(records, averaged, chosen)
+            for key, sample in measured[name].items():
+                rows.append((*name, *_estimate(sample, *key), *floors.get(key, (np.nan, np.nan))))
+    table = pd.DataFrame(rows, columns=ESTIMATES).astype({"strength": float})
+    pairs = pd.DataFrame(_list_differences(measured), columns=DIFFERENCES)
+    pairs = pairs.astype({"strength": float}).assign(p_holm=np.nan)
+    judged = pairs[pairs["family"].ne("") & pairs["p"].notna()]
+    for _, family in judged.groupby(["dataset", "family"]):
+        pairs.loc[family.index, "p_holm"] = metrics.holm(family["p"])
+    return _add_paper(table), pairs
+
+
+def _choose_strengths(dataset: str) -> dict[str, list[float]]:
+    """Return shift to the strengths that its mean covers: the paper's, or those of all arms."""
+    found: dict[str, list[set]] = {}
+    for records in shown_records(dataset).values():
+        for shift, strengths in (records[0].parameters.get("corruptions") or {}).items():
+            found.setdefault(shift, []).append(set(strengths))
+    return {
+        shift: paper_strengths(dataset, shift) or sorted(set.intersection(*every))
+        for shift, every in found.items()
+    }
+
+
+def _estimate(sample: Sample, metric: str, shift: str, strength: float | None) -> tuple:
+    """Return the values of a row of `estimates` from shift to predicted_high."""
+    found = sample.estimate()
+    low, high = np.clip([found.low, found.high], *MEASURES[metric].bounds)
+    seeds = " ".join(map(str, sample.seeds)), len(sample.seeds)
+    values = found.mean, found.sd, found.standard_error, low, high
+    return shift, strength, metric, *seeds, *values, *metrics.predict_next(sample.values)
+
+
+def _add_paper(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimates with the paper's values; those that no run measured come last."""
+    paper, keys = read_values().assign(variant=""), [*KEYS, "variant"]
+    only = paper.assign(seeds="", n_seeds=0)
+    table = pd.concat([table.merge(paper, how="left", on=keys), only], ignore_index=True)
+    table = table.drop_duplicates(keys, ignore_index=True)
+    return table.assign(paper_bold=table["paper_bold"].eq(True))
+
+
+def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
+    """Yield the rows of `differences`.
+
+    Holm's method adjusts a family as one: the pairs of arms of a data set in the paper's metrics,
+    or the calibration errors of its later arms minus that of the first at its temperature.
+    """
+    for (other, others), (name, samples) in combinations(measured.items(), 2):
+        apart, variant = name[0] != other[0], name[2]
+        if other[2] or (apart and variant):
+            continue  # a variant is compared with the arms of its data set
+        chosen = ("accuracy_lost",) if apart else PAPER_METRICS if variant else MEASURES
+        pairs = [(key, key[0]) for key in samples if key[0] in chosen]
+        is_first = not (apart or variant) and other[1] == next(iter(shown_records(name[0])))
+        if is_first:
+            pairs = [(key, TEMPERED) for key in samples if key[0] == RMS] + pairs
+        for key, other_metric in pairs:
+            metric, *place = key
+            sample, match = samples[key], others.get((other_metric, *place))
+            is_mean = place[1] is None
+            if match is None or not {*sample.seeds} & {*match.seeds} or (apart and not is_mean):
+                continue
+            difference = subtract_apart(sample, match) if apart else sample - match
+            found, count = difference.estimate(), len(difference.seeds)
+            p = found.p_value if count > 1 else np.nan  # one seed says nothing of the next
+            values = count, found.mean, found.low, found.high, p
+            family = "arms" * (metric in PAPER_METRICS)
+            if other_metric == TEMPERED:
+                family = "temperature" * is_first
+            family *= is_mean and not apart and not variant
+            yield *name, *other, metric, other_metric, *place, *values, family
+
+
+def subtract_apart(first: Sample, second: Sample) -> Sample:
+    """Return the difference between arms of two data sets, over the images of both.
+
+    Their test images have nothing in common, so the variances add: an image of one data set does
+    not move the score on the other. A mean over N images of which only M count has N / M times the
+    influence. Pairing by the numbers of the seeds is harmless.
+    """
+    difference = replace(first, influence=None) - replace(second, influence=None)
+    images, parts = first.influence.shape[1] + second.influence.shape[1], []
+    for sample, sign in ((first, 1), (second, -1)):
+        rows = [sample.seeds.index(seed) for seed in difference.seeds]
+        factor = np.float32(sign * images / sample.influence.shape[1])
+        parts.append(factor * sample.influence[rows])
+    return replace(difference, influence=np.concatenate(parts, axis=1))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of S networks of one arm for N test images under P conditions."""
+
+    seeds: tuple[int, ...]
+    conditions: list[tuple[str, float]]  # P pairs of shift and strength, NaN for clean
+    confidence: np.ndarray  # float64 (S, P, N), top-1 probability
+    correct: np.ndarray  # bool (S, P, N)
+    temperatures: tuple[float, ...]  # S, by the clean validation logits; empty without these
+    samples: list[dict[str, Sample]]  # P, by metric; empty unless asked for, as are the draws
+    draws: list[dict[str, np.ndarray]]  # P, by metric: mean scores of calibrated networks
+
+
+def spread(function: Callable, items) -> list:
+    """Return the results for the items in order, computed by threads on all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
+
+
+def read_predictions(dataset: str, arm: str) -> Predictions | None:
+    """Return the predictions of one arm's records, None if no record has any."""
+    return _predict(shown_records(dataset).get(arm, []))
+
+
+def _predict(records: list, names=()) -> Predictions | None:
+    """Return predictions, with samples and draws of the metrics `names`."""
+    records = [record for record in records if record.has("predictions.npz")]
+    if not records:
+        return None
+    # Of copies, as a record keeps what it has read.
+    runs = spread(lambda record: copy(record).predictions, records)
+    seeds, temperatures = tuple(record.seed for record in records), ()
+    if all("validation_logits" in run for run in runs):
+        pairs = [(run["validation_logits"], run["validation_labels"]) for run in runs]
+        temperatures = tuple(spread(lambda pair: metrics.fit_temperature(*pair), pairs))
+
+    def measure(place: int) -> tuple:
+        outcomes = [Outcome(run["logits"][place], run["labels"]) for run in runs]
+        samples, draws = _score(seeds, outcomes, names)
+        if names and temperatures:
+            tempered = [
+                Outcome(run["logits"][place] / np.float64(temperature), run["labels"])
+                for run, temperature in zip(runs, temperatures, strict=True)
+            ]
+            warm = _score(seeds, tempered, [RMS])
+            samples[TEMPERED], draws[TEMPERED] = (part[RMS] for part in warm)
+        confidence = np.stack([outcome.confidence for outcome in outcomes])
+        return confidence, np.stack([outcome.correct for outcome in outcomes]), samples, draws
+
+    shifts, strengths = (runs[0][name].tolist() for name in ("corruption", "strength"))
+    confidence, correct, samples, draws = zip(*spread(measure, range(len(shifts))), strict=True)
+    stacked = np.stack(confidence, axis=1), np.stack(correct, axis=1)
+    conditions = list(zip(shifts, strengths, strict=True))
+    return Predictions(seeds, conditions, *stacked, temperatures, samples, draws)
+
+
+def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict, dict]:
+    """Return metric to its sample, and to the mean scores (draws,) of calibrated networks."""
+    samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
+    defined = [name for name in names if METRICS[name].definition]
+    if not defined:
+        return samples, {}
+    confidence = np.stack([outcome.confidence for outcome in outcomes[:FLOOR_SEEDS]])
+    drawn = metrics.simulate_calibrated(confidence, defined)
+    return samples, {name: scores.mean(axis=0) for name, scores in drawn.items()}
+
+
+def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
+    """Return samples and noise floors of an arm: (metric, shift, strength) to each.
+
+    Strength None stands for clean images, or the mean over the strengths in `averaged`.
+    """
+    samples, draws = {}, {}
+    seeds = tuple(record.seed for record in records)
+    if all(record.has("history.csv") for record in records):
+        for name, measure in TRAINING.items():
+            values = np.array([measure(record.history) for record in records])
+            if not np.isnan(values).any():
+                samples[name, "training", None] = Sample(seeds, values)
+    found = _predict(records, names)
+    if found is None:
+        return samples, {}
+    if found.temperatures:
+        temperatures = np.array(found.temperatures)
+        samples["temperature", "clean", None] = Sample(found.seeds, temperatures)
+    for (shift, strength), *parts in zip(found.conditions, found.samples, found.draws, strict=True):
+        key = shift, None if np.isnan(strength) else strength
+        for table, part in zip((samples, draws), parts, strict=True):
+            table |= {(name, *key): value for name, value in part.items()}
+    for table, average in ((samples, metrics.mean_samples), (draws, partial(np.mean, axis=0))):
+        for name, (shift, strengths) in product(found.samples[0], averaged.items()):
+            keys = [(name, shift, strength) for strength in strengths]
+            if strengths and all(key in table for key in keys):
+                table[name, shift, None] = average([table[key] for key in keys])
+    if (clean := samples.get(("accuracy", "clean", None))) is not None:
+        for (name, *place), sample in list(samples.items()):
+            if name == "accuracy" and place[0] != "clean":
+                samples["accuracy_lost", *place] = clean - sample
+    return samples, {key: metrics.find_floor(scores) for key, scores in draws.items()}
