@@ -28,8 +28,8 @@ SHOWN = "dataset == @dataset and variant == '' and n_seeds > 0"
 #: Score of a training to the title and the factor of its axis, and its format in a text.
 CURVES = {"loss": ("loss", 1, "{:.3g}"), "accuracy": ("accuracy (%)", 100, "{:.1f} %")}
 
-#: Part of the data to the line of its curve.
-LINES = {"train": "--", "validation": "-"}
+#: Part of the data to the dashes of its curve.
+DASHES = {"train": (4, 2), "validation": ""}
 
 HISTORY_CAPTION = (
     "Clean training (dashed) and validation images (solid). A validation loss that rises while the"
@@ -81,17 +81,30 @@ def show_curves(dataset: str) -> Picture:
 
 def _plot_curves(picture, history, score: str, style: Style, name: str, **axes) -> None:
     """Add a panel with the means over the seeds by epoch, between the lowest and the highest."""
+    import seaborn  # late: it takes a second to import, and most pages do without it
+
     title, scale, form = CURVES[score]
-    epochs = history.groupby("epoch")
-    span = {"mean": "mean", "low": "min", "high": "max"}
-    curves = {part: scale * epochs[f"{part}_{score}"].agg(**span) for part in LINES}
-    ends = {part: curve["mean"].iloc[-1] for part, curve in curves.items()}
+    names = {f"{part}_{score}": part for part in DASHES}
+    curves = history.rename(columns=names).melt("epoch", list(DASHES), "part", title)
+    curves[title] *= scale
+    last = curves["epoch"] == curves["epoch"].max()
+    ends = curves[last].groupby("part")[title].mean().to_dict()
     texts = [f"{part} {form.format(end)}" for part, end in ends.items()]
     alt = f"{name} by epoch; in epoch {history['epoch'].max()} {', '.join(texts)}"
     with picture.plot(alt, xlabel="epoch", ylabel=title, **axes) as panel:
-        marker = "o" if len(epochs) == 1 else ""  # one epoch makes no line
-        for part, curve in curves.items():
-            draw_band(panel, curve.index, curve, style._replace(line=LINES[part], marker=marker))
+        seaborn.lineplot(
+            curves,
+            x="epoch",
+            y=title,
+            style="part",
+            dashes=DASHES,
+            color=style.colour,
+            errorbar=("pi", 100),
+            err_kws={"alpha": 0.2, "linewidth": 0},
+            marker="o" if last.all() else None,  # one epoch makes no line
+            legend=False,
+            ax=panel,
+        )
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         # Each curve's name right of its end, apart even where both end together.
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
