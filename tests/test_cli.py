@@ -12,7 +12,7 @@ import pytest
 from helpers import ROOT, InputError, __main__, doctor
 from helpers.runs import config
 
-COMMANDS = ["run", "status", "verify", "doctor", "tables"]
+COMMANDS = ["run", "status", "verify", "doctor", "ship", "tables"]
 
 
 def call(*words: str, **variables: str) -> subprocess.CompletedProcess:
