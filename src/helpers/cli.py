@@ -33,13 +33,20 @@ app = typer.Typer(
 UsageError = typer.BadParameter.__base__
 
 
-ProfileOption = typer.Option(
-    help="Name of a file in profiles/.",
-    autocompletion=lambda typed: [n for n in list_profiles() if n.startswith(typed)],
-)
+def complete_profile(incomplete: str) -> list[str]:
+    """Return the names of profiles that begin so."""
+    return [name for name in list_profiles() if name.startswith(incomplete)]
+
+
+def complete_experiment(incomplete: str) -> list[str]:
+    """Return the names of experiments that begin so."""
+    return [name for name in list_experiments() if name.startswith(incomplete)]
+
+
+ProfileOption = typer.Option(help="Name of a file in profiles/.", autocompletion=complete_profile)
 OnlyOption = typer.Option(
     help="Pattern of experiment names, such as 'pathmnist_mixup@*'.",
-    autocompletion=lambda typed: [n for n in list_experiments() if n.startswith(typed)],
+    autocompletion=complete_experiment,
 )
 Profile = Annotated[str, ProfileOption]
 Only = Annotated[str, OnlyOption]
@@ -122,9 +129,7 @@ def _inspect(job: Job) -> tuple[str, list[str]]:
 
 
 @app.command()
-def verify(
-    record: Annotated[Path, typer.Argument(help="Folder of a run.")],
-) -> None:
+def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Repeat a run in a new process, and compare the bits.
 
     \b
