@@ -14,12 +14,8 @@ from helpers.runs.record import keep_notebook, read_record, run_folder, write_re
 
 #: Experiment to the strength of the signal in its logits.
 EXPERIMENTS = {
-    "pathmnist_basic": 1.0,
-    "pathmnist_mixup": 1.6,
-    "pathmnist_pretrained": 2.2,
-    "pets_scratch": 1.5,
-    "pets_supervised": 3.0,
-    "pets_barlow_twins": 2.5,
+    **{"pathmnist_basic": 1.0, "pathmnist_mixup": 1.6, "pathmnist_pretrained": 2.2},
+    **{"pets_scratch": 1.5, "pets_supervised": 3.0, "pets_barlow_twins": 2.5},
 }
 SIGMAS = (0.3, 0.5, 0.7, 0.9)
 SHIFTS = {
@@ -35,11 +31,6 @@ def write_records(results, profile, seeds=(0, 1, 2), official=False, salt=0, **o
     for experiment in EXPERIMENTS:
         for seed in seeds:
             write_run(results, profile, experiment, seed, official, salt, **options)
-
-
-def write_other(results, name):
-    """Write a record and an executed notebook of an experiment that is none of the six."""
-    return write_run(results, "made_up", name, 0)
 
 
 def show(monkeypatch, results, profile):
@@ -75,15 +66,9 @@ def write_run(
 ):
     """Write one record and its executed notebook; another salt gives other numbers.
 
-    Parameters
-    ----------
-    official : whether it claims the published images and the study's parameters
-    right : fraction of each condition's images that are right, in place of random logits
-    spoil : predictions to what is written in their place
-    changes : parameters that differ
-    shifts : shift to strengths; by default the paper's
-    signal : strength of the signal in the logits
-    leave_out : names of files
+    With `official` it claims the published images and the study's parameters, but for `changes`.
+    `right`, a fraction of images, or the `signal` replaces the experiment's random logits, and
+    `spoil` (predictions to others) what is written; files to `leave_out` are named.
     """
     dataset = experiment.split("_")[0]
     shifts = shifts or SHIFTS.get(dataset, SHIFTS["pathmnist"])

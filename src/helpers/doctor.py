@@ -4,8 +4,9 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib import metadata
 from multiprocessing import get_context
 from typing import NamedTuple
@@ -15,15 +16,6 @@ from helpers.catalogue import DATASETS, PUBLISHED, find_dataset
 from helpers.runs.config import PretrainingConfig
 from helpers.runs.plan import Job, plan
 from helpers.source_files import from_root
-
-
-class Need(NamedTuple):
-    """Published "data", with their image size, or published "weights", with their network."""
-
-    kind: str
-    name: str
-    variety: int | str
-    data_dir: str
 
 
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
@@ -49,61 +41,40 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
         path = from_root(place)
         folder = next(folder for folder in (path, *path.parents) if folder.exists())
         yield f"disk at {place}", f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free", True
-    for need in list_needs(jobs):
-        variety = f"{need.variety} px" if need.kind == "data" else need.variety
-        yield f"{need.name}, {variety}", *_look_up(need, profile, fetch)
+    for (what, item), get in sorted(_list_published(jobs).items()):
+        if fetch and item.state == "missing":
+            try:
+                get()
+            except InputError as error:
+                yield what, str(error), False
+                continue
+        yield what, *_describe(item, profile)
     yield from _find_own(jobs)
 
 
-def list_needs(jobs: Iterable[Job]) -> list[Need]:
-    """Return the published data sets and weights that jobs need, each once."""
-    needs = set()
+def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
+    """Return the published data sets and weights that jobs need, each to what downloads it."""
+    from helpers.experiment import load_data
+    from helpers.experiment.fetch import locate_weights
+    from helpers.experiment.pathmnist import locate_pathmnist
+    from helpers.experiment.pets import locate_pets
+
+    found = {}
     for job in jobs:
         config, name = job.config, _find_dataset(job)
+        size, folder = config.image_size, config.data_dir
         if config.data_source == "official" and name in ("pathmnist", "pets"):
-            needs.add(Need("data", name, config.image_size, config.data_dir))
+            item = locate_pets(folder) if name == "pets" else locate_pathmnist(folder, size)
+            get = partial(load_data, name, "official", folder, size)
+            found[f"{name}, {size} px", item] = get
         if (config.start, config.network) in PUBLISHED:
-            needs.add(Need("weights", config.start, config.network, config.data_dir))
-    return sorted(needs, key=str)
+            item = locate_weights(config.start, config.network, folder)
+            found[f"{config.start}, {config.network}", item] = item.fetch
+    return found
 
 
-def fetch_published(jobs: Iterable[Job]) -> None:
-    """Download and unpack what jobs need, in a process of its own, since that imports torch."""
-    if needs := list_needs(jobs):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            for need in needs:
-                pool.submit(_fetch, need).result()
-
-
-def _fetch(need: Need) -> None:
-    """Have a data set or weights on this machine, or raise InputError."""
-    from helpers.experiment import load_data
-
-    if need.kind == "data":
-        load_data(need.name, "official", need.data_dir, need.variety)
-    else:
-        find(need).fetch()
-
-
-def find(need: Need):
-    """Return the published file, or the folder of Pets, with its path, state and source."""
-    from helpers.experiment import fetch, pathmnist, pets
-
-    if need.kind == "weights":
-        return fetch.locate_weights(*need[1:])
-    if need.name == "pets":
-        return pets.locate_pets(need.data_dir)
-    return pathmnist.locate_pathmnist(need.data_dir, need.variety)
-
-
-def _look_up(need: Need, profile: str, fetch: bool) -> tuple[str, bool]:
-    """Return what was found of a need, which is fetched first if it is missing."""
-    item = find(need)
-    if fetch and item.state == "missing":
-        try:
-            _fetch(need)
-        except InputError as error:
-            return str(error), False
+def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
+    """Return the state of a published file or folder, with the remedy, and whether it suffices."""
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
     state = item.state
     if state in ("as published", "a part"):
@@ -113,6 +84,19 @@ def _look_up(need: Need, profile: str, fetch: bool) -> tuple[str, bool]:
     return f"{path}: {state}; {first}{command} downloads it, or put {item.source} there", False
 
 
+def fetch_published(jobs: list[Job]) -> None:
+    """Download and unpack what jobs need, in a process of its own, since that imports torch."""
+    configs = [job.config for job in jobs]
+    if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            pool.submit(_fetch, jobs).result()
+
+
+def _fetch(jobs: list[Job]) -> None:
+    for get in _list_published(jobs).values():
+        get()
+
+
 def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
     """Yield findings on stand-ins, own data, and weights that a run leaves for others."""
     made = {job.folder / "weights.pt" for job in jobs if isinstance(job.config, PretrainingConfig)}
@@ -120,7 +104,7 @@ def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
     for job in jobs:
         config, name = job.config, _find_dataset(job)
         what, path = f"{name}, {config.image_size} px", from_root(config.data_source)
-        if config.data_source == "synthetic" and (name not in DATASETS or DATASETS[name].stand_in):
+        if config.data_source == "synthetic" and DATASETS[name].stand_in:
             found.add((what, "drawn stand-in", True))
         elif config.data_source not in ("official", "synthetic"):
             missing = "" if path.exists() else ": missing"
@@ -138,10 +122,8 @@ def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
     yield from sorted(found)
 
 
-def _find_dataset(job: Job) -> str | None:
-    if isinstance(job.config, PretrainingConfig):
-        return "source" if job.config.data_source == "synthetic" else job.config.dataset
-    return find_dataset(job.experiment)
+def _find_dataset(job: Job) -> str:
+    return getattr(job.config, "dataset", None) or find_dataset(job.experiment)
 
 
 def _compare_packages() -> tuple[str, bool]:

@@ -57,7 +57,7 @@ def book(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("report")
     copy_book(folder)
     made_up.write_records(folder / "results", "made_up", seeds=(0, 1))
-    made_up.write_other(folder / "results", "fog_basic")
+    made_up.write_run(folder / "results", "made_up", "fog_basic", 0)
     made_up.make_hostile(folder / "results", "/home/zaphod")
     (folder / "matplotlibrc").write_text("text.usetex: True\naxes.facecolor: red\n")
     startup = folder / "ipython/profile_default/startup"

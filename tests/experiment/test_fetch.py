@@ -23,10 +23,10 @@ from PIL import Image
 
 from helpers import ROOT, InputError
 from helpers.catalogue import PUBLISHED, Published
-from helpers.doctor import Need, find
 from helpers.experiment import fetch, pets
 from helpers.experiment.data import load_data
 from helpers.experiment.fetch import locate_weights, make_once
+from helpers.experiment.pathmnist import locate_pathmnist
 from helpers.source_files import digest_file
 
 #: Gets a file from an address into a folder; without torch, which helpers.experiment needs.
@@ -172,17 +172,17 @@ def published(served, tmp_path, monkeypatch):
         "pathmnist": (
             folder / "pathmnist.npz",
             lambda: load_data("pathmnist", "official", data_dir, 28),
-            lambda: find(Need("data", "pathmnist", 28, data_dir)),
+            lambda: locate_pathmnist(data_dir, 28),
         ),
         "pets": (
             folder / "images.tar.gz",
             lambda: load_data("pets", "official", data_dir, 32),
-            lambda: find(Need("data", "pets", 32, data_dir)),
+            lambda: pets.locate_pets(data_dir),
         ),
         "weights": (
             folder / "weights.pth",
             lambda: locate_weights("barlow_twins", "resnet50", data_dir).fetch(),
-            lambda: find(Need("weights", "barlow_twins", "resnet50", data_dir)),
+            lambda: locate_weights("barlow_twins", "resnet50", data_dir),
         ),
     }
 

@@ -17,19 +17,15 @@ from helpers import InputError
 from helpers.source_files import IMAGES, describe_source, from_root, list_files
 
 from .image_cache import (
-    cache_array,
+    SPLITS,
+    cache_splits,
     check_pixels,
     decode_images,
     read_header,
-    split_arrays,
     stream_array,
-)  # fmt: skip
+)
 
-#: MedMNIST's names of training, validation and test set.
-SPLITS = ("train", "val", "test")
-
-#: Labels of a file lie below this, since each number up to the largest is a class. ImageNet in
-#: full has 21,841.
+#: Labels of a file lie below this, as each number up to the largest is a class.
 MAX_CLASSES = 2**15
 
 #: Modes of Pillow that 8-bit RGB can hold; "1" is black and white.
@@ -62,9 +58,7 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
     for split, part in zip(SPLITS, labels, strict=True):
         _check_classes(f"{place}: {split}", classes, np.bincount(part, minlength=len(classes)))
     cache = from_root(data_dir) / "cache" / f"own-{image_size}-{files['sha256'][:32]}.npy"
-    counts = [len(part) for part in labels]
-    images = cache_array(cache, (sum(counts), 3, image_size, image_size), parts)
-    return name, split_arrays(images, np.concatenate(labels), counts), classes, files
+    return name, cache_splits(cache, image_size, parts, labels), classes, files
 
 
 def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
@@ -146,8 +140,8 @@ def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.
     if ignored:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
         print(f"{place}: ignored {ignored.total()} files, not images of a class ({kinds})")
-    labels = [np.array(part, np.int64) for part in labels]
-    return labels, classes, decode_images(paths, size, convert_to_rgb)
+    images = decode_images(paths, size, convert_to_rgb)
+    return [np.array(part, np.int64) for part in labels], classes, images
 
 
 def _list_classes(place: Path) -> list[str]:

@@ -26,11 +26,8 @@ def make_once(
 ) -> None:
     """Make a file or folder that is missing, while other processes wait for it.
 
-    Parameters
-    ----------
-    make : writes the file or folder to a path in a temporary folder, from where it is moved. The
-        temporary folder of a killed process is removed by the next one.
-    advice : ends the InputError that is raised where the target cannot be made
+    It is made in a temporary folder, which the next process removes if this one is killed. The
+    advice ends the InputError that is raised where it cannot be made.
     """
     if is_whole(target):
         return

@@ -19,6 +19,9 @@ from helpers import InputError
 
 from .fetch import make_once
 
+#: MedMNIST's names of training, validation and test set.
+SPLITS = ("train", "val", "test")
+
 #: Bytes read at a time, and images decoded at a time.
 BLOCK, CHUNK = 2**24, 512
 
@@ -36,8 +39,6 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     rows come in parts, which are read only where the file is missing. What identifies the content
     belongs in the file's name.
     """
-    if 0 in shape:  # which cannot be mapped
-        return np.empty(shape, np.uint8)
 
     def is_whole(path: Path) -> bool:
         try:
@@ -58,7 +59,7 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     folder = next(path for path in cache.parents if path.exists())
     disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
     memory, needed = free_memory(), math.prod(shape)
-    if is_whole(cache) or needed < disk:
+    if needed and (is_whole(cache) or needed < disk):  # nothing cannot be mapped
         make_once(cache, write, f"free space in {cache.parent} or make it writable", is_whole)
         return np.load(cache, mmap_mode="r")
     if needed > memory:
@@ -73,10 +74,16 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     return array
 
 
-def split_arrays(images: np.ndarray, labels: np.ndarray, counts: list[int]) -> dict:
-    """Return "train", "validation" and "test" to their consecutive images and labels."""
-    parts = (np.split(array, np.cumsum(counts)[:-1]) for array in (images, labels))
-    return dict(zip(("train", "validation", "test"), zip(*parts, strict=True), strict=True))
+def cache_splits(
+    cache: Path, size: int, parts: Iterable[np.ndarray], labels: list[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return "train", "validation" and "test" to their images, cached, and their labels.
+
+    The parts hold the images of all splits in turn, uint8 (n, 3, size, size).
+    """
+    ends = np.cumsum([len(part) for part in labels])
+    images = np.split(cache_array(cache, (int(ends[-1]), 3, size, size), parts), ends[:-1])
+    return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
 
 
 def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -92,12 +99,7 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return shape, type and offset in bytes of an array in a .npz.
-
-    Raises
-    ------
-    TypeError, ValueError : for objects, and a header that promises more than the file holds
-    """
+    """Return shape, type and offset in bytes of an array in a .npz, if it can be streamed."""
     with archive.open(f"{name}.npy") as file:
         start = BytesIO(file.read(2**14))
     version, _ = np.lib.format.read_magic(start)
@@ -128,8 +130,7 @@ def decode_images(
 ) -> Iterator[np.ndarray]:
     """Yield image files as uint8 (n, 3, size, size): shorter side resized, centre cropped.
 
-    ``convert`` turns an image into mode RGB. After the last image, an InputError names all that
-    cannot be decoded.
+    After the last image, an InputError names all that cannot be decoded.
     """
 
     def decode(path: Path) -> np.ndarray | str:

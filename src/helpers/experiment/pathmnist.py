@@ -9,7 +9,7 @@ from helpers import InputError
 from helpers.source_files import from_root
 
 from .fetch import PublishedFile
-from .image_cache import cache_array, split_arrays, stream_array
+from .image_cache import SPLITS, cache_array, cache_splits, stream_array
 
 
 def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
@@ -25,18 +25,17 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], boo
 
     def unpack(kind: str) -> Iterator[np.ndarray]:
         with zipfile.ZipFile(file.fetch()) as archive:
-            for split in ("train", "val", "test"):
+            for split in SPLITS:
                 yield from stream_array(archive, f"{split}_{kind}")
 
     cache = file.path.parent / "cache" / f"{file.path.stem}-{file.digest[:16]}.npy"
-    counts = [info["n_samples"][split] for split in ("train", "val", "test")]
-    shape = (sum(counts), 3, image_size, image_size)
-    images = cache_array(cache, shape, (part.transpose(0, 3, 1, 2) for part in unpack("images")))
+    ends = np.cumsum([info["n_samples"][split] for split in SPLITS])
     # From a cache too: labels of another file would not belong to the images.
-    cache = cache.with_stem(f"{cache.stem}-labels")
-    labels = cache_array(cache, shape[:1], (part[:, 0] for part in unpack("labels")))
-    classes = list(info["label"].values())
-    return split_arrays(images, labels.astype(np.int64), counts), classes, True
+    labels_cache = cache.with_stem(f"{cache.stem}-labels")
+    labels = cache_array(labels_cache, (int(ends[-1]),), (part[:, 0] for part in unpack("labels")))
+    labels = np.split(labels.astype(np.int64), ends[:-1])
+    images = (part.transpose(0, 3, 1, 2) for part in unpack("images"))
+    return cache_splits(cache, image_size, images, labels), list(info["label"].values()), True
 
 
 def locate_pathmnist(data_dir: str, image_size: int) -> PublishedFile:

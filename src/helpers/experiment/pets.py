@@ -11,7 +11,7 @@ from helpers import InputError
 from helpers.source_files import from_root
 
 from .fetch import make_once
-from .image_cache import cache_array, decode_images, split_arrays
+from .image_cache import cache_splits, decode_images
 
 #: Addresses and MD5 of the published archives, as in torchvision.datasets.OxfordIIITPet.
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
@@ -20,8 +20,7 @@ ARCHIVES = {
     f"{URL}/annotations.tar.gz": "95a8c909bbe2e81eed6a22bccdf3f68f",
 }
 
-#: Pets ships no validation split: this part of trainval, stratified, by this seed. The split is
-#: part of the data set: all runs share it, so that they differ in nothing but their seed.
+#: Pets ships no validation split: this part of trainval, stratified, by this seed, in all runs.
 VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
 
 #: SHA-256 of the published lists: "<image> <label>" lines, sorted (3,680 and 3,669 images). The
@@ -55,19 +54,17 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
             trainval, test_size=VALIDATION_FRACTION, random_state=VALIDATION_SEED, stratify=strata
         )
     except ValueError as error:
-        raise InputError(
-            f"{pets.path} has too few images for a validation split ({error})"
-        ) from None
+        reason = f"too few images for a validation split ({error})"
+        raise InputError(f"{pets.path} has {reason}") from None
     listed = [*train, *validation, *test]
     paths = [pets.path / "images" / f"{name}.jpg" for name, _ in listed]
     seen = [f"{path.name} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths]
     digest = hashlib.sha256("\n".join(seen).encode()).hexdigest()
     cache = pets.path.parent / "cache" / f"pets-{image_size}-{digest[:16]}.npy"
     parts = decode_images(paths, image_size, lambda image: image.convert("RGB"))  # as torchvision
-    images = cache_array(cache, (len(paths), 3, image_size, image_size), parts)
     breeds = {label: name.rpartition("_")[0].replace("_", " ").title() for name, label in listed}
-    labels = np.array([label for _, label in listed])
-    splits = split_arrays(images, labels, [len(train), len(validation), len(test)])
+    labels = [np.array([label for _, label in part]) for part in (train, validation, test)]
+    splits = cache_splits(cache, image_size, parts, labels)
     return splits, [breeds[label] for label in sorted(breeds)], official
 
 

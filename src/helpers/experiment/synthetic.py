@@ -215,6 +215,7 @@ def _paint_creatures(
     ears = EARS[np.where(cats, number % 3, number % len(EARS))].T[..., None, None]
     fur = mix(coat, mark, marking)
     iris, pupil = (ellipse(side - 0.115, down + 0.035, r) for r in ((0.05, 0.042), (0.02, 0.036)))
+    nose = ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03))
     picture = ground[0]
     for colour, cover in (
         (ground[1], backdrop),
@@ -224,10 +225,7 @@ def _paint_creatures(
         (0.45 * coat + 0.5, ellipse(face, down - 0.14, (0.13, 0.11)) * np.where(cat, 0.15, 0.6)),
         (np.where(cats[:, None], (0.6, 0.75, 0.2), 0.2)[..., None, None], iris),
         (0.04, pupil),
-        (
-            np.where(cats[:, None], (0.75, 0.42, 0.42), 0.06)[..., None, None],
-            ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03)),  # nose
-        ),
+        (np.where(cats[:, None], (0.75, 0.42, 0.42), 0.06)[..., None, None], nose),
     ):
         picture = mix(picture, colour, cover)
     return picture * brush.draw(0.6, 1.15)[:, None]

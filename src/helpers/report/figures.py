@@ -17,7 +17,7 @@ from .html_figures import INK, Picture, explain
 from .paper import read_curves
 from .records import PAPER_ARMS, missing_runs, shown_records
 from .styles import Style, choose_style, draw_band, draw_intervals, draw_legend, style_arms
-from .tidy import RMS, Predictions, estimates, read_predictions
+from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
 
 #: Metric to the title and the factor of an axis.
 AXES = {"accuracy": ("accuracy (%)", 100), RMS: ("RMS calibration error", 1)}
@@ -220,7 +220,7 @@ def _plot_lines(
 
 def plot_temperatures(dataset: str) -> Picture:
     """Return each arm's calibration error as trained and at its temperature, by shift."""
-    places, picture = {RMS: 0, f"{RMS}_tempered": 1}, Picture()
+    places, picture = {RMS: 0, TEMPERED: 1}, Picture()
     table = estimates().query(SHOWN).query("metric in @places")
     table = table[table["strength"].isna()].assign(place=table["metric"].map(places))
     axes = {"ylabel": AXES[RMS][0], "xlim": (-0.3, 1.3), "ylim": (0, 1.05 * table["high"].max())}

@@ -112,8 +112,8 @@ def _summarise(dataset: str) -> str:
             texts.append(f"{shift.capitalize()} costs {spans[0]} points of accuracy{paper}.")
     table = differences().query("dataset == @dataset and family == 'arms'")
     tested, clear = table["p_holm"].notna().sum(), (table["p_holm"] < LEVEL).sum()
-    texts.append(f"Of {tested} differences between arms, {clear} are clear (p < {LEVEL}).")
-    return " ".join(texts)
+    text = f"Of {tested} differences between arms, {clear} are clear (p < {LEVEL})."
+    return " ".join([*texts, text if tested else "No pair of arms has two seeds in common."])
 
 
 def _print_span(values: Iterable[float]) -> str:

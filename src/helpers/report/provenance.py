@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from helpers.catalogue import DATASETS
-from helpers.runs.record import Record, read_records
+from helpers.runs.record import Record, read_records, run_folder
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
@@ -52,6 +52,11 @@ def list_runs() -> list[Record]:
     return shown + [record for record in first if record.run["files"].get("weights.pt") in used]
 
 
+def _name(record: Record) -> str:
+    """Return an experiment with its variant; an older record has a folder of another name."""
+    return run_folder("", record.experiment, record.seed, record.variant).parent.name
+
+
 def name_notebooks() -> dict[str, Record]:
     """Return the runs with an executed notebook by its name, without ending, in the book.
 
@@ -62,7 +67,7 @@ def name_notebooks() -> dict[str, Record]:
         if record.notebook:
             arm = not record.variant and not record.experiment.startswith("pretrain_")
             is_page = arm and record.experiment not in named
-            other = f"{record.folder.parent.name}-seed-{record.seed}"
+            other = f"{_name(record)}-seed-{record.seed}"
             named[record.experiment if is_page else other] = record
     return named
 
@@ -104,7 +109,7 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     start = start if weights["sha256"] else "random"
     made = run["files"].get("weights.pt")
     return {
-        "Experiment": escape_markdown(record.folder.parent.name),
+        "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
         "Configuration": escape_code(record.config_hash),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",

@@ -232,14 +232,11 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
         is_first = not (apart or variant) and other[1] == next(iter(shown_records(name[0])))
         if is_first:
             pairs = [(key, TEMPERED) for key in samples if key[0] == RMS] + pairs
-        for (metric, shift, strength), other_metric in pairs:
-            sample, match = (
-                samples[metric, shift, strength],
-                others.get((other_metric, shift, strength)),
-            )
-            if match is None or not {*sample.seeds} & {*match.seeds}:
-                continue
-            if strength is not None and apart:
+        for key, other_metric in pairs:
+            metric, *place = key
+            sample, match = samples[key], others.get((other_metric, *place))
+            is_mean = place[1] is None
+            if match is None or not {*sample.seeds} & {*match.seeds} or (apart and not is_mean):
                 continue
             difference = subtract_apart(sample, match) if apart else sample - match
             found, count = difference.estimate(), len(difference.seeds)
@@ -248,8 +245,8 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
             family = "arms" * (metric in PAPER_METRICS)
             if other_metric == TEMPERED:
                 family = "temperature" * is_first
-            family *= strength is None and not apart and not variant
-            yield *name, *other, metric, other_metric, shift, strength, *values, family
+            family *= is_mean and not apart and not variant
+            yield *name, *other, metric, other_metric, *place, *values, family
 
 
 def subtract_apart(first: Sample, second: Sample) -> Sample:
