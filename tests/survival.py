@@ -109,13 +109,13 @@ def main() -> int:
         expected = undisturbed.files()
         for number in range(arguments.tries):
             name = list(FAULTS)[number % len(FAULTS)]
-            shutil.rmtree(undisturbed.results)
+            shutil.rmtree(undisturbed.results, ignore_errors=True)
             seconds = moments.uniform(0.3, duration)
             lost = try_fault(Batch(folder, data), FAULTS[name], seconds, expected)
             tried[name] += 1
             survived[name] += not lost
             print(f"{name} after {seconds:.1f} s: {'; '.join(lost) or 'survived'}", flush=True)
-    write_table(arguments.output, tried, survived)
+            write_table(arguments.output, tried, survived)
     return int(tried != survived)
 
 

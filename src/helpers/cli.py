@@ -9,13 +9,12 @@ import typer
 
 from helpers import ROOT, InputError
 from helpers.runs import shipping
-from helpers.runs.batch import find_missing, run_batch
+from helpers.runs.batch import describe_progress, find_missing, run_batch
 from helpers.runs.checkpoint import read_progress
 from helpers.runs.cluster import BatchError
-from helpers.runs.config import PROFILES, list_experiments, parse_overrides, parse_seeds
+from helpers.runs.config import list_experiments, list_profiles, parse_overrides, parse_seeds
 from helpers.runs.locks import is_locked
 from helpers.runs.plan import Job, plan
-from helpers.runs.progress import describe_progress
 from helpers.runs.record import CorruptRecord
 from helpers.runs.verify import verify as verify_record
 
@@ -36,7 +35,7 @@ UsageError = typer.BadParameter.__base__
 
 def complete_profile(incomplete: str) -> list[str]:
     """Return the names of profiles that begin so."""
-    return sorted(path.stem for path in PROFILES.glob(f"{incomplete}*.yaml"))
+    return [name for name in list_profiles() if name.startswith(incomplete)]
 
 
 def complete_experiment(incomplete: str) -> list[str]:
@@ -44,17 +43,14 @@ def complete_experiment(incomplete: str) -> list[str]:
     return [name for name in list_experiments() if name.startswith(incomplete)]
 
 
-Profile = Annotated[
-    str, typer.Option(help="Name of a file in profiles/.", autocompletion=complete_profile)
-]
+ProfileOption = typer.Option(help="Name of a file in profiles/.", autocompletion=complete_profile)
+OnlyOption = typer.Option(
+    help="Pattern of experiment names, such as 'pathmnist_mixup@*'.",
+    autocompletion=complete_experiment,
+)
+Profile = Annotated[str, ProfileOption]
+Only = Annotated[str, OnlyOption]
 Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
-Only = Annotated[
-    str,
-    typer.Option(
-        help="Pattern of experiment names, such as 'pathmnist_*' or 'pathmnist_mixup@*'.",
-        autocompletion=complete_experiment,
-    ),
-]
 Overrides = Annotated[
     list[str] | None, typer.Option("-p", help="A parameter in place of the profile's: name=value.")
 ]
@@ -74,15 +70,10 @@ def run(
     ] = None,
     p: Overrides = None,
 ) -> None:
-    """Make the runs that are missing.
-
-    Finished runs are skipped, and interrupted ones continue from their last epoch. Exit code 0
-    only if all runs are complete.
+    """Make the runs that are missing; interrupted ones continue from their last epoch.
 
     \b
-    Examples:
-      python -m helpers run
-      python -m helpers run --profile paper --seeds 0-4 --jobs 2
+    Example:
       python -m helpers run --only 'pets_*' -p batch_size=64 -p results=results/mine
     """
     asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
@@ -100,12 +91,8 @@ def status(
 ) -> None:
     """Show which runs are done, running, interrupted, missing, failed or corrupt.
 
-    Running ones with host, process, epoch, accuracy and expected end. Exit code 0 only if all
-    are done.
-
     \b
-    Examples:
-      python -m helpers status
+    Example:
       python -m helpers status --profile paper --seeds 0-4 --only 'pathmnist_*'
     """
     states = ("done", "running", "interrupted", "missing", "failed", "corrupt")
@@ -142,15 +129,8 @@ def _inspect(job: Job) -> tuple[str, list[str]]:
 
 
 @app.command()
-def verify(
-    record: Annotated[
-        Path,
-        typer.Argument(help="Folder of a run, such as results/smoke/pathmnist_basic/seed-0."),
-    ],
-) -> None:
+def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
     """Repeat a run in a new process, and compare the bits.
-
-    Exit code 0 only if they are the same.
 
     \b
     Example:
@@ -177,15 +157,10 @@ def doctor(
         bool, typer.Option("--fetch", help="Download missing data sets and published weights.")
     ] = False,
 ) -> None:
-    """Check what this machine has and lacks for a profile.
-
-    Device, memory, disk, packages, data sets and published weights, with the command that fetches
-    what is missing. Exit code 0 only if the profile would run without network.
+    """Check what this machine has and lacks to run a profile without network.
 
     \b
-    Examples:
-      python -m helpers doctor
-      python -m helpers doctor --profile paper
+    Example:
       python -m helpers doctor --profile paper --fetch
     """
     from helpers.doctor import examine
@@ -202,8 +177,6 @@ def doctor(
 def ship(profile: Profile = "short") -> None:
     """Copy the records of a profile into records/, without any image of their data.
 
-    The repository carries them; what is left out is listed in each. Commit the folder afterwards.
-
     \b
     Example:
       python -m helpers ship --profile short
@@ -217,22 +190,14 @@ def tables(
     number: Annotated[
         int | None, typer.Argument(min=1, max=8, help="Number of a table; by default all.")
     ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the folder below results/; by default as the book chooses it.",
-            autocompletion=complete_profile,
-        ),
-    ] = None,
+    profile: Annotated[str | None, ProfileOption] = None,
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
-    """Print the paper's tables from the runs: md, csv, latex.
+    """Print the paper's tables from the runs, by default those that the book shows.
 
     \b
-    Examples:
-      python -m helpers tables 1
+    Example:
       python -m helpers tables 5 --profile paper --format latex > table-5.tex
-      python -m helpers tables --format csv
     """
     if profile:
         os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
@@ -247,12 +212,7 @@ def tables(
 
 
 def call(words: list[str]) -> int:
-    """Run a command, and return its exit code; its errors are printed in a line each.
-
-    Raises
-    ------
-    KeyboardInterrupt : after Ctrl-C
-    """
+    """Run a command, print its errors in a line each, and return its exit code."""
     if not (ROOT / "book").is_dir():
         print(
             f"error: helpers is installed apart from its repository ({ROOT} has no book/); clone"

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import InputError
-from helpers.runs import gpus, progress
-from helpers.runs.kernel import make_environment
+from helpers.runs import batch, cluster
 from helpers.runs.locks import is_locked, lock_run
+from helpers.runs.worker import make_environment
 
 
 def hold(folder, ready):
@@ -89,17 +89,17 @@ def test_gpus_are_those_that_the_process_may_use(tmp_path, monkeypatch, printed,
         tool.write_text(f'#!/bin/sh\necho "{printed}"\n')
         tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    monkeypatch.setattr(gpus, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpus.list_gpus() == found
+    assert cluster.list_gpus() == found
 
 
 def acquire(answers, done):
-    gpus.list_gpus = lambda: ["GPU-a", "GPU-b"]
-    answers.put(gpus.acquire_gpu())
+    cluster.list_gpus = lambda: ["GPU-a", "GPU-b"]
+    answers.put(cluster.acquire_gpu())
     done.wait()
 
 
@@ -148,8 +148,8 @@ def test_a_terminal_gets_a_bar_per_run_and_a_log_a_line_per_epoch(monkeypatch, t
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
         reads = iter(files)
-        monkeypatch.setattr(progress, "read_progress", lambda folder, reads=reads: next(reads))
-        monitor = progress.Monitor([job])
+        monkeypatch.setattr(batch, "read_progress", lambda folder, reads=reads: next(reads))
+        monitor = batch.Monitor([job])
         for _ in files[1:]:
             monitor.update()
         monitor.close(job)

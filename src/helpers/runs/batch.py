@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,10 +13,10 @@ from tqdm import tqdm
 from helpers import ROOT, InputError
 
 from .atomic_io import clear_leftovers, list_beside, writing
+from .checkpoint import read_progress
 from .cluster import BatchError, open_cluster
 from .locks import lock_run
 from .plan import Job
-from .progress import Monitor
 from .record import CorruptRecord
 from .worker import Outcome, make_run
 
@@ -23,21 +24,61 @@ from .worker import Outcome, make_run
 INTERVAL, PAUSE = 1, 2
 
 
-def find_missing(jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs without a record, and print a warning for each corrupt record.
+def describe_progress(progress: dict) -> str:
+    """Return the epoch, the accuracies, the speed and the expected end of a training."""
+    parts = [f"epoch {progress['epoch']} of {progress['epochs']}"]
+    if (accuracy := progress.get("validation_accuracy")) is not None:
+        best = progress["best_validation_accuracy"]
+        parts.append(f"validation accuracy {accuracy:.3f} (best {best:.3f})")
+    if seconds := progress.get("seconds_per_epoch"):
+        left = seconds * (progress["epochs"] - progress["epoch"])
+        end = datetime.fromtimestamp(progress["updated"] + left).astimezone()
+        parts += [f"{seconds:.1f} s per epoch", f"training ends about {end:%a %H:%M}"]
+    return ", ".join(parts)
 
-    Raises
-    ------
-    InputError : if records can neither be used nor made again, own data do not exist, or a
-        results folder cannot be written
-    """
+
+class Monitor:
+    """Display of the runs in progress: a bar each on a terminal, a line per epoch in a log."""
+
+    def __init__(self, jobs: Iterable[Job]):
+        self.jobs = list(jobs)
+        self.bars: dict[str, tqdm] = {}
+        # Files of runs that were interrupted before this batch are no news.
+        self.shown = {job.name: read_progress(job.folder) for job in self.jobs}
+
+    def update(self) -> None:
+        """Read the progress files, and show the ones that have changed."""
+        for job in self.jobs:
+            progress = read_progress(job.folder)
+            if progress is None or progress == self.shown[job.name]:
+                continue
+            self.shown[job.name] = progress
+            text = f"{job.name:<32} {describe_progress(progress)}"
+            if not sys.stdout.isatty():
+                tqdm.write(text)
+            if job.name not in self.bars:
+                self.bars[job.name] = tqdm(bar_format="{desc}", leave=False, disable=None)
+            self.bars[job.name].set_description_str(text)
+
+    def close(self, job: Job) -> None:
+        """Remove the display of a run that has ended."""
+        self.jobs.remove(job)
+        if job.name in self.bars:
+            self.bars.pop(job.name).close()
+
+
+def find_missing(jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs without a record; refuse those that this batch could not make."""
     missing, errors = [], []
     for job in jobs:
         try:
-            if job.is_done():
-                _tidy(job.folder)
-            else:
+            if not job.is_done():
                 missing.append(job)
+            elif list_beside(job.folder, "new", "checkpoint", "progress", "lock"):
+                # Of a run that was killed right after writing its record.
+                with contextlib.suppress(InputError), lock_run(job.folder) as ours:
+                    if ours:
+                        clear_leftovers(job.folder, done=True)
         except CorruptRecord as error:
             print(f"warning: {error}; this batch makes it again", file=sys.stderr)
             missing.append(job)
@@ -59,31 +100,16 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
     return missing
 
 
-def _tidy(folder: Path) -> None:
-    """Remove what a run left that was killed right after writing its record."""
-    if list_beside(folder, "new", "checkpoint", "progress", "lock"):
-        with contextlib.suppress(InputError), lock_run(folder) as ours:
-            if ours:
-                clear_leftovers(folder, done=True)
-
-
 def run_batch(
     jobs: Iterable[Job], workers: int | None = None, scheduler: str | None = None
 ) -> None:
-    """Make runs, each after the runs that it needs, and print a line for each.
+    """Make runs, each after those that it needs, and print a line for each.
 
     Parameters
     ----------
     jobs : what `find_missing` returned
-    workers : number of runs at a time on this machine; by default one per core, or one per GPU if
-        it has any. The runs share the cores.
-    scheduler : address of a Dask scheduler whose workers make the runs instead; they must see
-        the same files
-
-    Raises
-    ------
-    InputError : for bad input, with a line for each culprit
-    BatchError : naming the runs that failed for other reasons
+    workers : runs at a time on this machine; by default one per GPU or, without any, per core
+    scheduler : address of a Dask scheduler whose workers, which see the same files, make them
     """
     jobs = list(jobs)
     ended: dict[Path, Outcome] = {}

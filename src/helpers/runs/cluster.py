@@ -1,15 +1,22 @@
-"""Processes that make runs: workers on this machine, or those of a Dask scheduler."""
+"""Workers that make runs, on this machine or of a Dask scheduler, and a GPU for each."""
 
 import contextlib
+import functools
 import logging
+import os
+import re
+import shutil
 import signal
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.resource_tracker import ensure_running
+from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from helpers import InputError
-
-from .gpus import list_gpus
 
 #: Dask's settings in place of the user's. Ticks every 20 ms, a profiler and a monitor of Python's
 #: lock cost 14 % of a core while two workers wait for their kernels.
@@ -20,6 +27,12 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
 }
 
+#: Seconds after which an `nvidia-smi` that hangs counts as no GPU.
+PATIENCE = 20
+
+#: Keeps its GPU from other workers until this process ends.
+_held: list[FileLock] = []
+
 
 class BatchError(RuntimeError):
     """Some of the runs could not be made; the message names them or the reason."""
@@ -27,18 +40,7 @@ class BatchError(RuntimeError):
 
 @contextlib.contextmanager
 def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator[tuple]:
-    """Yield a client of a cluster, and the number of threads that a run may use there.
-
-    Parameters
-    ----------
-    count : number of runs; no more workers than these are started
-    workers, scheduler : as in `batch.run_batch`
-
-    Raises
-    ------
-    InputError : if the scheduler cannot be reached
-    BatchError : if this machine's workers do not start
-    """
+    """Yield a client of a cluster for some runs, and the number of threads for each of them."""
     # Imported late: it takes half a second, and most commands do not need it.
     import dask
     from dask.system import CPU_COUNT
@@ -77,26 +79,23 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
     try:
         with client:
             yield client, max(1, CPU_COUNT // workers)
-            quieten()
+            silence_log()
     except BaseException:
-        quieten()
+        silence_log()
         _kill_workers(cluster)
         raise
     finally:
         cluster.close()
 
 
-def quieten() -> None:
-    """Silence Dask's log, once the connections that it would report as lost may end."""
+def silence_log() -> None:
+    """Keep Dask from reporting the connections that end with the cluster."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM to the end of the body, and keep them from processes started in it.
-
-    A terminal or a queue sends them to all processes; this one ends its workers itself.
-    """
+    """Delay Ctrl-C and SIGTERM in the body, and for good in the processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -118,3 +117,39 @@ def _kill_workers(cluster) -> None:
             worker = psutil.Process(nanny.pid)
             for process in [*worker.children(recursive=True), worker]:
                 process.kill()
+
+
+def list_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # CUDA ignores what follows the first invalid entry, which -1 is.
+    allowed = None if visible is None else re.split(r",?\s*-1\b", visible)[0].strip()
+    if allowed == "" or not shutil.which("nvidia-smi"):
+        return []
+    command = ["nvidia-smi", "-L"]
+    try:
+        printed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    # Only the parts of a divided GPU can be used.
+    parts = re.findall(r"UUID: (MIG-[^)]+)", printed)
+    present = parts or re.findall(r"UUID: (GPU-[^)]+)", printed)
+    return allowed.split(",") if allowed and present else present
+
+
+@functools.cache
+def acquire_gpu() -> str | None:
+    """Return a GPU for the life of this process, unshared if possible; None without a choice."""
+    gpus = list_gpus()
+    if len(gpus) < 2:
+        return None
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    for gpu in gpus:
+        lock = FileLock(Path(tempfile.gettempdir()) / f"robustness-report-{user}-{gpu}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _held.append(lock)
+        return gpu
+    return gpus[os.getpid() % len(gpus)]

@@ -1,8 +1,6 @@
 """Locks on runs, so that two batches that share a results folder make each run once.
 
-A lock is the operating system's, on a file beside the record, held by the process that makes the
-run: it is released however that process ends. Between hosts this needs a file system whose locks
-reach all of them.
+The operating system releases a lock however the process that holds it ends.
 """
 
 import contextlib
@@ -16,32 +14,23 @@ from .atomic_io import writing
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a run during the body; yield False if another process holds it.
-
-    Raises
-    ------
-    InputError : if the lock file cannot be written, or its file system has no locks
-    """
+    """Hold the lock of a run during the body; yield False if another process holds it."""
     path = _lock_file(folder)
     # Without fallback: filelock would take the existence of a file for a lock, and a host that
     # crashed never removes it.
     lock = FileLock(path, fallback_to_soft=False)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with contextlib.suppress(Timeout):
             lock.acquire(timeout=0)
-            ours = True
-        except Timeout:
-            ours = False
     try:
-        yield ours
+        yield lock.is_locked
     finally:
-        if ours:
-            # Only once the record exists: else two processes could lock two files of this name.
-            if (folder / "run.json").exists():
-                with contextlib.suppress(OSError):
-                    path.unlink()
-            lock.release()
+        # Only once the record exists: else two processes could lock two files of this name.
+        if lock.is_locked and (folder / "run.json").exists():
+            with contextlib.suppress(OSError):
+                path.unlink()
+        lock.release()
 
 
 def is_locked(folder: Path) -> bool:

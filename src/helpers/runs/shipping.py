@@ -15,19 +15,9 @@ LEFT_OUT = {"examples.npz", "weights.pt"}
 #: Largest total of a shipped record, in bytes.
 LARGEST = 1_500_000
 
-#: Tag of the notebook cells whose outputs show images of the data set.
-IMAGES = "images"
-
 
 def ship(profile: str) -> Iterator[tuple[Record, Record]]:
-    """Copy the records of a profile from ``results/`` to ``records/``; yield each with its copy.
-
-    A record that ships already is skipped. The copy lists the files that were left out.
-
-    Raises
-    ------
-    InputError : for an unknown profile, or a record that is corrupt or too large
-    """
+    """Copy the records of a profile that do not ship yet; yield each with its copy."""
     if profile not in list_profiles():
         raise unknown("profile", profile, list_profiles())
     for record in read_records(ROOT / "results" / profile):
@@ -47,14 +37,9 @@ def _copy(record: Record, folder: Path) -> Record:
     run |= {"left_out": sorted(run["files"].keys() - set(kept)), "notebook": None}
     write_record(folder, run, contents)
     if record.notebook is not None:
-        keep_notebook(folder, remove_images(record.notebook.read_bytes()))
+        content = json.loads(record.notebook.read_bytes())
+        for cell in content["cells"]:
+            if "images" in cell["metadata"].get("tags", []):  # its outputs show the data
+                cell["outputs"] = []
+        keep_notebook(folder, json.dumps(content).encode())
     return read_record(folder)
-
-
-def remove_images(notebook: bytes) -> bytes:
-    """Return an executed notebook without the outputs of cells that show images of the data."""
-    content = json.loads(notebook)
-    for cell in content["cells"]:
-        if IMAGES in cell["metadata"].get("tags", []):
-            cell["outputs"] = []
-    return json.dumps(content).encode()

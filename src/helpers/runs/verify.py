@@ -11,8 +11,8 @@ import numpy as np
 from helpers import ROOT, InputError
 from helpers.source_files import digest_file
 
+from .cluster import list_gpus
 from .config import list_experiments, make_config, unknown
-from .gpus import list_gpus
 from .plan import Job
 from .record import Record, is_run, read_record
 

@@ -1,31 +1,42 @@
-"""One run, executed by papermill in the process of a Dask worker."""
+"""One run, executed by papermill in a kernel that no setting of the user reaches."""
 
 import contextlib
+import importlib.util
 import json
+import os
+import sys
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
+
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 
 from helpers import ROOT, InputError
 
 from .atomic_io import clear_leftovers, quarantine, remove, writing
+from .cluster import acquire_gpu
 from .config import NOTEBOOKS
-from .gpus import acquire_gpu
-from .kernel import make_environment, make_manager
 from .locks import lock_run
 from .plan import Job
 from .record import CorruptRecord, keep_notebook
 
+#: Settings of glibc that keep freed memory for the next training step, a tenth of its time. Blocks
+#: above the first size are mapped one by one; free memory above the second returns to the system.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc accepts
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+}
+
+#: Beginnings of variables through which a user's settings would reach a kernel.
+FOREIGN = ("IPYTHON", "JUPYTER", "MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONWARNINGS")
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """End of a job: kind and message of its error, if it failed.
-
-    Attributes
-    ----------
-    elsewhere : True if nothing was done because another process holds the lock of the run
-    """
+    """End of a job, with its error if it failed; `elsewhere` if another process is making it."""
 
     job: Job
     seconds: float
@@ -35,13 +46,7 @@ class Outcome:
 
 
 def make_run(job: Job, threads: int | None, needed: list[Outcome]) -> Outcome:
-    """Make a run in a kernel of its own, unless it is done or another process is making it.
-
-    Parameters
-    ----------
-    threads : cores that the run may use; None keeps the worker's setting
-    needed : outcomes of the runs that it needs, if they belong to the same batch
-    """
+    """Make a run in a kernel of its own, unless it is done or a run that it needs has failed."""
     started = time.perf_counter()
     for outcome in needed:
         if outcome.kind or outcome.elsewhere:
@@ -112,12 +117,56 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     return kind, message
 
 
+def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict[str, str]:
+    """Return the environment variables of a kernel; None keeps this process's threads or GPU.
+
+    An empty folder takes the place of the user's IPython and Jupyter folders.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    # Not imported: a worker needs nothing else of matplotlib.
+    matplotlib = Path(importlib.util.find_spec("matplotlib").origin).parent
+    jupyter = [f"JUPYTER_{kind}_DIR" for kind in ("CONFIG", "DATA", "RUNTIME")]
+    own = dict.fromkeys(["IPYTHONDIR", *jupyter], str(folder)) | {
+        "MATPLOTLIBRC": str(matplotlib / "mpl-data" / "matplotlibrc"),
+        "PYTHONUTF8": "1",  # files are read alike under every locale
+    }
+    if threads is not None:
+        own |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    if gpu is not None:
+        own["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        Path.home()
+    except RuntimeError:  # a user without a name; some packages make a folder at home on import
+        own["HOME"] = str(folder)
+    return kept | ALLOCATOR | own
+
+
+def make_manager(folder: Path, environment: dict[str, str]) -> type[AsyncKernelManager]:
+    """Return a class of managers of this interpreter's kernel, whatever kernelspecs a user has."""
+    # Named sockets on Linux: a free TCP port could be another kernel's a moment later.
+    meeting = {"transport": "ipc", "ip": f"@{uuid.uuid4().hex}"} if sys.platform == "linux" else {}
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, **options):
+            super().__init__(
+                kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+                connection_file=str(folder / "connection.json"),
+                **meeting,
+                **options,
+            )
+
+        async def start_kernel(self, **options) -> None:
+            await super().start_kernel(env=environment, **options)
+
+    return Manager
+
+
 def _note_error(notebook: Path, kind: str, message: str) -> None:
     """Write an error that no cell raised into the notebook, for `status` to show."""
-    content = {"cells": []}
+    content = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     with contextlib.suppress(OSError, ValueError):  # papermill may have written none of it, or half
         content = json.loads(notebook.read_bytes())
     output = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
     content["cells"].append(cell | {"outputs": [output]})
-    notebook.write_text(json.dumps({"metadata": {}, "nbformat": 4, "nbformat_minor": 4} | content))
+    notebook.write_text(json.dumps(content))
