@@ -46,6 +46,8 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
+    # A lost connection ends the batch with a line of ours; why a worker was lost is still logged.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout="20s")
@@ -70,7 +72,7 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
                 n_workers=min(workers, count),
                 threads_per_worker=1,
                 memory_limit=0,  # the memory of a run is its kernel's
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # a fixed port may be another batch's
             )
         client = Client(cluster, timeout="60s")
     except Exception as error:  # no loopback interface, a worker that died at its start
