@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from pybtex.database import parse_file, parse_string
 
 from helpers import ROOT
+from helpers.report import tidy
 
 DISTRIBUTIONS = packages_distributions()
 PINS = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
@@ -231,3 +232,28 @@ def test_citations_agree():
     assert [fields[name] for name in ("title", "version", "license")] == stated
     assert [PROJECT[name] for name in ("description", "version", "license")] == stated
     assert fields["year"] == str(citation["date-released"].year)
+
+
+def test_readme_states_what_the_shipped_records_show(monkeypatch):
+    monkeypatch.setenv("REPORT_RESULTS", "records/short")
+    monkeypatch.delenv("REPORT_SEEDS", raising=False)
+    rows = tidy.estimates().query("dataset == 'pathmnist' and strength.isna()")
+    rows = rows.set_index(["metric", "shift", "arm"])[["mean", "paper", "n_seeds"]]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for arm, cost, error in [
+        ("Basic", "brightness shifts cost ResNet-18 {:.1f} points", "error is {:.3f} without"),
+        ("MixUp + Aug", "and {:.1f} with MixUp + Aug", "and {:.3f} with MixUp + Aug"),
+    ]:
+        lost, clean = rows.loc["accuracy_lost", "brightness", arm], rows.loc[tidy.RMS, "clean", arm]
+        assert cost.format(100 * lost["mean"]) in text
+        assert error.format(clean["mean"]) in text
+        assert f"{100 * lost['paper']:.1f}" in text
+        assert lost["n_seeds"] == 3
+    blur = [
+        100 * rows.loc["accuracy_lost", "blur", arm]["mean"] for arm in ("Basic", "MixUp + Aug")
+    ]
+    assert "blur costs {:.1f} and {:.1f}".format(*blur) in text
+    between = tidy.differences().query("dataset == 'pathmnist' and p_holm.notna()")
+    assert (between["p_holm"] > 0.05).all() == (
+        "no difference between the two arms is clear" in text
+    )
