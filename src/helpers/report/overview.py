@@ -37,7 +37,7 @@ HEADS = {
 
 
 def show_overview() -> Markdown:
-    """Return a row per arm: each value with the paper's in brackets, the best of a column in bold."""
+    """Return a row per arm: each value with the paper's in brackets, the best in bold."""
     rows = [["Model", *HEADS], [":--", *["--:"] * len(HEADS)]]
     for dataset in datasets():
         rows.append([f"**{dataset_title(dataset)}**", *[""] * len(HEADS)])
