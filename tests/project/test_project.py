@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
 
 import pytest
 import yaml
@@ -99,7 +100,8 @@ def test_sphinx_extensions_and_the_formatter_of_commits_are_pinned():
 
 
 def test_layers_of_imports_are_kept():
-    done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     rooms = {f"helpers.{path.parent.name}" for path in ROOT.glob("src/helpers/*/__init__.py")}
     assert rooms <= {name for each in CONTRACTS for name in each["source_modules"]}
