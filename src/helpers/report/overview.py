@@ -37,13 +37,19 @@ HEADS = {
 
 
 def show_overview() -> Markdown:
-    """Return a row per arm: each value with the paper's in brackets, the best in bold."""
-    rows = [["Model", *HEADS], [":--", *["--:"] * len(HEADS)]]
+    """Return a table per data set, as drawn and published images never share one.
+
+    It has a row per arm: each value with the paper's in brackets, the best of a column in bold.
+    """
+    tables = []
     for dataset in datasets():
-        rows.append([f"**{dataset_title(dataset)}**", *[""] * len(HEADS)])
         columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
+        rows = [[dataset_title(dataset), *HEADS], [":--", *["--:"] * len(HEADS)]]
         rows += [[label, *(_print(cells[label][0]) for cells in columns)] for label in columns[0]]
-    return Markdown(f"```{{table}}\n:class: overview\n:align: left\n\n{write_markdown(rows)}\n```")
+        tables.append(f"[{describe_data(dataset)}: {describe_evidence(dataset)}.]{{.caption}}")
+        table = write_markdown(rows)
+        tables.append(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
+    return Markdown("\n\n".join(tables))
 
 
 def _print(row: dict) -> str:
@@ -88,7 +94,7 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
 
 def show_summary() -> Markdown:
     """Return the findings, a bullet per data set, and the verdicts on the paper."""
-    bullets = [f"**{dataset_title(d)}**. {_summarise(d)}" for d in datasets()]
+    bullets = [f"**{describe_data(d)}**: {_summarise(d)}" for d in datasets()]
     bullets.append(_judge_cells())
     bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
     return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
