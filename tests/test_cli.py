@@ -150,7 +150,7 @@ def test_a_package_apart_from_its_repository_says_so(tmp_path):
         text=True,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "installed apart from its repository" in done.stderr
+    assert "installed without its repository" in done.stderr
 
 
 def test_ctrl_c_during_the_first_imports_ends_as_later():

@@ -52,7 +52,7 @@ Profile = Annotated[str, ProfileOption]
 Only = Annotated[str, OnlyOption]
 Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("-p", help="A parameter in place of the profile's: name=value.")
+    list[str] | None, typer.Option("-p", help="Override a parameter of the profile: name=value.")
 ]
 
 
@@ -142,11 +142,11 @@ def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     if found.same:
         print(f"verified: {record} repeats bit by bit")
         return
-    print(f"not verified: {record} gives other bits; differences of the environment:")
+    print(f"not verified: {record} gives other bits; differences in the environment:")
     for name, (then, now) in found.environment.items():
         print(f"{name:<16} then {then}, now {now}")
     if not found.environment:
-        print("none that the record knows")
+        print("none recorded")
     raise typer.Exit(1)
 
 
@@ -157,7 +157,7 @@ def doctor(
         bool, typer.Option("--fetch", help="Download missing data sets and published weights.")
     ] = False,
 ) -> None:
-    """Check what this machine has and lacks to run a profile without network.
+    """Check what this machine has and lacks for running a profile offline.
 
     \b
     Example:
@@ -215,7 +215,7 @@ def call(words: list[str]) -> int:
     """Run a command, print its errors in a line each, and return its exit code."""
     if not (ROOT / "book").is_dir():
         print(
-            f"error: helpers is installed apart from its repository ({ROOT} has no book/); clone"
+            f"error: helpers is installed without its repository ({ROOT} has no book/); clone"
             " the repository, and `pip install --editable` it",
             file=sys.stderr,
         )

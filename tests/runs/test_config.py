@@ -110,7 +110,7 @@ def test_hash_covers_every_parameter_except_seed_and_places():
         ("image_size", 32, "image_size: PathMNIST has 28, 64, 128, 224 pixels, not 32"),
         ("initialisation", "imagenets", "did you mean imagenet?"),
         ("initialisation", "barlow_twins", "no barlow_twins weights of a resnet18"),
-        ("data_source", "offical", "take official, synthetic, or the path"),
+        ("data_source", "offical", "give official, synthetic, or the path"),
         ("corruptions", {"blurr": [1.0]}, "corruptions.blurr"),
         ("corruptions", {"blur": [0.5, 0.5]}, "give each strength once"),
         ("corruptions", {"blur": [0.0]}, "greater than or equal to 0.01"),

@@ -10,7 +10,7 @@ from .tidy import MEASURES, PAPER_METRICS, find_difference
 from .verdicts import judge_change, print_verdict
 
 LEGEND = (
-    "Each cell: the score with the choice changed minus the score without, and its 95 % interval."
+    "Each cell: the score with the choice changed minus that without, and its 95 % interval."
     " Below: this arm minus each other arm, before → after the change. The conclusion from that"
     " difference ✓ *holds* (same sign), ✗ *fails* (the sign changes) or is ? *inconclusive* (one of"
     " the two 95 % intervals includes 0, or only one seed is in common)."
@@ -36,7 +36,7 @@ def show_ablation(dataset: str) -> Markdown:
                     lines.append(text)
                     data += found
                 rows[-1].append(" ".join(lines) or "—")
-    caption = f"Scores on {describe_data(dataset)} with a choice changed minus those without"
+    caption = f"Scores on {describe_data(dataset)} with one choice changed, minus without"
     return Markdown(f"{render_table(f'{dataset}-ablation', caption, rows, data)}\n\n{LEGEND}")
 
 

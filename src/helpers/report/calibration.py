@@ -54,7 +54,7 @@ def show_temperature_differences(dataset: str) -> Markdown:
     that of the first at its temperature.
     """
     first = next(iter(shown_records(dataset)), "")
-    title = f"Differences to {first} at its temperature"
+    title = f"Differences from {first} at its temperature"
     return render_differences(dataset, "temperature", title)
 
 

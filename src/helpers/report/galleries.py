@@ -53,7 +53,7 @@ def find_examples(groups: dict[str, list[Record]], part: str = "images") -> Reco
 
 
 def _explain_absence(dataset: str) -> Picture:
-    absent = f"The records of {dataset_title(dataset)} hold no example images."
+    absent = f"The records of {dataset_title(dataset)} contain no example images."
     return explain(absent if shown_records(dataset) else missing_runs(dataset) or absent)
 
 

@@ -61,7 +61,7 @@ def _print(row: dict) -> str:
 def show_cells() -> Picture:
     """Return the paper's cells against the runs', a panel per data set and metric."""
     picture = Picture(
-        caption="Nearer to the dotted line is better agreement. Bars: 95 % intervals."
+        caption="The closer to the dotted line, the better the agreement. Bars: 95 % intervals."
     )
     for dataset in filter(shown_records, PAPER_ARMS):
         picture.panels.append(draw_legend(dataset))

@@ -81,7 +81,7 @@ def show_runs() -> Markdown:
     omitted = [warning for dataset in datasets() for warning in find_evidence(dataset).warnings]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
-        text = "No number of this book comes from these records; the build names the remedy."
+        text = "No number in this book comes from these records; the build names the remedy."
         lines = [f"- {escape_markdown(line)}" for line in omitted]
         parts.append("\n".join(["```{warning}", text, "", *lines, "```"]))
     if runs:
@@ -91,7 +91,7 @@ def show_runs() -> Markdown:
         facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
         facts = facts.reindex(columns=FACTS).astype(object)
         facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
-        caption = "All runs: what each was made from, and what it took"
+        caption = "All runs, with their inputs and costs"
         parts.append(render_table("runs", caption, cells, facts, "runs"))
     return Markdown("\n\n".join(filter(None, parts)))
 

@@ -93,7 +93,7 @@ def list_further_pages(book: Path) -> dict[str, str]:
 
 def _explain_absence(experiment: str, title: str) -> str:
     text = (
-        f"# {escape_markdown(title)}\n\nThis book holds no executed notebook of `{experiment}`:"
+        f"# {escape_markdown(title)}\n\nThis book has no executed notebook of `{experiment}`:"
         " either it has not been run yet, or its records came without their notebook. To run it:"
         f"\n\n    python -m helpers run --only {experiment}"
     )

@@ -16,10 +16,10 @@ LEVEL = 0.05
 
 RULE = (
     "**Reproduced?** ✓ *reproduced*: the paper's value lies in the 95 % prediction interval for one"
-    " more seed on the same test images; ✗ *not reproduced*: outside. With other epochs than the"
-    " study the words are ≈ *consistent* and ≠ *not consistent*. Fewer than three seeds are ?"
-    " *inconclusive*, because they do not show how far seeds differ. In brackets: measured minus"
-    " paper."
+    " more seed on the same test images; ✗ *not reproduced*: outside. If the number of epochs"
+    " differs from the study's, the words are ≈ *consistent* and ≠ *not consistent*. Fewer than"
+    " three seeds are ? *inconclusive*, because they do not show how far seeds differ. In brackets:"
+    " measured minus paper."
 )
 
 

@@ -55,7 +55,7 @@ def _reject_duplicates(strengths: list[float]) -> list[float]:
 
 def _check_source(source: str) -> str:
     if source not in ("official", "synthetic") and not set("./\\") & set(source):
-        raise ValueError("take official, synthetic, or the path of custom data, as data/mine.npz")
+        raise ValueError("give official, synthetic, or the path of custom data: data/mine.npz")
     return source
 
 
@@ -209,7 +209,7 @@ def make_config(experiment: str, values: Mapping) -> Config:
     if config.start in STARTS[1:] and (config.start, config.network) not in PUBLISHED:
         raise InputError(
             f"{experiment}: initialisation: no {config.start} weights of a {config.network} are"
-            " published; take another network, or the path of a checkpoint"
+            " published; choose another network, or give the path of a checkpoint"
         )
     dataset = getattr(config, "dataset", None) or find_dataset(experiment)
     if dataset is None:
@@ -257,7 +257,7 @@ def read_defaults(experiment: str) -> dict:
             target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
             values[target.id] = ast.literal_eval(line.value)
     except IndexError:
-        raise InputError(f"{experiment}.py: no cell is tagged parameters") from None
+        raise InputError(f"{experiment}.py: no cell has the tag parameters") from None
     except (SyntaxError, AttributeError, ValueError) as error:
         text = (getattr(error, "text", None) or text).strip()
         raise InputError(
@@ -332,7 +332,7 @@ def read_variants() -> dict[str, dict[str, dict]]:
         allowed = sorted(read_defaults(experiment).keys() - FIXED)
         for name, changes in named.items():
             if not re.fullmatch(NAME, str(name)) or not isinstance(changes, dict) or not changes:
-                raise InputError(f"variants.yaml: {experiment}: {name}: name: {{parameter: value}}")
+                raise InputError(f"variants.yaml: {experiment}: {name}: write {{parameter: value}}")
             for parameter in changes.keys() - set(allowed):
                 raise unknown(f"parameter of variant {name}", parameter, allowed)
     return variants
