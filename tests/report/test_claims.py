@@ -78,8 +78,9 @@ def difference(mean, seeds=10):
 
 
 @pytest.fixture
-def given(monkeypatch):
+def given(monkeypatch, tmp_path):
     """Let the runs have these differences, one per comparison, whenever all are asked for."""
+    monkeypatch.setenv("REPORT_RESULTS", str(tmp_path / "none"))  # not those of the checkout
 
     def give(*means, seeds=10):
         rows = [difference(m, seeds) if m is not None else ABSENT for m in means]
