@@ -19,7 +19,7 @@ from helpers.runs.config import NOTEBOOKS
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
-from .provenance import list_runs, name_notebooks, write_banner
+from .provenance import list_runs, name_notebooks, results_folder, write_banner
 from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
 from .tidy import differences, estimates
 
@@ -120,7 +120,7 @@ def read_in_parallel(app: Sphinx, config) -> None:
 
 
 def fingerprint(lines: list[str]) -> str:
-    """Return a hash of what executed pages depend on: records, code, reference, static files.
+    """Return a hash of what executed pages depend on: records, images, code, static files.
 
     lines : what is missing or corrupt
     """
@@ -128,6 +128,8 @@ def fingerprint(lines: list[str]) -> str:
     folders = [*(package / name for name in ("metrics", "report", "runs")), NOTEBOOKS]
     paths = [path for folder in folders for path in folder.rglob("[!.]*.*")]
     paths += [package / "catalogue.py", *(ROOT / "book/_static").iterdir()]
+    results = results_folder()  # its example images, and the runs whose images stand in for them
+    paths += [*results.glob("examples/*.npz"), *results.glob("smoke/*/*/run.json")]
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
