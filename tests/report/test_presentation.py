@@ -92,7 +92,7 @@ def test_galleries_show_published_images_else_stand_ins_and_name_a_damaged_file(
     assert '"classes":["tissue 0","tissue 1","tissue 2","tissue 3"]' in report.show_explorer().data
     path.write_bytes(path.read_bytes()[:-100])
     for name in ("show_corruptions", "show_mixup"):
-        assert "examples/pathmnist.npz cannot be read: delete it" in draw(name, "pathmnist")
+        assert "examples/pathmnist.npz cannot be read: write it" in draw(name, "pathmnist")
     assert "No run shown here holds images of its errors" in draw("show_errors", "pathmnist")
 
 

@@ -77,7 +77,7 @@ def _read_examples(path: Path, title: str) -> Examples:
         if not whole or arrays["mixup"].shape[1:] != size:
             raise ValueError
     except Exception:  # zipfile, zlib and numpy raise a dozen kinds
-        why = "cannot be read: delete it and make it again with `python -m helpers examples`."
+        why = "cannot be read: write it again with `python -m helpers examples`."
         return Examples(f"{redact_paths(str(path))} {why}")
     return Examples(f"Images: {title}, as published.", arrays, classes, str(arrays["sha256"]))
 
