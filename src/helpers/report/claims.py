@@ -218,9 +218,12 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
             whys.append("only one seed in common")
         if figure and len(known):
             whys.append("the direction is judged, not the figure")
+        runs = [r for row, name in claim.rows().items() for r in shown_records(name).get(row, [])]
+        if not all(record.weights["official"] for record in runs):
+            whys.append("some initial weights are stand-ins")
         if missing and not against:
             needs = _list_needs(claim)
-        elif claim.fewer_epochs and not _trained_shorter(claim):
+        elif claim.fewer_epochs and not missing and not _trained_shorter(claim):
             word, whys = "inconclusive", ["not trained for fewer epochs"]
     elif figure:
         # Two values and the figure are rounded: three halves of the last digit, and of a float's.
