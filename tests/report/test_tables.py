@@ -25,7 +25,7 @@ def show_all(dataset):
     names = ("legend", "other_shifts", "differences", "findings", "results", "ablation", "scores")
     names += ("temperatures", "temperature_differences")
     shown += [getattr(report, f"show_{name}")(dataset) for name in names]
-    names = ("overview", "cells", "summary", "made_from", "claims", "tidy")
+    names = ("overview", "cells", "summary", "gaps", "made_from", "claims", "tidy")
     shown += [getattr(report, f"show_{name}")() for name in names]
     return [part._repr_html_() if hasattr(part, "panels") else part.data for part in shown]
 
@@ -281,6 +281,6 @@ def test_the_overview_is_short_and_from_the_tables(drawn, show):
     row = find_difference(("pets", "Supervised"), ("pets", "No Pretraining"), "accuracy")
     mean, low, high = (f"{100 * row[end]:+.1f}" for end in ("mean", "low", "high"))
     assert "Supervised is more accurate on clean images" in summary
-    assert f"than No Pretraining: accuracy {mean} on clean images ({low} to {high})" in summary
+    assert f"accuracy {mean} points on clean images (95 % interval {low} to {high})" in summary
     assert "profile made_up (5 epochs), 3 seeds (0–2)" in report.show_made_from().data
     assert list_columns("pets") == [("clean", None), ("brightness", None), ("blur", None)]

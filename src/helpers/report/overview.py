@@ -18,7 +18,6 @@ from .records import (
     describe_data,
     describe_evidence,
     find_evidence,
-    list_evidence,
     missing_runs,
     show_each,
     shown_records,
@@ -37,18 +36,13 @@ HEADS = {
     **{f"RMS error, {shift}": (RMS, shift) for shift in ("clean", "brightness", "blur")},
 }
 
-#: Metric to its name in a sentence, and what an arm does that is clearly better, clearly worse, or
+#: Metric to its name in a sentence, and what an arm is that is clearly better, clearly worse, or
 #: neither.
 COMPARED = {
-    "accuracy": (
-        "accuracy",
-        "is more accurate",
-        "is less accurate",
-        "is not clearly more accurate",
-    ),
+    "accuracy": ("accuracy", "more accurate", "less accurate", "not clearly more or less accurate"),
     RMS: (
         "RMS calibration error",
-        *("is better calibrated", "is worse calibrated", "is not clearly better calibrated"),
+        *("better calibrated", "worse calibrated", "not clearly better or worse calibrated"),
     ),
 }
 
@@ -112,47 +106,52 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
 
 
 def show_summary() -> Markdown:
-    """Return what was found, published images first, and what is open, as bullets."""
-    bullets, known = [], sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d))
-    for dataset in known:
-        bullets.append(f"**{describe_data(dataset)}**, {describe_evidence(dataset)}.")
-        bullets[-1] += f" {_summarise(dataset)}"
+    """Return what was found, published images first, and the verdicts on the paper, as bullets."""
+    bullets = []
+    for dataset in sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d)):
+        first, *others = _summarise(dataset)
+        bullets += [f"**{describe_data(dataset)}**, {describe_evidence(dataset)}: {first}", *others]
         bullets += filter(None, show_each(dataset, partial(_judge_cells, dataset)))
     bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
-    gaps = [f"{dataset_title(d)}: {line}" for d in datasets() if (line := missing_runs(d))]
+    return Markdown(_list(bullets))
+
+
+def show_gaps() -> Markdown:
+    """Return what is not measured yet, with the commands and what they need, as bullets."""
+    gaps = [f"**{dataset_title(d)}.** {line}" for d in datasets() if (line := missing_runs(d))]
     gaps += [
-        f"{dataset_title(d)} at full length: `python -m helpers run --profile paper"
-        f" --only '{d}_*' --seeds 0-2`."
-        for d in known
-        if list_evidence(d)[0].profile == "short"
+        f"**{dataset_title(d)}**, the study's number of epochs with three seeds:"
+        f" `python -m helpers run --profile paper --only '{d}_*' --seeds 0-2`."
+        for d in datasets()
+        if is_real(d) and find_evidence(d).profile == "short"
     ]
-    bullets += [f"**Open.** {' '.join(gaps)}"] * bool(gaps)
-    return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+    return Markdown(_list(gaps) or "Every arm of the paper is measured.")
 
 
 def show_findings(dataset: str) -> Markdown:
     """Return the findings of one data set."""
-    return Markdown(_summarise(dataset) if shown_records(dataset) else missing_runs(dataset))
+    found = shown_records(dataset)
+    return Markdown(_list(_summarise(dataset)) if found else missing_runs(dataset))
 
 
-def _summarise(dataset: str) -> str:
+def _list(texts: list[str]) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _summarise(dataset: str) -> list[str]:
     """Return what each shift costs, and whether later arms are more accurate and calibrated."""
-    texts, (first, *others) = [], arms(dataset)
+    costs, (first, *others) = [], arms(dataset)
     shifts = [shift for shift, _ in list_columns(dataset)]
     for shift in shifts[1:]:
-        costs = [
-            print_with_paper(find_estimate(dataset, label, "accuracy_lost", shift))
-            for label in shown_records(dataset)
-        ]
-        named = [
-            f"{label} {cost}" for label, cost in zip(shown_records(dataset), costs, strict=True)
-        ]
-        texts.append(f"{shift.capitalize()} costs {', '.join(named)} points of accuracy.")
+        rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
+        named = [f"{row['arm']} {print_with_paper(row)}" for row in rows if row["n_seeds"]]
+        costs.append(f"{shift} costs {' and '.join(named)} points of accuracy")
+    texts = ["; ".join(costs) + "."]
     for label, metric in product(others, COMPARED):
         rows = [find_difference((dataset, label), (dataset, first), metric, s) for s in shifts]
         if rows[0]["n_seeds"]:
             texts.append(_conclude(label, first, metric, rows))
-    return " ".join(texts)
+    return texts
 
 
 def print_with_paper(row: dict) -> str:
@@ -170,11 +169,11 @@ def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
         if row["p_holm"] < LEVEL:
             said[better if row["mean"] * measure.better > 0 else worse].append(place)
         mean, *ends = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
-        sizes.append(f"{mean} {place} ({' to '.join(ends)})")
+        unit = " points" * (measure.percent and not sizes)
+        sizes.append(f"{mean}{unit} {place} (95 % interval {' to '.join(ends)})")
     found = [f"{what} {' and '.join(places)}" for what, places in said.items() if places]
-    unit = ", in points" * measure.percent
-    says = " and ".join(found) or neither
-    return f"{label} {says} than {first}: {name} {', '.join(sizes)}{unit}; 95 % intervals."
+    says = f"{' and '.join(found) or neither} than {first}, by Holm's method (p < {LEVEL})"
+    return f"{label} is {says}: {name} {', '.join(sizes)}."
 
 
 def _judge_cells(dataset: str) -> str:
