@@ -26,7 +26,7 @@ from .styles import draw_intervals, draw_legend, style_arms
 from .table_export import write_markdown
 from .tables import find_cells, list_columns
 from .tidy import MEASURES, PAPER_METRICS, RMS, estimates, find_difference, find_estimate
-from .verdicts import LEVEL, SIGNS, judge, print_verdict, reasons_not_comparable
+from .verdicts import LEVEL, SIGNS, judge, reasons_not_comparable
 
 #: Columns of the overview: head to metric and shift.
 HEADS = {
@@ -145,7 +145,7 @@ def _summarise(dataset: str) -> list[str]:
     for shift in shifts[1:]:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
         named = [f"{row['arm']} {print_with_paper(row)}" for row in rows if row["n_seeds"]]
-        costs.append(f"{shift} costs {' and '.join(named)} points of accuracy")
+        costs.append(f"{shift} costs {', '.join(named)} points of accuracy")
     texts = ["; ".join(costs) + "."]
     for label, metric in product(others, COMPARED):
         rows = [find_difference((dataset, label), (dataset, first), metric, s) for s in shifts]
@@ -182,7 +182,7 @@ def _judge_cells(dataset: str) -> str:
     cells = cells[cells["metric"].isin(PAPER_METRICS)]
     known = cells[cells["n_seeds"] > 0]
     words = Counter(map(judge, known.to_dict("records")))
-    judged = [f"{print_verdict(word)} {words[word]}" for word in SIGNS if words[word]]
+    judged = [f"{SIGNS[word]}\xa0{word} {words[word]}" for word in SIGNS if words[word]]
     reasons = {why for arm in known["arm"].unique() for why in reasons_not_comparable(dataset, arm)}
     judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
     judged += [f"not measured {len(cells) - len(known)}"] * (len(cells) > len(known))

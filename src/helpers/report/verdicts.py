@@ -59,7 +59,7 @@ def judge_change(before: dict, after: dict) -> str:
 
 def print_verdict(word: str) -> str:
     """Return a verdict with its sign."""
-    return f"{SIGNS[word]}\xa0{word}"
+    return f"{SIGNS[word]} {word}"
 
 
 def print_p_value(value: float) -> str:
