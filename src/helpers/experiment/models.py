@@ -5,7 +5,6 @@ import functools
 import io
 import itertools
 import zipfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -131,32 +130,40 @@ def make_model(
     """Make a network for a data set, on the device of `pick_device`.
 
     Its input is normalised by the mean and standard deviation of the training set, with pretrained
-    weights by those of the data that these were trained on, as in the paper (section 6). The seed
-    is that of the random weights; the result's attribute ``weights`` describes for the record what
-    it started from. See `load_weights` and `Classifier` for the parameters.
+    weights by those of the data that these were trained on, as in the paper (section 6). The
+    result's attribute ``weights`` describes for the record what it started from.
+
+    Parameters
+    ----------
+    network : "resnet18" or "resnet50"
+    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
+        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook. Weights
+        that are missing, corrupt or of another architecture raise InputError.
+    data_dir : its folder ``weights`` holds the published weights
+    batch_norm : see `Classifier`
+    seed : of the random weights
     """
-    weights = load_weights(network, start, data_dir)
-    mean, std = weights.normalisation or data.mean_and_std()
+    path, state, normalisation = load_weights(network, start, data_dir)
+    mean, std = normalisation or data.mean_and_std()
     # torchvision initialises from the global generator: seed it, then restore it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Classifier(network, len(data.classes), mean, std, batch_norm)
-    if weights.state:
-        model.load(weights.state, start)
-    model.weights = weights.summary
+    if state:
+        model.load(state, start)
+    model.weights = {
+        "initialisation": start,
+        "sha256": digest_file(path) if path else None,
+        "official": path is None or (start, network) in PUBLISHED,
+    }
     return _move(model)
 
 
 def load_network(folder: str | Path) -> Classifier:
-    """Return the trained network of a record with weights, in evaluation mode.
+    """Return the trained network of a record's folder, if that holds it, in evaluation mode.
 
-    It needs no data. The weights, float16 in the file, are float32 again, on the device of
-    `pick_device`.
-
-    Parameters
-    ----------
-    folder : of a record, such as ``records/paper/pathmnist_basic/seed-0``; a relative path is
-        taken from the repository. Missing or corrupt weights raise InputError.
+    The weights, float16 in the file, are float32 again, on the device of `pick_device`. A relative
+    path is taken from the repository. Missing or corrupt weights raise InputError.
     """
     path = from_root(folder) / "weights.pt"
     content = _read_packed(path, "give the folder of a record with weights (records/README.md)")
@@ -193,50 +200,27 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
     return fused
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A backbone's origin, state dict, and the normalisation it was trained with."""
-
-    summary: dict
-    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    normalisation: tuple[list[float], list[float]] | None = None
-
-
-def load_weights(network: str, start: str, data_dir: str) -> Weights:
-    """Load start weights.
-
-    Parameters
-    ----------
-    network : "resnet18" or "resnet50"
-    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
-        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook
-    data_dir : its folder ``weights`` holds the published weights
-
-    Weights that are missing, corrupt or of another architecture raise InputError.
-    """
+def load_weights(
+    network: str, start: str, data_dir: str
+) -> tuple[Path | None, dict[str, Tensor], tuple[list[float], list[float]] | None]:
+    """Return file, state dict and normalisation of start weights; nothing of random ones."""
     if start == "random":
-        return Weights({"initialisation": "random", "sha256": None, "official": True})
-    official = (start, network) in PUBLISHED
-    if official:
+        return None, {}, None
+    if (start, network) in PUBLISHED:
         path = locate_weights(start, network, data_dir).fetch()
-        state, normalisation = _read(path, "download it again"), IMAGENET_NORMALISATION
-    elif start in STARTS:
+        return path, _read(path, "download it again"), IMAGENET_NORMALISATION
+    if start in STARTS:
         raise InputError(
             f"initialisation: no {start} weights are published for a {network};"
             " choose another network, or give the path of weights"
         )
-    else:
-        path = from_root(start)
-        starts = " or ".join(STARTS)
-        content = _read_packed(path, f"make it with a pretraining notebook, or choose {starts}")
-        if content["network"] != network:
-            raise InputError(
-                f"{path} holds a {content['network']}, not a {network};"
-                " give weights of the same network"
-            )
-        state, normalisation = content["state"], (content["mean"], content["std"])
-    summary = {"initialisation": start, "sha256": digest_file(path), "official": official}
-    return Weights(summary, state, normalisation)
+    path = from_root(start)
+    starts = " or ".join(STARTS)
+    content = _read_packed(path, f"make it with a pretraining notebook, or choose {starts}")
+    if content["network"] != network:
+        advice = "give weights of the same network"
+        raise InputError(f"{path} holds a {content['network']}, not a {network}; {advice}")
+    return path, content["state"], (content["mean"], content["std"])
 
 
 def _read_packed(path: Path, advice: str) -> dict:
