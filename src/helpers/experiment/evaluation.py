@@ -58,9 +58,8 @@ class Evaluation:
 def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]]) -> Evaluation:
     """Return the logits of test and validation set, the former under each corruption too.
 
-    Corruption acts on 8-bit images on the device; a batch is read once for all conditions. Batch
-    norm is fused into the convolutions. Everything is in float32, on CUDA too: bfloat16 would
-    blur differently from the paper and keep too few digits of the logits. A logit that is not
+    Corruption acts on 8-bit images on the device. Batch norm is fused into the convolutions.
+    Everything is in float32: bfloat16 would blur differently from the paper. A logit that is not
     finite, or too large for float16, raises FloatingPointError.
     """
     started = time.perf_counter()
@@ -114,16 +113,12 @@ def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tupl
 
 
 def make_examples(data: Data, conditions: list, count: int = 4) -> dict[str, np.ndarray]:
-    """Return images for the report's galleries.
+    """Return arrays for the report's galleries.
 
-    Returns
-    -------
-    images : uint8 (P, k, 3, H, W), the first test image of k classes under every condition
-    labels : int64 (k,)
-    corruption, strength : str (P,) and float64 (P,), the conditions
-    mixup : uint8 (3, 3, H, W), two training images, of different classes if possible, and their
-        mix at lambda = 0.5
-    mixup_labels : int64 (2,)
+    ``images``, uint8 (P, k, 3, H, W), and ``labels``, int64 (k,), are the first test image of k
+    classes under all P conditions, which `condition_arrays` names; ``mixup``, uint8 (3, 3, H, W),
+    two training images, of different classes if possible, and their mix at lambda = 0.5, and
+    ``mixup_labels``, int64 (2,), the labels of the two.
     """
     present = data.test.labels.unique()
     classes = present[np.linspace(0, len(present) - 1, min(count, len(present))).astype(int)]
@@ -147,16 +142,10 @@ def find_confident_errors(
 ) -> dict[str, np.ndarray]:
     """Return the most confident errors under each corruption, each image once, at its worst.
 
-    Parameters
-    ----------
-    logits : float16 (P, N, C), as stored, of the N images under P conditions
-    count : errors per corruption; fewer if the network makes fewer
-
-    Returns
-    -------
-    mistakes : uint8 (M, 3, H, W), as the network saw them, by corruption and then by confidence
-    mistakes_index : int64 (M,), index of each in the split
-    mistakes_condition : int64 (M,), index of each among the conditions
+    Of logits float16 (P, N, C), as stored, ``count`` errors per corruption are returned, if there
+    are as many, by corruption and then by confidence: ``mistakes``, uint8 (M, 3, H, W), as the
+    network saw them, and their indices, int64 (M,), in the split (``mistakes_index``) and among
+    the conditions (``mistakes_condition``).
     """
     labels = split.labels.numpy()
     # Confidence in a wrong answer, which is positive; 0 for a right answer.

@@ -98,7 +98,7 @@ class TrainingState:
             self.best, self.best_epoch = scores["validation_accuracy"], epoch
             self.best_weights = copy.deepcopy(self.model.state_dict())
         if self.checkpoint:
-            self._save(last=epoch == self.epochs)
+            self.checkpoint.save(functools.partial(torch.save, self._pack()))
         self._report()
         shown = {name: f"{value:.3f}" for name, value in scores.items()}
         self.bar.set_postfix({"epoch": f"{epoch}/{self.epochs}"} | shown)
@@ -116,21 +116,22 @@ class TrainingState:
                 seconds_per_epoch=self.seconds / done if done else None,
             )
 
-    def _save(self, last: bool) -> None:
-        best = self.best_weights if self.best_epoch < len(self.history) else {}
-        # After the last epoch only the result counts: neither optimiser nor other weights.
+    def _pack(self) -> dict:
         state = {
             "guard": self.guard,
             "history": self.history,
             "best": (self.best, self.best_epoch),
             "seconds": self.seconds,
-            "model": best if last and best else self.model.state_dict(),
-            "best_weights": {} if last else best,
-            "optimizer": None if last else self.optimizer.state_dict(),
+            "model": self.model.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "lambdas": json.dumps(self.lambdas.bit_generator.state),
         }
-        self.checkpoint.save(functools.partial(torch.save, state))
+        if len(self.history) == self.epochs:  # only the result counts
+            kept = self.best_weights or state["model"]
+            state |= {"model": kept, "best_weights": {}, "optimizer": None}
+        return state
 
     def _load(self, content: bytes | memoryview) -> None:
         try:
@@ -144,9 +145,7 @@ class TrainingState:
         self.history, (self.best, self.best_epoch) = state["history"], state["best"]
         self._started -= state["seconds"]
         self.model.load_state_dict(state["model"])
-        self.best_weights = state["best_weights"]
-        if self.best_epoch and not self.best_weights:
-            self.best_weights = copy.deepcopy(self.model.state_dict())
+        self.best_weights = state["best_weights"] or (state["model"] if self.best_epoch else {})
         if state["optimizer"]:
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
