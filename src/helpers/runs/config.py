@@ -254,8 +254,8 @@ def read_defaults(experiment: str) -> dict:
     try:
         for line in ast.parse(cells[0].source).body:
             text = ast.unparse(line)
-            target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
-            values[target.id] = ast.literal_eval(line.value)
+            targets = [line.target] if isinstance(line, ast.AnnAssign) else line.targets
+            values |= {target.id: ast.literal_eval(line.value) for target in targets}
     except IndexError:
         raise InputError(f"{experiment}.py: no cell has the tag parameters") from None
     except (SyntaxError, AttributeError, ValueError) as error:
