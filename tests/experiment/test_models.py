@@ -179,7 +179,7 @@ PACKED |= {"state": torchvision.models.resnet50().state_dict()}
         (save([1, 2]), "was not written by this project"),
         (save({"conv1.weight": torch.zeros(2)}), "was not written by this project"),
         (save(PACKED), "does not fit a resnet18"),
-        (None, "does not exist; make it with a pretraining notebook, or choose random or imagenet$"),
+        (None, "does not exist; make it with a pretraining .* choose random or imagenet$"),
     ],
 )
 def test_unusable_weights_are_refused_in_one_line(stripes, tmp_path, change, message):
