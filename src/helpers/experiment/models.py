@@ -92,10 +92,18 @@ class Classifier(nn.Module):
 
     def pack_backbone(self) -> bytes:
         """Return the backbone as the content of a file that `load_weights` reads."""
-        state, buffer = self.network.state_dict(), io.BytesIO()
-        backbone = {name: state[name].cpu() for name in state if not name.startswith("fc.")}
+        state = self.network.state_dict()
+        return self._pack({name: state[name] for name in state if not name.startswith("fc.")})
+
+    def pack_weights(self) -> bytes:
+        """Return the whole network in float16, like `pack_backbone`."""
+        state = self.network.state_dict().items()
+        return self._pack({n: v.half() if v.is_floating_point() else v for n, v in state})
+
+    def _pack(self, state: dict[str, Tensor]) -> bytes:
+        state, buffer = {name: value.cpu() for name, value in state.items()}, io.BytesIO()
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        torch.save({"network": self.name, "state": backbone, "mean": mean, "std": std}, buffer)
+        torch.save({"network": self.name, "state": state, "mean": mean, "std": std}, buffer)
         return buffer.getvalue()
 
     def load_backbone(self, state: dict[str, Tensor], origin: str) -> None:

@@ -10,7 +10,7 @@ predictions.npz    float16 logits of all test images, clean and corrupted, and o
                    images, and the labels of both
 examples.npz       a few test images under every corruption, the most confident errors under each,
                    and one MixUp example
-weights.pt         pretraining only: the backbone's state dict
+weights.pt         the backbone of a pretraining; the network, in float16, of an arm's seed 0
 =================  =========================================================================
 
 A variant of an ablation has a record of its own, in ``<experiment>@<variant>/seed-<n>/``. The
@@ -38,7 +38,7 @@ PACKAGES = (
     *("torch", "torchvision", "medmnist", "numpy"),
     *("scipy", "scikit-learn", "pandas", "pillow"),
 )
-PLATFORM = ("device", "threads", "vectors", "machine", "system", "python")
+PLATFORM = ("device", "threads", "vectors", "processor", "machine", "system", "python")
 
 #: Fields of run.json and their values in a record that lacks them.
 DEFAULTS: dict = {
@@ -49,7 +49,7 @@ DEFAULTS: dict = {
     | dict.fromkeys(["official", "sha256", "classes", "train", "validation", "test", "files"]),
     "weights": dict.fromkeys(["initialisation", "sha256", "official"]),
     **dict.fromkeys(["config_hash", "started", "train_seconds", "evaluate_seconds", "best_epoch"]),
-    **dict.fromkeys(["peak_memory_bytes", "peak_gpu_memory_bytes", "notebook"]),
+    **dict.fromkeys(["peak_memory_bytes", "peak_gpu_memory_bytes", "notebook", "weights_rounding"]),
     "files": {},
     "left_out": [],
 }
