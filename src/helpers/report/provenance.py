@@ -195,8 +195,8 @@ def show_quick_check() -> Markdown:
     )
     if check.equal < check.compared:
         text += (
-            " Another processor or another version of torch rounds differently, and training"
-            " amplifies the differences; on the same ones, changed code or parameters are the cause."
+            " Another processor or another version of torch rounds differently, and training am"
+            "plifies that; on the same ones, changed code or parameters are the cause."
         )
     return Markdown(text)
 
