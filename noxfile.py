@@ -113,6 +113,7 @@ def book(session: nox.Session) -> None:
         )
     install(session)
     run(session, "python", "-m", "helpers", "run", *session.posargs)
+    run(session, "python", "-m", "helpers", "examples")
     environment = {"REPORT_PROFILE": shown.profile, "REPORT_SEEDS": shown.seeds}
     build_book(session, env={name: value for name, value in environment.items() if value})
     index = ROOT / "book/_build/html/index.html"

@@ -12,7 +12,7 @@ import pytest
 from helpers import ROOT, InputError, __main__, doctor
 from helpers.runs import config
 
-COMMANDS = ["run", "status", "verify", "doctor", "ship", "tables"]
+COMMANDS = ["run", "status", "verify", "doctor", "ship", "examples", "tables"]
 
 
 def call(*words: str, **variables: str) -> subprocess.CompletedProcess:

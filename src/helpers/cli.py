@@ -8,11 +8,19 @@ from typing import Annotated
 import typer
 
 from helpers import ROOT, InputError
+from helpers.catalogue import find_dataset
 from helpers.runs import shipping
 from helpers.runs.batch import describe_progress, find_missing, run_batch
 from helpers.runs.checkpoint import read_progress
 from helpers.runs.cluster import BatchError
-from helpers.runs.config import list_experiments, list_profiles, parse_overrides, parse_seeds
+from helpers.runs.config import (
+    list_experiments,
+    list_profiles,
+    make_config,
+    parse_overrides,
+    parse_seeds,
+    read_defaults,
+)
 from helpers.runs.locks import is_locked
 from helpers.runs.plan import Job, plan
 from helpers.runs.record import CorruptRecord
@@ -183,6 +191,24 @@ def ship(profile: Profile = "short") -> None:
     """
     for place, left_out in shipping.ship(profile):
         print(f"{place}: left out {left_out or 'nothing'}")
+
+
+@app.command()
+def examples() -> None:
+    """Write example images of the data sets in data/ for the book; downloads and trains nothing.
+
+    \b
+    Example:
+      python -m helpers examples
+    """
+    from helpers.experiment.examples import PUBLISHED_FILES, write_examples
+
+    first = {find_dataset(name): name for name in reversed(list_experiments())}
+    for dataset in filter(first.get, PUBLISHED_FILES):
+        config = make_config(first[dataset], read_defaults(first[dataset]))
+        target = ROOT / "results" / "examples" / f"{dataset}.npz"
+        values = config.corruptions, config.data_dir, config.image_size
+        print(write_examples(target, dataset, *values))
 
 
 @app.command()

@@ -1,11 +1,12 @@
 """Source files of a user's data set, recognised by size, time and SHA-256 (without torch)."""
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from helpers import ROOT
+from helpers import ROOT, InputError
 
 #: Suffixes of the files that are read from a folder of images.
 IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -22,15 +23,36 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Turn an error of the file system into an InputError that names its file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}; fix it there") from None
+
+
 def list_files(folder: Path) -> list[Path]:
-    """Return the files below a folder in order, without hidden files and hidden folders."""
+    """Return the files below a folder in order, without hidden ones and links to folders above."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
     found = []
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        found += [Path(root, name) for name in sorted(files) if name[0] != "."]
+    for root, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        above = {place := Path(root).resolve(), *place.parents}
+        visible = sorted(name for name in folders if not is_hidden(name))
+        folders[:] = [name for name in visible if (place / name).resolve() not in above]
+        found += [Path(root, name) for name in sorted(files) if not is_hidden(name)]
     return found
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is none of the user's: hidden, or macOS's."""
+    return name.startswith((".", "__MACOSX"))
+
+
+@reading()
 def describe_source(path: str | Path, known: dict | None = None) -> dict:
     """Return number, bytes, latest time and SHA-256 of a file, or of the images in a folder.
 
@@ -38,8 +60,8 @@ def describe_source(path: str | Path, known: dict | None = None) -> dict:
     not read where the listing is that of a ``known`` description; that is returned then.
     """
     path = from_root(path)
-    images = (file for file in list_files(path) if file.suffix.lower() in IMAGES)
-    files = list(images) if path.is_dir() else [path]
+    files = list_files(path) if path.is_dir() else [path]
+    files = [file for file in files if file == path or file.suffix.lower() in IMAGES]
     stats = [file.stat() for file in files]
 
     def digest(texts: Iterable[str]) -> str:

@@ -76,8 +76,8 @@ TURNED[0x0112] = 3  # upside down
 #: Picture, suffix and options to the expected corners (top left, bottom right) in RGB, or words.
 PICTURES = {
     "16-bit grey": (Image.new("I;16", (20, 20), 128 * 257), "png", {}, (128, 128)),
-    "12 bits in 16": (Image.fromarray(ramp(4095, np.uint16)), "png", {}, "grey up to 4095"),
-    "32 bits": (Image.fromarray(ramp(70000, np.int32)), "tif", {}, "mode I does not fit"),
+    "12 bits in 16": (Image.fromarray(ramp(4095, np.uint16)), "png", {}, "less than a quarter"),
+    "32 bits": (Image.fromarray(ramp(70000, np.int32)), "tif", {}, "signed"),
     "floating point": (Image.fromarray(ramp(1, np.float32)), "tif", {}, "mode F does not fit"),
     "black and white": (Image.fromarray(LEFT).convert("1"), "png", {}, (255, 0)),
     "palette": (RED.quantize(4), "png", {}, ((255, 0, 0),) * 2),

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import InputError
+from helpers import InputError, cli
 from helpers.experiment import pets, synthetic
 from helpers.experiment.data import Data, Split, load_data
 from helpers.experiment.image_cache import cache_array, free_memory
@@ -27,7 +28,8 @@ def pathmnist(tmp_path, monkeypatch):
     for split, count in counts.items():
         arrays[f"{split}_images"] = rng.integers(0, 256, (count, 28, 28, 3), dtype=np.uint8)
         arrays[f"{split}_labels"] = rng.permutation(np.arange(count) % 9)[:, None].astype(np.uint8)
-    path = tmp_path / "pathmnist.npz"
+    path = tmp_path / "data/pathmnist.npz"
+    path.parent.mkdir()
     np.savez_compressed(path, **arrays)
     monkeypatch.setitem(medmnist.INFO["pathmnist"], "MD5", digest_file(path, "md5"))
     monkeypatch.setitem(medmnist.INFO["pathmnist"], "n_samples", counts)
@@ -83,6 +85,37 @@ def test_a_file_that_is_not_the_published_one_is_refused(pathmnist, damage):
         load(path.parent)
     assert medmnist.INFO["pathmnist"]["url"] in str(error.value)
     assert not list((path.parent / "cache").glob("*.npy"))
+
+
+def test_example_images_need_no_training(pathmnist, tmp_path, monkeypatch, capsys):
+    path, arrays = pathmnist
+    (tmp_path / "book").mkdir()
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr("helpers.source_files.ROOT", tmp_path)
+    target = tmp_path / "results/examples/pathmnist.npz"
+    assert cli.call(["examples"]) == 0
+    found, missing = capsys.readouterr().out.splitlines()
+    assert found == f"pathmnist: example images in {target}"
+    assert re.match(r"pets: no example images, as .*oxford-iiit-pet is missing; `python", missing)
+    with np.load(target) as kept:
+        examples = dict(kept)
+    data = load(path.parent)
+    assert (examples["sha256"], *examples["classes"]) == (data.sha256, *data.classes)
+    assert examples["images"].shape == (9, 4, 3, 28, 28)  # under every condition of the notebook
+    assert examples["strength"].tolist()[1:] == [0.8, 0.9, 1.1, 1.2, 0.3, 0.5, 0.7, 0.9]
+    assert "mistakes" not in examples
+    for label, image in zip(examples["labels"], examples["images"][0], strict=True):
+        first = arrays["test_labels"][:, 0].tolist().index(label)
+        np.testing.assert_array_equal(image, arrays["test_images"][first].transpose(2, 0, 1))
+    before = target.stat()
+    cli.call(["examples"])
+    assert target.stat() == before  # kept
+    target.write_bytes(target.read_bytes()[:-50])
+    cli.call(["examples"])
+    assert target.stat().st_size == before.st_size  # made again
+    path.unlink()
+    assert cli.call(["examples"]) == 0
+    assert "pathmnist: no example images" in capsys.readouterr().out
 
 
 @functools.cache

@@ -10,15 +10,18 @@ import torchvision
 from torch import nn
 
 from helpers import InputError
-from helpers.catalogue import PUBLISHED, Published
+from helpers.catalogue import CORRUPTIONS, PUBLISHED, Corruption, Published
+from helpers.experiment.evaluation import evaluate
 from helpers.experiment.models import (
     IMAGENET_NORMALISATION,
     Classifier,
     fuse_batch_norm,
+    load_network,
     load_weights,
     make_model,
 )
 from helpers.experiment.small_maps import use_small_maps
+from helpers.experiment.training import fit
 
 
 def make(data, start="random", batch_norm="train", seed=0, data_dir="nowhere"):
@@ -127,6 +130,31 @@ def test_weights_of_a_file_and_published_ones_are_used(stripes, tmp_path, monkey
         make(stripes, "barlow_twins")
 
 
+def test_the_network_of_a_record_meets_a_new_corruption(stripes, tmp_path, monkeypatch):
+    model = make(stripes)
+    fit(model, stripes, (0.0, 0.0, 0.0), 2, 32, False, 1e-3, 1e-3, 0.0, "float32", 0)
+    (tmp_path / "weights.pt").write_bytes(model.pack_weights())
+    assert (tmp_path / "weights.pt").stat().st_size < 23e6
+    loaded = load_network(tmp_path)
+    assert not loaded.training
+    with torch.inference_mode():
+        expected, found = model.eval()(stripes.test.images), loaded(stripes.test.images)
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.01)  # rounded to float16
+    assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.9
+    assert loaded.network.fc.weight.dtype == torch.float32
+    assert loaded.network.bn1.num_batches_tracked == model.network.bn1.num_batches_tracked
+    mine = Corruption("torchvision.transforms.v2.functional:adjust_gamma")
+    monkeypatch.setitem(CORRUPTIONS, "gamma", mine)
+    scores = evaluate(loaded, stripes, {"gamma": [0.5, 2.0]}).scores()
+    assert scores.corruption.tolist() == ["clean", "gamma", "gamma"]
+    (tmp_path / "weights.pt").write_bytes(model.pack_backbone())
+    with pytest.raises(InputError, match="weights.pt has no head; give"):
+        load_network(tmp_path)
+    (tmp_path / "weights.pt").unlink()
+    with pytest.raises(InputError, match="weights.pt does not exist; give the folder of a record"):
+        load_network(tmp_path)
+
+
 def flip_a_bit(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
@@ -150,10 +178,10 @@ PACKED |= {"state": torchvision.models.resnet50().state_dict()}
         (flip_a_bit, "differs from its checksum"),
         (save(PACKED | {"state": print}), "holds no weights"),  # code is not run
         (save([1, 2]), "holds a list"),
-        (save({"conv1.weight": torch.zeros(2)}), "not hold the weights of a pretraining"),
+        (save({"conv1.weight": torch.zeros(2)}), "does not hold weights that this project wrote"),
         (save(PACKED | {"network": "resnet50"}), "a resnet50, not a resnet18"),
         (save(PACKED), "does not fit a resnet18"),
-        (None, "does not exist; make it with a pretraining notebook, or choose random or barlow"),
+        (None, "does not exist; make it with a pretraining notebook, or choose random or imagenet"),
     ],
 )
 def test_unusable_weights_are_refused_in_one_line(stripes, tmp_path, change, message):

@@ -4,7 +4,15 @@ from .augmentation import Augmentation
 from .barlow_twins import fit_barlow_twins
 from .data import load_data
 from .evaluation import evaluate
-from .models import make_model
+from .models import load_network, make_model
 from .training import fit
 
-__all__ = ["Augmentation", "evaluate", "fit", "fit_barlow_twins", "load_data", "make_model"]
+__all__ = [
+    "Augmentation",
+    "evaluate",
+    "fit",
+    "fit_barlow_twins",
+    "load_data",
+    "load_network",
+    "make_model",
+]

@@ -2,6 +2,7 @@
 
 from pkgutil import resolve_name
 
+import numpy as np
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -36,3 +37,9 @@ def list_conditions(corruptions: dict[str, list[float]]) -> list[tuple[str, floa
 def corrupt(images: Tensor, name: str, strength: float | None) -> Tensor:
     """Return uint8 (N, 3, H, W) images under one condition of `list_conditions`."""
     return images if name == "clean" else resolve_name(CORRUPTIONS[name].function)(images, strength)
+
+
+def condition_arrays(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
+    """Return the conditions as arrays of P names and P strengths, NaN for clean."""
+    corruption, strength = zip(*conditions, strict=True)
+    return {"corruption": np.array(corruption), "strength": np.array(strength, dtype=np.float64)}

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional
 
 from helpers import InputError
-from helpers.source_files import IMAGES, describe_source, from_root, list_files
+from helpers.source_files import IMAGES, describe_source, from_root, is_hidden, list_files
 
 from .image_cache import (
     SPLITS,
@@ -80,6 +80,8 @@ def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(place) as archive:
             yield archive
     except Exception as error:  # a damaged file makes zipfile and numpy raise anything
+        if getattr(error, "filename", None):  # the system's error, which no other layout mends
+            raise InputError(f"cannot read {place}: {error.strerror}; fix it there") from None
         reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
         raise InputError(
             f"{place} is not in MedMNIST's layout ({reason}); it needs train_images, train_labels,"
@@ -147,7 +149,7 @@ def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.
 def _list_classes(place: Path) -> list[str]:
     """Return the names of all visible class folders, in order; refuse those that look the same."""
     folders = [folder for split in SPLITS for folder in (place / split).iterdir()]
-    classes = sorted({f.name for f in folders if f.is_dir() and f.name[0] != "."})
+    classes = sorted({f.name for f in folders if f.is_dir() and not is_hidden(f.name)})
     seen = {}
     for name in classes:
         if not name.isprintable():  # as bytes that are not UTF-8
@@ -163,17 +165,22 @@ def _list_classes(place: Path) -> list[str]:
 def convert_to_rgb(image: Image.Image) -> Image.Image:
     """Return an image's first picture in 8-bit RGB, upright by its EXIF orientation, on white.
 
-    16-bit grey is scaled to 8 bits where it uses more than a quarter of its range; otherwise, and
-    with 32 bits or floating point, ValueError is raised.
+    16 bits are scaled to 8 where they use more than a quarter of their range; otherwise, and with
+    32 bits, floating point or signed numbers, ValueError is raised.
     """
+    grey = image.mode.startswith("I;16")
+    deep = grey or ";16" in str(image.tile)  # of colour, Pillow keeps the upper 8 bits
+    tags = getattr(image, "tag_v2", {})  # of TIFF: its numbers are signed, or white is 0
+    inverted = grey and (tags.get(262) == 0 or "transparency" in image.info)
+    if 2 in np.ravel(tags.get(339, 1)) or inverted:
+        raise ValueError("signed, inverted or transparent grey; save it as 8-bit RGB")
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.float64)
-        if levels.max() < 2**14:
-            raise ValueError(f"16-bit grey up to {levels.max():.0f} of 65535; save it with 8 bits")
-        image = Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+    if grey:
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.mode not in MODES:
         raise ValueError(f"mode {image.mode} does not fit 8-bit RGB; save it as 8-bit RGB")
+    if deep and max(high for _, high in image.convert("RGB").getextrema()) < 64:
+        raise ValueError("16 bits, of which it uses less than a quarter; save it with 8 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

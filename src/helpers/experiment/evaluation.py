@@ -1,4 +1,4 @@
-"""Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
+"""Evaluation: logits on the clean and corrupted test set, and their scores."""
 
 import time
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from helpers import metrics
 
-from .corruptions import corrupt, list_conditions
+from .corruptions import condition_arrays, corrupt, list_conditions
 from .data import Data, Split
 from .device import iter_batches
+from .examples import find_confident_errors, make_examples
 from .models import Classifier, fuse_batch_norm
 
 #: Images per batch; with nine conditions one batch takes nine forward passes.
@@ -48,7 +49,7 @@ class Evaluation:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that a record stores as predictions."""
         names = ("logits", "labels", "validation_logits", "validation_labels")
-        return {name: getattr(self, name) for name in names} | _condition_arrays(self.conditions)
+        return {name: getattr(self, name) for name in names} | condition_arrays(self.conditions)
 
 
 @torch.inference_mode()
@@ -111,73 +112,3 @@ def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tupl
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(1) == labels).sum()
     return loss.item() / len(order), right.item() / len(order)
-
-
-def make_examples(data: Data, conditions: list, count: int = 4) -> dict[str, np.ndarray]:
-    """Return images for the report's galleries.
-
-    Returns
-    -------
-    images : uint8 (P, k, 3, H, W), the first test image of k classes under every condition
-    labels : int64 (k,)
-    corruption, strength : str (P,) and float64 (P,), the conditions
-    mixup : uint8 (3, 3, H, W), two training images, of different classes if possible, and their
-        mix at lambda = 0.5
-    mixup_labels : int64 (2,)
-    """
-    present = data.test.labels.unique()
-    classes = present[np.linspace(0, len(present) - 1, min(count, len(present))).astype(int)]
-    chosen = [int((data.test.labels == label).nonzero()[0]) for label in classes]
-    images = data.test.images[chosen]
-    train = data.train
-    # The first image of another class, or the second image if there is only one class.
-    other = int((train.labels != train.labels[0]).int().argmax()) or 1
-    first, second = train.images[0], train.images[other]
-    mixed = (0.5 * first + 0.5 * second).to(torch.uint8)
-    return {
-        "images": torch.stack([corrupt(images, *condition) for condition in conditions]).numpy(),
-        "labels": data.test.labels[chosen].numpy(),
-        "mixup": torch.stack([first, second, mixed]).numpy(),
-        "mixup_labels": train.labels[[0, other]].numpy(),
-    } | _condition_arrays(conditions)
-
-
-def find_confident_errors(
-    split: Split, logits: np.ndarray, conditions: list, count: int = 4
-) -> dict[str, np.ndarray]:
-    """Return the most confident errors under each corruption, each image once, at its worst.
-
-    Parameters
-    ----------
-    logits : float16 (P, N, C), as stored, of the N images under P conditions
-    count : errors per corruption; fewer if the network makes fewer
-
-    Returns
-    -------
-    mistakes : uint8 (M, 3, H, W), as the network saw them, by corruption and then by confidence
-    mistakes_index : int64 (M,), index of each in the split
-    mistakes_condition : int64 (M,), index of each among the conditions
-    """
-    labels = split.labels.numpy()
-    # Confidence in a wrong answer, which is positive; 0 for a right answer.
-    wrong = [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
-    wrong = np.stack(wrong)
-    chosen = []
-    for corruption in dict.fromkeys(name for name, _ in conditions):
-        rows = [row for row, (name, _) in enumerate(conditions) if name == corruption]
-        worst, highest = wrong[rows].argmax(axis=0), wrong[rows].max(axis=0)
-        first = np.argsort(-highest, kind="stable")[:count]
-        chosen += [(index, rows[worst[index]]) for index in first if highest[index] > 0]
-    images = [corrupt(split.images[[index]], *conditions[row])[0] for index, row in chosen]
-    index, row = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
-    return {
-        "mistakes": torch.stack(images).numpy() if images else split.images[:0].numpy(),
-        "mistakes_index": index,
-        "mistakes_condition": row,
-    }
-
-
-def _condition_arrays(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
-    """Return the conditions as arrays of P names and P strengths, NaN for clean."""
-    corruption, strength = zip(*conditions, strict=True)
-    return {"corruption": np.array(corruption), "strength": np.array(strength, dtype=np.float64)}

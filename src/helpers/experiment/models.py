@@ -25,6 +25,9 @@ from .small_maps import SmallMapConv2d, use_small_maps
 #: Mean and standard deviation of each channel of ImageNet's training set, as in torchvision.
 IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
+#: Initialisations with a name; another one is the path of weights.
+STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
+
 
 class Classifier(nn.Module):
     """A network whose first layer normalises, so that it takes images as they are stored.
@@ -106,12 +109,12 @@ class Classifier(nn.Module):
         torch.save({"network": self.name, "state": state, "mean": mean, "std": std}, buffer)
         return buffer.getvalue()
 
-    def load_backbone(self, state: dict[str, Tensor], origin: str) -> None:
-        """Load weights into all but the head; raise InputError if they do not fit."""
-        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    def load(self, state: dict[str, Tensor], origin: str, head: bool = False) -> None:
+        """Load weights, with or without those of the head; raise InputError if they do not fit."""
+        state = {name: value for name, value in state.items() if head or name[:3] != "fc."}
         try:
             missing, unexpected = self.network.load_state_dict(state, strict=False)
-            wrong = [*unexpected, *(name for name in missing if not name.startswith("fc."))]
+            wrong = [*unexpected, *(name for name in missing if head or name[:3] != "fc.")]
         except RuntimeError as error:
             wrong = [" ".join(str(error).splitlines()[1].split())]
         if wrong:
@@ -139,8 +142,33 @@ def make_model(
         torch.manual_seed(seed)
         model = Classifier(network, len(data.classes), mean, std, batch_norm)
     if weights.state:
-        model.load_backbone(weights.state, start)
+        model.load(weights.state, start)
     model.weights = weights.summary
+    return _move(model)
+
+
+def load_network(folder: str | Path) -> Classifier:
+    """Return the trained network of a record with weights, in evaluation mode.
+
+    It needs no data. The weights, float16 in the file, are float32 again, on the device of
+    `pick_device`.
+
+    Parameters
+    ----------
+    folder : of a record, such as ``records/paper/pathmnist_basic/seed-0``; a relative path is
+        taken from the repository. Missing or corrupt weights raise InputError.
+    """
+    path = from_root(folder) / "weights.pt"
+    content = _read_packed(path, "give the folder of a record with weights (records/README.md)")
+    if "fc.bias" not in content["state"]:
+        raise InputError(f"{path} has no head; give the folder of an experiment, not a pretraining")
+    classes = len(content["state"]["fc.bias"])
+    model = Classifier(content["network"], classes, content["mean"], content["std"], "train")
+    model.load(content["state"], str(path), head=True)
+    return _move(model).eval()
+
+
+def _move(model: Classifier) -> Classifier:
     device = pick_device()
     if device.type == "cpu":
         use_small_maps(model)
@@ -191,17 +219,16 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
     official = (start, network) in PUBLISHED
     if official:
         path = locate_weights(start, network, data_dir).fetch()
-        state, normalisation = _read(path), IMAGENET_NORMALISATION
-    elif start in {name for name, _ in PUBLISHED}:
+        state, normalisation = _read(path, "download it again"), IMAGENET_NORMALISATION
+    elif start in STARTS:
         raise InputError(
             f"initialisation: no {start} weights are published for a {network};"
             " choose another network, or give the path of weights"
         )
     else:
         path = from_root(start)
-        content = _read(path)
-        if not {"network", "state", "mean", "std"} <= content.keys():
-            raise InputError(f"{path} does not hold the weights of a pretraining notebook")
+        starts = " or ".join(STARTS)
+        content = _read_packed(path, f"make it with a pretraining notebook, or choose {starts}")
         if content["network"] != network:
             raise InputError(
                 f"{path} holds a {content['network']}, not a {network};"
@@ -212,7 +239,15 @@ def load_weights(network: str, start: str, data_dir: str) -> Weights:
     return Weights(summary, state, normalisation)
 
 
-def _read(path: Path) -> dict:
+def _read_packed(path: Path, advice: str) -> dict:
+    """Read what `Classifier.pack_weights` or `Classifier.pack_backbone` wrote."""
+    content = _read(path, advice)
+    if not {"network", "state", "mean", "std"} <= content.keys():
+        raise InputError(f"{path} does not hold weights that this project wrote; {advice}")
+    return content
+
+
+def _read(path: Path, advice: str) -> dict:
     """Read tensors and plain values from a file, without running pickled code."""
     try:
         if zipfile.is_zipfile(path):
@@ -223,11 +258,8 @@ def _read(path: Path) -> dict:
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}")
     except FileNotFoundError:
-        raise InputError(
-            f"initialisation: {path} does not exist; make it with a pretraining notebook, or choose"
-            f" random or {' or '.join(sorted({name for name, _ in PUBLISHED}))}"
-        ) from None
+        raise InputError(f"{path} does not exist; {advice}") from None
     except Exception as error:  # torch raises almost anything for a corrupt file
         reason = (str(error) or type(error).__name__).split("\n")[0]
-        raise InputError(f"{path} holds no weights, or is corrupt ({reason})") from None
+        raise InputError(f"{path} holds no weights, or is corrupt ({reason}); {advice}") from None
     return content

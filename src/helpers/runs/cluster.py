@@ -42,7 +42,10 @@ class BatchError(RuntimeError):
 def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator[tuple]:
     """Yield a client of a cluster for some runs, and the number of threads for each of them."""
     # Imported late: it takes half a second, and most commands do not need it.
-    import dask
+    try:
+        import dask
+    except ValueError as error:  # a file of the user's settings, which Dask reads on import
+        raise InputError(" ".join(str(error).split())) from None
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
@@ -77,7 +80,10 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
         client = Client(cluster, timeout="60s")
     except Exception as error:  # no loopback interface, a worker that died at its start
         why = " ".join(str(error).split()) or type(error).__name__
-        raise BatchError(f"the workers do not start: {why}; try the same command again") from None
+        raise BatchError(
+            f"the workers do not start: {why}; they need the loopback interface (127.0.0.1) and"
+            " memory; with these, try the same command again"
+        ) from None
     try:
         with client:
             yield client, max(1, CPU_COUNT // workers)

@@ -102,7 +102,8 @@ def describe_commit() -> dict:
     if (ROOT / ".git").exists():
         commit = _git("rev-parse", "HEAD")
         # Files that git does not know yet count too.
-        changes = _git("status", "--porcelain", "--", "src", "book/experiments", "profiles")
+        status = "status", "--porcelain", "--untracked-files=all"  # whatever the user configured
+        changes = _git(*status, "--", "src", "book/experiments", "profiles")
     return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
 
 
