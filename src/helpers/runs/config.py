@@ -165,6 +165,7 @@ PRETRAINING = {
     "pretrain_barlow_twins": BarlowTwinsConfig,
 }
 
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the nearest one that does."""
     known = list(known)
