@@ -85,7 +85,7 @@ def given(monkeypatch, tmp_path):
     def give(*means, seeds=10):
         rows = [difference(m, seeds) if m is not None else ABSENT for m in means]
         left = cycle(rows)
-        monkeypatch.setattr(claims, "_subtract_runs", lambda *arguments: next(left))
+        monkeypatch.setattr(claims, "_subtract", lambda *arguments: next(left))
         columns = ["Clean", "f=0.6", "f=0.8", "f=1.2", "f=1.4", "sigma=0.3"][: len(means)]
         return parse(
             f"measure: accuracy, compare: [Supervised > No Pretraining], columns: {columns}"
@@ -116,9 +116,10 @@ def test_what_is_not_measured_may_still_fail(given):
     assert judge(given(CLEAR, None), "runs").word == "inconclusive"
     finding = judge(given(-CLEAR, None), "runs")
     assert finding.word == "fails"
-    assert finding.why.startswith("1 of 2 not measured: no runs of Supervised, No Pretraining")
+    assert finding.why == "1 of 2 not measured"
     nothing = judge(given(None, None), "runs")
     assert (nothing.word, nothing.shown) == ("inconclusive", None)
+    assert nothing.needs == "Oxford-IIIT Pets, ImageNet weights"
 
 
 @pytest.mark.parametrize("mean", [CLEAR, -CLEAR])
@@ -192,7 +193,8 @@ def test_real_images_are_never_compared_with_stand_ins(tmp_path, show):
             made_up.write_run(tmp_path, "made_up", experiment, seed, official)
     finding = judge_all(tmp_path, show)["pathmnist-more-sensitive"][1]
     assert finding.word == "inconclusive"
-    assert finding.why.startswith("runs of different kinds (PathMNIST: made_up")
+    assert finding.needs == "Oxford-IIIT Pets"
+    assert "never real with stand-in" in finding.why
 
 
 def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison(drawn, show):
@@ -204,12 +206,16 @@ def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison
         _, stated, *cells, _ = [cell.strip() for cell in row.split("|")]
         assert stated.startswith(claim.statement)
         for cell, finding in zip(cells, findings, strict=True):
-            assert cell.startswith(f"[{signs[finding.word]} {finding.word}]{{.verdict}}")
+            word = f"needs {finding.needs}" if finding.needs else finding.word
+            assert cell.startswith(f"[{signs[finding.word]} {word}]{{.verdict}}")
     effects = {claim.id: runs.shown for claim, _, runs in judge_claims()}
     strongest = effects["augmentation-strongest-blur"]
     low, high = (f"{100 * end:+.1f}" for end in (strongest["low"], strongest["high"]))
     named = "MixUp + Aug against Basic, σ = 0.9"
-    assert f"[{low} to {high}, p = {strongest['p']:.3f}]{{.interval}} [{named}]{{.case}}" in text
+    assert f"[{low} to {high}, p = {strongest['p']:.3f}]{{.interval}} [{named}; " in text
+    assert (
+        "tissue (in place of PathMNIST), profile made_up (5 epochs), 3 seeds (0–2)]{.case}" in text
+    )
     sensitive = effects["pathmnist-sensitive"]
     assert f"{100 * sensitive['mean'] + 10:.1f} points [" in text
     assert "The runs of PathMNIST and Oxford-IIIT Pets used stand-in data" in text
@@ -224,7 +230,7 @@ def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison
         ("measure: accuracy, compare: [Basis > 1], columns: [Clean]", "ROW > ROW or ROW > 10"),
         ("measure: accuracy, compare: [Basic > 1], columns: [f=0.6]", "no f = 0.6 of Basic"),
         ("measure: accuracy, compare: [Basic > 1], columns: [Dark]", "is not a column"),
-        ("measure: accuracy, untested: why", "one of measure, denies, untested"),
+        ("measure: accuracy, needs: why", "one of measure, denies, needs"),
         ("denies: nothing", "name a claim above"),
         ("measure: accuracy, colour: red", "colour"),
     ],
@@ -232,7 +238,7 @@ def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison
 def test_a_claim_that_is_not_understood_is_named_in_one_line(text, word):
     with pytest.raises(InputError, match=word) as error:
         parse(text)
-    assert str(error.value).startswith("claims.yaml, a: ")
+    assert str(error.value).startswith("claims.yaml, ")
     assert "\n" not in str(error.value)
 
 

@@ -19,6 +19,7 @@ from helpers import ROOT, metrics, report
 from helpers.report import html_figures, provenance
 from helpers.report.escape import escape_code, escape_markdown, redact_paths
 from helpers.report.records import arms, shown_records
+from helpers.report.sphinx_extension import fingerprint
 from helpers.report.styles import choose_style, style_arms
 from helpers.runs.record import read_records
 
@@ -62,12 +63,37 @@ def test_figures_draw_what_records_hold_and_say_what_is_missing(results, monkeyp
         assert not list_alts(pets)
         assert "<code>python -m helpers run" in pets
     elif name in ("show_corruptions", "show_errors"):
-        assert "contain no example images" in pets
+        assert "No example images" in pets or "holds images of its errors" in pets
     else:
         assert list_alts(pets)
         assert "Supervised:" not in " ".join(list_alts(pets))
     made_up.show(monkeypatch, results / "nothing", "made_up")
     assert "<code>python -m helpers run" in draw(name, "pathmnist")
+
+
+def test_galleries_show_published_images_else_stand_ins_and_name_a_damaged_file(
+    tmp_path, monkeypatch
+):
+    drawn = made_up.write_run(tmp_path / "smoke", "smoke", "pathmnist_basic", 0)
+    shown = tmp_path / "short"
+    made_up.write_run(shown, "short", "pathmnist_basic", 0, True, leave_out=["examples.npz"])
+    made_up.show(monkeypatch, shown, "short")
+    assert "Drawn stand-ins: tissue, in place of PathMNIST." in draw(
+        "show_corruptions", "pathmnist"
+    )
+    before, path = fingerprint([]), tmp_path / "examples/pathmnist.npz"
+    path.parent.mkdir()
+    names = np.array([f"tissue {number}" for number in range(9)])
+    np.savez(path, **drawn.examples, classes=names, sha256=np.array("pathmnist"))
+    assert fingerprint([]) != before
+    for name in ("show_corruptions", "show_mixup"):
+        assert "Images: PathMNIST, as published." in draw(name, "pathmnist")
+        assert "tissue 3" in draw(name, "pathmnist")
+    assert '"classes":["tissue 0","tissue 1","tissue 2","tissue 3"]' in report.show_explorer().data
+    path.write_bytes(path.read_bytes()[:-100])
+    for name in ("show_corruptions", "show_mixup"):
+        assert "examples/pathmnist.npz cannot be read: write it" in draw(name, "pathmnist")
+    assert "No run shown here holds images of its errors" in draw("show_errors", "pathmnist")
 
 
 def test_curves_and_strengths_have_the_values_of_the_records(results):

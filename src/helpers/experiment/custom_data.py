@@ -141,7 +141,7 @@ def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.
                 ignored[file.suffix.lower() or "no suffix"] += 1
     if ignored:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(ignored.items()))
-        print(f"{place}: ignored {ignored.total()} files, not images of a class ({kinds})")
+        print(f"{place}: not images of a class, and ignored: {kinds}")
     images = decode_images(paths, size, convert_to_rgb)
     return [np.array(part, np.int64) for part in labels], classes, images
 

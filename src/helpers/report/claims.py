@@ -15,22 +15,33 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 from IPython.display import Markdown
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from scipy.special import stdtr
 
 from helpers import InputError, metrics
+from helpers.runs.config import read_defaults
 
 from .paper import REFERENCE, TRAINING, name_column, parse_column, read_value
-from .records import PAPER_ARMS, dataset_title, describe_data, find_evidence, shown_records
+from .records import (
+    PAPER_ARMS,
+    dataset_title,
+    describe_data,
+    describe_evidence,
+    find_evidence,
+    shown_records,
+)
 from .table_export import render_table
 from .tidy import MEASURES, RMS, find_difference, find_estimate
-from .verdicts import LEVEL, SIGNS, print_p_value, print_verdict
+from .verdicts import LEVEL, SIGNS, print_p_value
 
 #: Data set of each of the paper's rows.
 ROWS = {label: dataset for dataset, arms in PAPER_ARMS.items() for label in arms}
 
 #: Source of the numbers to what its absent ones are.
 SOURCES = {"paper": "not given as numbers", "runs": "not measured"}
+
+#: Initial weights to their name.
+WEIGHTS = {"imagenet": "ImageNet weights", "barlow_twins": "Barlow Twins weights"}
 
 
 class Claim(BaseModel):
@@ -48,7 +59,7 @@ class Claim(BaseModel):
     figure: float | None = Field(default=None, gt=0)
     fewer_epochs: bool = False
     denies: str = ""
-    untested: str = ""
+    needs: str = ""
 
     @property
     def metric(self) -> str:
@@ -61,15 +72,15 @@ class Claim(BaseModel):
         rows = [parse_comparison(text) for text in self.compare]
         return [(*row, column) for row, column in product(rows, columns)]
 
-    def rows(self) -> list[str]:
-        """Return the rows of the paper's tables that the claim compares."""
+    def rows(self) -> dict[str, str]:
+        """Return the rows of the paper's tables that the claim compares, to their data sets."""
         sides = [side for left, _, right, _ in self.comparisons() for side in (left, right)]
-        return [side for side in dict.fromkeys(sides) if side in ROWS]
+        return {side: ROWS[side] for side in sides if side in ROWS}
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":
-        if sum(map(bool, (self.measure, self.denies, self.untested))) != 1:
-            raise ValueError("give one of measure, denies, untested")
+        if sum(map(bool, (self.measure, self.denies, self.needs))) != 1:
+            raise ValueError("give one of measure, denies, needs")
         if self.measure and self.metric not in MEASURES:
             raise ValueError(f"unknown measure {self.measure!r}")
         if self.measure and (not self.compare or (self.metric in TRAINING) == bool(self.columns)):
@@ -84,8 +95,7 @@ def parse_comparison(text: str) -> tuple[str, int, str | float]:
     """Return left, sign and right of ``Supervised > No Pretraining`` or ``Basic > 10``."""
     match = re.fullmatch(r"(.+) ([<>]) (.+)", text)
     left, sign, right = match.groups() if match else ("", "", "")
-    if re.fullmatch(r"\d+(\.\d+)?", right):
-        right = float(right)
+    right = float(right) if re.fullmatch(r"\d+(\.\d+)?", right) else right
     if left not in ROWS or not (isinstance(right, float) or right in ROWS):
         raise ValueError(f"{text!r}: write ROW > ROW or ROW > 10, with rows {', '.join(ROWS)}")
     return left, 1 if sign == ">" else -1, right
@@ -94,26 +104,22 @@ def parse_comparison(text: str) -> tuple[str, int, str | float]:
 def parse_claims(text: str) -> list[Claim]:
     """Return the claims of a YAML text; an InputError names the first that is not understood."""
     try:
-        entries = yaml.safe_load(text)
+        claims = TypeAdapter(list[Claim]).validate_python(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise InputError(f"claims.yaml is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError("claims.yaml must be a list of claims with 'name: value' lines")
-    claims: dict[str, Claim] = {}
-    for entry in entries:
-        try:
-            claim = Claim.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "entry"
-            raise InputError(f"claims.yaml, {entry.get('id')}: {where}: {first['msg']}") from None
-        if claim.id in claims:
+    except ValidationError as error:
+        first = error.errors()[0]
+        place, *field = first["loc"] or (-1,)
+        where = ": ".join([f"claim {place + 1}", *map(str, field)])
+        raise InputError(f"claims.yaml, {where}: {first['msg']}") from None
+    earlier: dict[str, bool] = {}  # id to whether the claim can be denied
+    for claim in claims:
+        if claim.id in earlier:
             raise InputError(f"claims.yaml, {claim.id}: the id exists already; choose another")
-        deniable = [name for name, other in claims.items() if other.measure and not other.figure]
-        if claim.denies and claim.denies not in deniable:
+        if claim.denies and not earlier.get(claim.denies):
             raise InputError(f"claims.yaml, {claim.id}: denies: name a claim above without figure")
-        claims[claim.id] = claim
-    return list(claims.values())
+        earlier[claim.id] = bool(claim.measure) and not claim.figure
+    return claims
 
 
 @cache
@@ -129,26 +135,21 @@ def _read_paper(metric: str, row: str | float, column: tuple) -> float:
     return read_value(ROWS[row], row, metric, *column)
 
 
-def _subtract_paper(metric: str, left: str, right: str | float, column: tuple) -> dict:
-    """Return a difference of the paper's values as a row of `differences` without uncertainty."""
-    mean = _read_paper(metric, left, column) - _read_paper(metric, right, column)
-    mean = round(mean, 9)  # beyond is noise of the subtraction
-    return {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean, "n_seeds": 0}
+def _subtract(source: str, metric: str, left: str, right: str | float, column: tuple) -> dict:
+    """Return a comparison as a row of `differences`; the paper's has no uncertainty.
 
-
-def _subtract_runs(metric: str, left: str, right: str | float, column: tuple) -> dict:
-    """Return the row of differences for a comparison; against a number, of the estimate.
-
-    The latter's p-value is Student's over the seeds, slightly larger than that of the interval.
+    The p-value of an arm against a number is Student's over the seeds.
     """
-    arm = ROWS[left], left
-    if not isinstance(right, float):
+    arm, number = (ROWS[left], left), _read_paper(metric, right, column)
+    if source == "paper":
+        mean = round(_read_paper(metric, left, column) - number, 9)  # beyond is noise
+        return {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean, "n_seeds": 0}
+    if isinstance(right, str):
         return find_difference(arm, (ROWS[right], right), metric, *column)
-    row, number = find_estimate(*arm, metric, *column), _read_paper(metric, right, column)
+    row = find_estimate(*arm, metric, *column)
     moved = {name: row[name] - number for name in ("mean", "low", "high")} | {"p": math.nan}
     if row["n_seeds"] > 1:
-        error = max(row["se"], 1e-12)
-        moved["p"] = 2 * stdtr(row["n_seeds"] - 1, -abs(moved["mean"]) / error)
+        moved["p"] = 2 * stdtr(row["n_seeds"] - 1, -abs(moved["mean"]) / max(row["se"], 1e-12))
     return row | moved
 
 
@@ -160,10 +161,9 @@ def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
     direction, clarity that in half widths of the interval; outcome is 1 as stated, -1 the other
     way, 0 neither.
     """
-    subtract = _subtract_paper if source == "paper" else _subtract_runs
     table = pd.DataFrame(claim.comparisons(), columns=["left", "sign", "right", "column"])
     places = table[["left", "right", "column"]].itertuples(index=False)
-    found = [subtract(claim.metric, *place) for place in places]
+    found = [_subtract(source, claim.metric, *place) for place in places]
     table = table.join(pd.DataFrame(found, columns=["mean", "low", "high", "p", "n_seeds"]))
     table["sign"] *= sign
     known = table["p"].notna()
@@ -177,66 +177,97 @@ def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
 
 
 class Finding(NamedTuple):
-    """Verdict on a claim, other reasons, the comparison that decides, and its rank among all."""
+    """Verdict on a claim, and the comparison that decides it."""
 
     word: str
-    why: str = ""
-    shown: dict | None = None
-    rank: str = ""
+    why: str = ""  # other reasons
+    shown: dict | None = None  # row of `compare`
+    count: str = ""  # of the comparisons as stated, or the other way
+    needs: str = ""  # data, weights or runs without which it cannot be decided
 
 
-def judge(claim: Claim, source: str, sign: int = 1) -> Finding:
-    """Return whether the "paper" or the "runs" bear a claim out, or with sign -1 its opposite."""
-    table = compare(claim, source, sign)
+def judge(claim: Claim, source: str) -> Finding:
+    """Return whether the "paper" or the "runs" bear a claim out.
+
+    A denial fails where the denied claim holds, and holds where every comparison of that one comes
+    out the other way.
+    """
+    if claim.needs:
+        found = Finding("inconclusive", SOURCES["paper"])
+        return found if source == "paper" else found._replace(why="", needs=claim.needs)
+    if not claim.denies:
+        return _judge(claim, source)
+    (denied,) = (other for other in read_claims() if other.id == claim.denies)
+    first, opposite = _judge(denied, source), _judge(denied, source, -1)
+    if first.word == "holds":
+        return first._replace(word="fails")
+    return opposite._replace(word="holds" if opposite.word == "holds" else "inconclusive")
+
+
+def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
+    table, absent = compare(claim, source, sign), SOURCES[source]
+    if source == "runs" and not _are_alike(claim):
+        table["mean"], table["outcome"] = math.nan, 0
+        absent = "compared only between runs of one profile, and never real with stand-in images"
     known = table[table["mean"].notna()]
-    count, missing, whys = len(known), len(table) - len(known), []
+    missing, figure, whys, needs = len(table) - len(known), claim.figure, [], ""
     against, stated = ((known["outcome"] == outcome).sum() for outcome in (-1, 1))
-    if missing:
-        absent = [r for r in claim.rows() if r not in shown_records(ROWS[r]) and source == "runs"]
-        whys = [f"{missing} of {len(table)} {SOURCES[source]}"]
-        whys[0] += f": no runs of {', '.join(absent)}" * bool(absent)
+    word = "fails" if against else "holds" if stated == len(table) else "inconclusive"
+    order = -known["gain"] if figure else known["clarity"]
     if against:
-        word, order = "fails", known["gain"].where(known["outcome"] < 0)
-        rank = f"{against} of {count} the other way"
-    else:
-        word = "holds" if stated == len(table) else "inconclusive"
-        order = -known["gain"] if claim.figure else known["clarity"]
-        rank = f"the weakest of {count}, {stated} as stated"
-        rank = f"the largest of {count}" if claim.figure else rank
+        order = known["gain"].where(known["outcome"] < 0)
+    if missing:
+        whys.append(f"{missing} of {len(table)} {absent}")
     if source == "runs":
-        whys.append("only one seed in common" * (1 in set(known["n_seeds"])))
-        whys.append("the direction is judged, not the figure" * bool(claim.figure))
-        kinds = _list_kinds(claim)
-        if len(set(kinds.values())) > 1:  # never a stand-in beside real images
-            named = (f"{dataset_title(name)}: {profile}" for name, (profile, _) in kinds.items())
-            return Finding("inconclusive", f"runs of different kinds ({', '.join(named)})")
-        if claim.fewer_epochs and not _trained_shorter(claim):
+        if 1 in set(known["n_seeds"]):
+            whys.append("only one seed in common")
+        if figure and len(known):
+            whys.append("the direction is judged, not the figure")
+        if missing and not against:
+            needs = _list_needs(claim)
+        elif claim.fewer_epochs and not _trained_shorter(claim):
             word, whys = "inconclusive", ["not trained for fewer epochs"]
-    elif claim.figure:
+    elif figure:
         # Two values and the figure are rounded: three halves of the last digit, and of a float's.
         measure, largest = MEASURES[claim.metric], known["gain"].max()
-        if not abs(measure.scale(largest) - claim.figure) <= 1.501 * 10.0**-measure.digits:
-            word, whys = "fails", [f"the largest is not {claim.figure:.{measure.digits}f}"]
-    shown = known.loc[order.idxmin()].to_dict() if count else None
-    return Finding(word, "; ".join(filter(None, whys)), shown, rank * (count > 1))
+        if not abs(measure.scale(largest) - figure) <= 1.501 * 10.0**-measure.digits:
+            word, whys = "fails", [f"the largest is not {figure:.{measure.digits}f}"]
+    if not len(known):
+        return Finding(word, "; ".join(whys), needs=needs)
+    count = f"{against} of {len(known)} the other way" if against else f"{stated} of {len(known)}"
+    count += " as stated" * (not against)
+    return Finding(word, "; ".join(whys), known.loc[order.idxmin()].to_dict(), count, needs)
 
 
-def _list_kinds(claim: Claim) -> dict[str, tuple[str, bool]]:
-    """Return data set to profile and whether the images are the published ones, where measured."""
-    names = sorted({ROWS[row] for row in claim.rows()})
-    return {n: (find_evidence(n).profile, is_real(n)) for n in names if find_evidence(n).profile}
+def _are_alike(claim: Claim) -> bool:
+    """Return whether the data sets with runs share a profile, and all or none are published."""
+    measured = [name for name in set(claim.rows().values()) if shown_records(name)]
+    return len({(find_evidence(name).profile, is_real(name)) for name in measured}) < 2
 
 
 def is_real(dataset: str) -> bool:
-    """Return whether the shown runs of a data set used its published images."""
-    return describe_data(dataset) == dataset_title(dataset)
+    """Return whether a data set has runs, all on its published images."""
+    return bool(shown_records(dataset)) and describe_data(dataset) == dataset_title(dataset)
+
+
+def _list_needs(claim: Claim) -> str:
+    """Return what is missing to measure a claim: data sets and weights, else runs."""
+    needs, runs = [], []
+    for row, dataset in claim.rows().items():
+        start = read_defaults(PAPER_ARMS[dataset][row])["initialisation"]
+        if not is_real(dataset):
+            needs.append(dataset_title(dataset))
+        if row not in shown_records(dataset):
+            needs += [WEIGHTS[start]] if start in WEIGHTS else []
+            runs.append(row)
+    return ", ".join(dict.fromkeys(needs)) or f"runs of {', '.join(runs) or 'one profile'}"
 
 
 def _trained_shorter(claim: Claim) -> bool:
     """Return whether every run of the first row took fewer epochs than every run of the others."""
     epochs = {
-        row: [record.parameters["epochs"] for record in shown_records(ROWS[row]).get(row, [])]
-        for row in claim.rows()
+        row: [record.parameters["epochs"] for record in shown_records(dataset).get(row, [])]
+        for row, dataset in claim.rows().items()
     }
     pairs = [(epochs[left], epochs[right]) for left, _, right, _ in claim.comparisons()]
     return all(one and other and max(one) < min(other) for one, other in pairs)
@@ -244,57 +275,36 @@ def _trained_shorter(claim: Claim) -> bool:
 
 def judge_claims() -> list[tuple[Claim, Finding, Finding]]:
     """Return each claim with the findings by the paper and by the runs."""
-    claims = {claim.id: claim for claim in read_claims()}
-    return [(c, *(_judge_any(c, source, claims) for source in SOURCES)) for c in claims.values()]
-
-
-def _judge_any(claim: Claim, source: str, claims: dict[str, Claim]) -> Finding:
-    """Return the finding on a claim, be it a measure, a denial or untested.
-
-    A denial fails where the denied claim holds, and holds where every comparison of that one comes
-    out the other way.
-    """
-    if claim.untested:
-        return Finding("inconclusive", claim.untested if source == "runs" else SOURCES["paper"])
-    if not claim.denies:
-        return judge(claim, source)
-    denied = claims[claim.denies]
-    first, opposite = judge(denied, source), judge(denied, source, -1)
-    if first.word == "holds":
-        return first._replace(word="fails")
-    return opposite._replace(word="holds" if opposite.word == "holds" else "inconclusive")
+    return [(claim, judge(claim, "paper"), judge(claim, "runs")) for claim in read_claims()]
 
 
 def count_verdicts() -> str:
     """Return how many readings hold, fail or are inconclusive, by the paper and by the runs."""
     texts = []
     for findings in list(zip(*judge_claims(), strict=True))[1:]:
-        counts = Counter(finding.word for finding in findings)
-        words = ("holds", "fails", "inconclusive")
-        texts.append(", ".join(f"{SIGNS[word]} {word} {counts[word]}" for word in words))
+        words = Counter("open" if finding.needs else finding.word for finding in findings)
+        judged = ("holds", "fails", "inconclusive")
+        texts.append(", ".join(f"{SIGNS[word]} {word} {words[word]}" for word in judged))
+        texts[-1] += f", open for want of data or weights {words['open']}" * bool(words["open"])
     return f"By the paper's own numbers: {texts[0]}. By these runs: {texts[1]}."
 
 
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts."""
-    judged = judge_claims()
-    claims = {claim.id: claim for claim, *_ in judged}
+    claims = {claim.id: claim for claim in read_claims()}
     rows, data = [["The paper states", "Its own numbers", "These runs"], [":--"] * 3], []
-    for claim, *findings in judged:
+    for claim, *findings in judge_claims():
         note = f"{claim.section}. {claim.reading}".rstrip()
         rows.append([f"{claim.statement} [{note}]{{.reading}}"])
         data.append(claim.model_dump(include={"id", "section", "statement", "reading"}))
         for source, finding in zip(SOURCES, findings, strict=True):
-            size, interval, case = _describe(finding, claims.get(claim.denies, claim).metric)
-            parts = {"value": size, "interval": interval, "case": case, "why": finding.why}
-            cells = [f"[{print_verdict(finding.word)}]{{.verdict}}", size]
-            cells += [f"[{interval}]{{.interval}}"] * bool(interval)
-            cells += [f"[{text}]{{.case}}" for text in (case, finding.why) if text]
-            rows[-1].append(" ".join(filter(None, cells)))
-            data[-1] |= {source: finding.word}
+            parts = _describe(finding, claims.get(claim.denies, claim), source)
             data[-1] |= {f"{source}_{name}": text for name, text in parts.items()}
+            value = parts.pop("value")
+            cells = [f"[{text}]{{.{name}}}" for name, text in parts.items() if text]
+            rows[-1].append(" ".join(filter(None, [cells[0], value, *cells[1:]])))
     statements = len({claim.statement for claim in claims.values()})
-    counts = f"**{statements} statements, in {len(judged)} readings.** {count_verdicts()}"
+    counts = f"**{statements} statements, in {len(claims)} readings.** {count_verdicts()}"
     drawn = [dataset_title(d) for d in PAPER_ARMS if shown_records(d) and not is_real(d)]
     if drawn:
         counts += f"\n\n**The runs of {' and '.join(drawn)} used stand-in data"
@@ -303,18 +313,24 @@ def show_claims() -> Markdown:
     return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")
 
 
-def _describe(finding: Finding, metric: str) -> tuple[str, str, str]:
-    """Return size, interval and name of the comparison that decides."""
+def _describe(finding: Finding, claim: Claim, source: str) -> dict[str, str]:
+    """Return verdict, value and interval of the comparison that decides, its name, and the rest."""
+    word = f"needs {finding.needs}" if finding.needs else finding.word
+    parts = {"verdict": f"{SIGNS[finding.word]} {word}", "value": ""}
     if (row := finding.shown) is None:
-        return "", "", ""
-    measure, right, (shift, strength) = MEASURES[metric], row["right"], row["column"]
+        return parts | {"case": finding.why}
+    measure, right, (shift, strength) = MEASURES[claim.metric], row["right"], row["column"]
     name, sign, moved = f"{row['left']} against {right}", "+", 0.0
     if isinstance(right, float):  # the value itself rather than its distance from the number
-        name, sign, moved = row["left"], "", _read_paper(metric, right, row["column"])
+        name, sign, moved = row["left"], "", _read_paper(claim.metric, right, row["column"])
     size, *ends = (measure.print(row[end] + moved, sign) for end in ("mean", "low", "high"))
-    interval = " to ".join(ends) * (row["low"] < row["high"])
-    if interval and row["gain"] < 0 and not math.isnan(row["p"]):
-        interval += f", {print_p_value(row['p'])}"
+    parts |= {"value": size + " points" * measure.percent}
+    parts["interval"] = " to ".join(ends) * (row["low"] < row["high"])
+    if parts["interval"] and row["gain"] < 0 and not math.isnan(row["p"]):
+        parts["interval"] += f", {print_p_value(row['p'])}"
     name += f", {name_column(shift, strength).lower()}" * (shift != "training")
-    name += f"; {finding.rank}" * bool(finding.rank)
-    return size + " points" * measure.percent, interval, name
+    case = [name, finding.count, finding.why]
+    if source == "runs":
+        measured = [name for name in dict.fromkeys(claim.rows().values()) if shown_records(name)]
+        case += [f"{describe_data(name)}, {describe_evidence(name)}" for name in measured]
+    return parts | {"case": "; ".join(filter(None, case))}

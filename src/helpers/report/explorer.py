@@ -13,7 +13,7 @@ from helpers.metrics import METRICS, softmax
 from helpers.runs.record import Record
 
 from .figures import bin_confidence, describe_axis, read_arms
-from .galleries import find_examples
+from .galleries import list_examples
 from .html_figures import choose_rendering, encode_image
 from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
@@ -56,11 +56,16 @@ def describe_dataset(dataset: str) -> dict:
         "rendering": choose_rendering(0),
     }
     labels, images = [], {}
-    if first := find_examples(records):
-        labels = first.examples["labels"].tolist()
-        images = dict(zip(_list_conditions(first.examples), first.examples["images"], strict=True))
-        described["rendering"] = choose_rendering(first.examples["images"].shape[-1])
-    described["classes"] = [first.data["classes"][label] for label in labels]
+    described["classes"] = []
+    first = next(iter(records.values()))[0]
+    for source in list_examples(dataset):
+        if source.arrays is not None and source.data_sha256 == first.data["sha256"]:
+            labels = source.arrays["labels"].tolist()
+            images = zip(_list_conditions(source.arrays), source.arrays["images"], strict=True)
+            described["rendering"] = choose_rendering(source.arrays["images"].shape[-1])
+            described["classes"] = [source.classes[label] for label in labels]
+            break
+    images = dict(images)
     described["pictures"] = [[encode_image(i) for i in images.get(c, [])] for c in conditions]
     described["arms"] = []
     for label, predictions in found.items():

@@ -1,19 +1,85 @@
 """Example images: corruptions at every strength, MixUp, and the most confident errors."""
 
+from collections.abc import Iterator
 from html import escape
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from IPython.display import HTML
 
+from helpers.catalogue import DATASETS
 from helpers.metrics import softmax
-from helpers.runs.record import Record
+from helpers.runs.record import Record, read_records
 
+from .escape import redact_paths
 from .html_figures import Picture, choose_rendering, encode_image, explain, image_panel
+from .provenance import STAND_INS, results_folder
 from .records import dataset_title, missing_runs, shown_records
 from .styles import show_sign, style_arms
 
 #: Largest width of a mosaic, and side of the images of errors, in pixels, for a light page.
 MOSAIC, ERROR_SIDE = 256, 128
+
+
+class Examples(NamedTuple):
+    """Example images of a data set, or why there are none."""
+
+    source: str  # of the images, for a caption, or the reason
+    arrays: dict[str, np.ndarray] | None = None  # as of ``evaluation.make_examples``
+    classes: tuple[str, ...] = ()  # by label
+    data_sha256: str = ""
+
+
+def find_examples(dataset: str, part: str = "images") -> Examples:
+    """Return examples that have a part: the first of `list_examples`."""
+    title = dataset_title(dataset)
+    why = f"The runs of {title} hold no example images."
+    if dataset in DATASETS:
+        why = (
+            f"No example images of {title}: `python -m helpers examples` writes those of the data"
+            " set in `data/`; the runs of `python -m helpers run --profile smoke` hold drawn ones."
+        )
+    return next(list_examples(dataset, part), Examples(why))
+
+
+def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
+    """Yield the published images, those of the runs shown, and drawn ones of profile smoke.
+
+    ``python -m helpers examples`` writes the published ones to ``results/examples``.
+    """
+    title, path = dataset_title(dataset), results_folder() / f"examples/{dataset}.npz"
+    if path.exists():
+        yield _read_examples(path, title)
+    for record in _list_records(dataset):
+        if record.examples is not None and part in record.examples:
+            name, data = str(record.data["name"]), record.data
+            kind = "Drawn stand-ins" if name in STAND_INS else "Images"
+            own = data["official"] or name == dataset
+            source = f"{kind}: {title if own else f'{name}, in place of {title}'}."
+            yield Examples(source, record.examples, tuple(data["classes"]), data["sha256"])
+
+
+def _list_records(dataset: str) -> Iterator[Record]:
+    for group in shown_records(dataset).values():
+        yield from group
+    yield from read_records(results_folder() / "smoke", f"{dataset}_*", [])
+
+
+def _read_examples(path: Path, title: str) -> Examples:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        classes, size = tuple(arrays["classes"].tolist()), arrays["images"].shape[2:]
+        labels = np.concatenate([arrays["labels"], arrays["mixup_labels"]])
+        counts = {len(arrays[name]) for name in ("images", "corruption", "strength")}
+        whole = len(counts) == 1 and labels.max() < len(classes) and len(size) == 3
+        if not whole or arrays["mixup"].shape[1:] != size:
+            raise ValueError
+    except Exception:  # zipfile, zlib and numpy raise a dozen kinds
+        why = "cannot be read: write it again with `python -m helpers examples`."
+        return Examples(f"{redact_paths(str(path))} {why}")
+    return Examples(f"Images: {title}, as published.", arrays, classes, str(arrays["sha256"]))
 
 
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
@@ -46,46 +112,40 @@ def describe_condition(shift: str, strength: float) -> str:
     return shift if np.isnan(strength) else f"{shift} {strength:g}"
 
 
-def find_examples(groups: dict[str, list[Record]], part: str = "images") -> Record | None:
-    """Return the first record, of those by arm, that holds a part of the example images."""
-    records = (record for group in groups.values() for record in group)
-    return next((r for r in records if r.examples is not None and part in r.examples), None)
-
-
-def _explain_absence(dataset: str) -> Picture:
-    absent = f"The records of {dataset_title(dataset)} contain no example images."
-    return explain(absent if shown_records(dataset) else missing_runs(dataset) or absent)
-
-
 def show_corruptions(dataset: str) -> Picture:
-    """Return the corruptions of a data set, from the first record with example images."""
-    if record := find_examples(shown_records(dataset)):
-        return plot_corruptions(record.examples, record.data["classes"])
-    return _explain_absence(dataset)
+    """Return the corruptions of a data set on example images; the caption says of which."""
+    examples = find_examples(dataset)
+    if examples.arrays is None:
+        return explain(examples.source)
+    picture = plot_corruptions(examples.arrays, examples.classes)
+    picture.caption += f" {examples.source}"
+    return picture
 
 
 def show_mixup(dataset: str = "pathmnist") -> Picture:
     """Return two training images and their mix at lambda = 0.5."""
-    record = find_examples(shown_records(dataset), "mixup")
-    if record is None:
-        return _explain_absence(dataset)
-    names = [record.data["classes"][label] for label in record.examples["mixup_labels"]]
-    texts = [*names, f"½ {names[0]} + ½ {names[1]}"]
-    pairs = zip(record.examples["mixup"], texts, strict=True)
-    return Picture(
-        image_panel(image[None], text, text, "min(12rem, 100%)") for image, text in pairs
-    )
+    examples = find_examples(dataset, "mixup")
+    if examples.arrays is None:
+        return explain(examples.source)
+    names = [examples.classes[label] for label in examples.arrays["mixup_labels"]]
+    pairs = zip(examples.arrays["mixup"], [*names, f"½ {names[0]} + ½ {names[1]}"], strict=True)
+    panels = (image_panel(image[None], text, text, "min(12rem, 100%)") for image, text in pairs)
+    return Picture(panels, examples.source)
 
 
 def show_errors(dataset: str) -> HTML | Picture:
     """Return the most confident errors: one figure per arm, one row per shift, from one run."""
     styles, figures = style_arms(dataset), []
     for label, records in shown_records(dataset).items():
-        if record := find_examples({label: records}, "mistakes"):
+        held = (r for r in records if r.examples is not None and "mistakes" in r.examples)
+        if record := next(held, None):
             name = f"{show_sign(styles[label])} <strong>{escape(label)}</strong>"
             caption = f"<figcaption>{name}, seed {record.seed}</figcaption>"
             figures.append(f'<figure class="mistakes">{caption}{_show_rows(record)}</figure>')
-    return HTML("\n".join(figures)) if figures else _explain_absence(dataset)
+    if figures or not shown_records(dataset):
+        return HTML("\n".join(figures)) if figures else explain(missing_runs(dataset))
+    command = f"`python -m helpers run --only '{dataset}_*'`"
+    return explain(f"No run shown here holds images of its errors. Make runs that do: {command}.")
 
 
 def _show_rows(record: Record) -> str:

@@ -3,16 +3,19 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown
 
+from helpers import ROOT
 from helpers.catalogue import DATASETS
 from helpers.runs.record import Record, read_records, run_folder
 from helpers.runs.shipping import check_smoke
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
+    Settings,
     arms,
     dataset_title,
     datasets,
@@ -37,6 +40,11 @@ FACTS = [
 #: Name of a data set that is not the published one, to a phrase for it.
 STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.values()}
 PARTS = dict.fromkeys(DATASETS, "a part of the published images")
+
+
+def results_folder() -> Path:
+    """Return the folder that holds the results of all profiles, and the example images."""
+    return (ROOT / (Settings.read().results or "results/any")).parent
 
 
 def list_runs() -> list[Record]:

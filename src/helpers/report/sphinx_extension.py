@@ -19,7 +19,7 @@ from helpers.runs.config import NOTEBOOKS
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
-from .provenance import list_runs, name_notebooks, write_banner
+from .provenance import list_runs, name_notebooks, results_folder, write_banner
 from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
 from .tidy import differences, estimates
 
@@ -104,7 +104,8 @@ def _explain_absence(experiment: str, title: str) -> str:
 def use_own_kernel(folder: Path) -> None:
     """Execute pages with this Python, whatever kernels and IPython profiles the user has."""
     spec = get_kernel_dict(["--log-level=40"])  # errors only
-    spec["env"] = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONSTARTUP": ""}
+    ipython = str(folder / "ipython").replace("$", "$$")  # jupyter_client replaces variables
+    spec["env"] = {"IPYTHONDIR": ipython, "PYTHONSTARTUP": ""}
     path = folder / "kernels/python3/kernel.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(spec), encoding="utf-8")
@@ -120,7 +121,7 @@ def read_in_parallel(app: Sphinx, config) -> None:
 
 
 def fingerprint(lines: list[str]) -> str:
-    """Return a hash of what executed pages depend on: records, code, reference, static files.
+    """Return a hash of what executed pages depend on: records, images, code, static files.
 
     lines : what is missing or corrupt
     """
@@ -128,6 +129,8 @@ def fingerprint(lines: list[str]) -> str:
     folders = [*(package / name for name in ("metrics", "report", "runs")), NOTEBOOKS]
     paths = [path for folder in folders for path in folder.rglob("[!.]*.*")]
     paths += [package / "catalogue.py", *(ROOT / "book/_static").iterdir()]
+    results = results_folder()  # its example images, and the runs whose images stand in for them
+    paths += [*results.glob("examples/*.npz"), *results.glob("smoke/*/*/run.json")]
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())

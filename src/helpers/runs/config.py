@@ -248,8 +248,8 @@ def read_defaults(experiment: str) -> dict:
     try:
         for line in ast.parse(cells[0].source).body:
             text = ast.unparse(line)
-            target = line.target if isinstance(line, ast.AnnAssign) else line.targets[0]
-            values[target.id] = ast.literal_eval(line.value)
+            targets = [line.target] if isinstance(line, ast.AnnAssign) else line.targets
+            values |= {target.id: ast.literal_eval(line.value) for target in targets}
     except (SyntaxError, AttributeError, ValueError) as error:
         text = (getattr(error, "text", None) or text).strip()
         why = f"parameters: {text!r} is not 'name = value' with a plain value"

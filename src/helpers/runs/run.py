@@ -99,8 +99,7 @@ def describe_commit() -> dict:
     None without git or for an unpacked archive, also one inside another repository.
     """
     commit = changes = None
-    if (ROOT / ".git").exists():
-        commit = _git("rev-parse", "HEAD")
+    if (ROOT / ".git").exists() and (commit := _git("rev-parse", "HEAD")):
         # Files that git does not know yet count too.
         status = "status", "--porcelain", "--untracked-files=all"  # whatever the user configured
         changes = _git(*status, "--", "src", "book/experiments", "profiles")
@@ -117,7 +116,7 @@ def _git(*arguments: str) -> str | None:
     except OSError:
         return None
     if done.returncode:
-        print(f"the record has no commit: {done.stderr.strip()}", file=sys.stderr)
+        print(f"the record has no commit: {done.stderr.strip()}")
         return None
     return done.stdout.strip()
 
