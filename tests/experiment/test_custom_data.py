@@ -134,9 +134,7 @@ def test_other_files_are_counted_and_hidden_ones_ignored(tmp_path, capsys):
     for name in ("train/dark/Thumbs.db", "train/a.png", "val/light/a.HEIC", "val/light/b.heic"):
         (place / name).write_text("x")
     assert load(place).sha256 == expected
-    assert (
-        "ignored 4 files, not images of a class (1 .db, 2 .heic, 1 .png)" in capsys.readouterr().out
-    )
+    assert "not images of a class, and ignored: 1 .db, 2 .heic, 1 .png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("door", ["file", "folder"])

@@ -24,7 +24,9 @@ def redact_paths(text: str) -> str:
             written = f"{re.escape(folder)}|{re.escape(json.dumps(folder)[1:-1])}"
             text = re.sub(rf"(?<![\w.-])({written})(?![\w.-])", replacement, text)
     host = re.escape(socket.gethostname())
-    text = re.sub(rf"(://)?(?<![\w.-])(\w[\w.-]*@|(?<=://)){host}(?![\w-])", r"\1host", text)
+    # A machine may be called like a word of an address: https://doi.org is none, http://doi is.
+    end = rf"(?![\w-])((?!\.\w)|(?<!http://{host})(?<!https://{host}))"
+    text = re.sub(rf"(://)?(?<![\w.-])(\w[\w.-]*@|(?<=://)){host}{end}", r"\1host", text)
     return HOMES.sub("~", text)
 
 

@@ -140,8 +140,8 @@ def show_errors(dataset: str) -> Picture:
                 picture.panels += [line, *(panels or ["no error"])]
     if picture.panels:
         return picture
-    command = f"`python -m helpers run --only '{dataset}_*'`"
-    none = f"No run shown here holds images of its errors. Make runs that do: {command}."
+    command = f"python -m helpers run --profile paper --only '{dataset}_*'"
+    none = f"No run shown here holds images of its errors; those of `{command}` do."
     return explain(none if shown_records(dataset) else missing_runs(dataset))
 
 

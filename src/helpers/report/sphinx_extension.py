@@ -104,7 +104,8 @@ def _explain_absence(experiment: str, title: str) -> str:
 def use_own_kernel(folder: Path) -> None:
     """Execute pages with this Python, whatever kernels and IPython profiles the user has."""
     spec = get_kernel_dict(["--log-level=40"])  # errors only
-    spec["env"] = {"IPYTHONDIR": str(folder / "ipython"), "PYTHONSTARTUP": ""}
+    ipython = str(folder / "ipython").replace("$", "$$")  # jupyter_client replaces variables
+    spec["env"] = {"IPYTHONDIR": ipython, "PYTHONSTARTUP": ""}
     path = folder / "kernels/python3/kernel.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(spec), encoding="utf-8")

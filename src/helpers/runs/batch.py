@@ -154,6 +154,8 @@ def _make_runs(jobs: list[Job], workers: int | None, scheduler: str | None) -> I
                 monitor.close(outcome.job)
                 state = f"failed, {outcome.kind}" if outcome.kind else "done"
                 tqdm.write(f"{outcome.job.name:<32} {state:<8} {outcome.seconds:6.0f} s")
+                if outcome.message and not outcome.kind:
+                    tqdm.write(outcome.message)
                 bar.update()
                 yield outcome
             waiting = elsewhere

@@ -36,7 +36,10 @@ FOREIGN = ("IPYTHON", "JUPYTER", "MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP"
 
 @dataclass(frozen=True)
 class Outcome:
-    """End of a job, with its error if it failed; `elsewhere` if another process is making it."""
+    """End of a job, with its error if it failed; `elsewhere` if another process is making it.
+
+    `message` is that of the error, or what the notebook printed, such as ignored files.
+    """
 
     job: Job
     seconds: float
@@ -77,7 +80,7 @@ def _is_made(job: Job) -> bool:
 
 
 def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
-    """Execute the notebook of a job; return kind and message of the error, if it failed."""
+    """Execute the notebook of a job; return kind and message of its `Outcome`."""
     # Imported late: only workers need them.
     import jupytext
     import papermill
@@ -91,7 +94,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
         executed = folder / "executed.ipynb"
         environment = make_environment(folder, threads, acquire_gpu())
         try:
-            papermill.execute_notebook(
+            done = papermill.execute_notebook(
                 jupytext.read(NOTEBOOKS / f"{job.experiment}.py"),
                 # papermill formats the path with the parameters.
                 str(executed).replace("{", "{{").replace("}", "}}"),
@@ -102,6 +105,8 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
                 # The record is on the disk: a graceful shutdown would take 1.5 s.
                 shutdown_kernel="immediate",
             )
+            outputs = [output for cell in done.cells for output in cell.get("outputs", ())]
+            message = "".join(o.text for o in outputs if o.get("name") == "stdout").rstrip()
         except PapermillExecutionError as error:
             kind, message = error.ename, error.evalue
             if not error.traceback:  # a cell that left no output, for want of files or memory
