@@ -98,8 +98,8 @@ def write_run(
     known = experiment if experiment in list_experiments() else "pathmnist_basic"
     parameters = read_defaults(known) | {"corruptions": {k: list(v) for k, v in shifts.items()}}
     parameters |= {"seed": seed, "variant": variant} | ({} if official else {"epochs": 5})
-    data = {"official": official, "sha256": dataset, "classes": classes}
-    data |= {"name": dataset if official else STAND_INS.get(dataset, "fog")}
+    name = dataset if official else STAND_INS.get(dataset, "fog")
+    data = {"official": official, "sha256": name, "classes": classes, "name": name}
     run = {
         "experiment": experiment,
         "variant": variant,

@@ -201,7 +201,7 @@ def examples() -> None:
     Example:
       python -m helpers examples
     """
-    from helpers.experiment.examples import PUBLISHED_FILES, write_examples
+    from helpers.experiment.evaluation import PUBLISHED_FILES, write_examples
 
     first = {find_dataset(name): name for name in reversed(list_experiments())}
     for dataset in filter(first.get, PUBLISHED_FILES):

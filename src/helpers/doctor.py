@@ -56,15 +56,14 @@ def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
     """Return the published data sets and weights that jobs need, each to what downloads it."""
     from helpers.experiment import load_data
     from helpers.experiment.fetch import locate_weights
-    from helpers.experiment.pathmnist import locate_pathmnist
-    from helpers.experiment.pets import locate_pets
+    from helpers.experiment.published_data import PUBLISHED_FILES
 
     found = {}
     for job in jobs:
         config, name = job.config, _find_dataset(job)
         size, folder = config.image_size, config.data_dir
-        if config.data_source == "official" and name in ("pathmnist", "pets"):
-            item = locate_pets(folder) if name == "pets" else locate_pathmnist(folder, size)
+        if config.data_source == "official" and name in PUBLISHED_FILES:
+            item = PUBLISHED_FILES[name](folder, size)
             get = partial(load_data, name, "official", folder, size)
             found[f"{name}, {size} px", item] = get
         if (config.start, config.network) in PUBLISHED:

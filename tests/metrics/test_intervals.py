@@ -174,8 +174,12 @@ def test_differences_pair_seeds_by_their_number():
 
 
 def test_next_seed_falls_into_its_interval_in_95_percent():
-    values = np.random.default_rng(0).normal(70, 2, size=(4000, 4))
-    low, high = np.array([predict_next(row[:-1]) for row in values]).T
-    next_seed = values[:, -1]
-    assert np.mean((low <= next_seed) & (next_seed <= high)) == pytest.approx(0.95, abs=0.01)
-    assert np.isnan(predict_next(np.array([70.0]))).all()
+    generator = np.random.default_rng(0)
+    values, others = generator.normal(70, 2, (4000, 4)), generator.normal(50, 2, (4000, 3))
+    means, next_seed, sds = values[:, :-1].mean(axis=1), values[:, -1], others.std(axis=1, ddof=1)
+    own = predict_next(means, 3, values[:, :-1].std(axis=1, ddof=1), 2)
+    borrowed = predict_next(values[:, 0], 1, sds, 2)  # one seed, and the spread of others
+    for low, high in (own, borrowed):
+        inside = (low <= next_seed) & (next_seed <= high)
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
+    assert np.isnan(predict_next(70.0, 1, np.nan, 0)).all()

@@ -10,7 +10,7 @@ import pytest
 
 import made_up
 from helpers import InputError, report
-from helpers.report import records
+from helpers.report import records, tidy
 from helpers.report.table_export import link_files, write_csv
 from helpers.report.tables import export_table, list_columns, print_cell
 from helpers.report.tidy import find_difference, find_estimate
@@ -25,7 +25,7 @@ def show_all(dataset):
     names = ("legend", "other_shifts", "differences", "findings", "results", "ablation", "scores")
     names += ("temperatures", "temperature_differences")
     shown += [getattr(report, f"show_{name}")(dataset) for name in names]
-    names = ("overview", "cells", "summary", "made_from", "claims", "tidy")
+    names = ("overview", "cells", "summary", "gaps", "made_from", "claims", "tidy")
     shown += [getattr(report, f"show_{name}")() for name in names]
     return [part._repr_html_() if hasattr(part, "panels") else part.data for part in shown]
 
@@ -100,7 +100,8 @@ def test_each_verdict_on_a_cell(study, show, monkeypatch, tmp_path):
     row |= {"predicted_low": 0.80, "predicted_high": 0.82, "paper": 0.8204}
     assert judge(row) == "reproduced"  # the paper's value is rounded
     assert judge(row | {"paper": 0.8206}) == "not reproduced"
-    assert judge(row | {"n_seeds": 2}) == "inconclusive"
+    assert judge(row | {"n_seeds": 2}) == "consistent"
+    assert judge(row | {"n_seeds": 2, "spread_from": ""}) == "inconclusive"
     assert judge(row | {"n_seeds": 0}) == judge(row | {"paper": np.nan}) == ""
     made_up.write_run(tmp_path, "short", "pathmnist_basic", 0, True, changes={"epochs": 10})
     made_up.write_run(tmp_path, "short", "pathmnist_mixup", 0, True, changes={"weight_decay": 1.0})
@@ -114,6 +115,34 @@ def test_each_verdict_on_a_cell(study, show, monkeypatch, tmp_path):
     assert f"**The paper's values are not judged** {why}" in legend
 
 
+def test_beneath_few_seeds_of_the_best_profile_stand_more_of_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    made_up.write_run(tmp_path / "records/paper", "paper", "pathmnist_basic", 0, True)
+    for experiment, seed in product(("pathmnist_basic", "pathmnist_mixup"), (0, 1, 2)):
+        options = {"changes": {"epochs": 10}, "salt": 1}
+        made_up.write_run(tmp_path / "records/short", "short", experiment, seed, True, **options)
+        made_up.write_run(tmp_path / "results/smoke", "smoke", experiment, seed)  # other images
+    text = report.show_table(3).data
+    best, beneath = text.split("This table as CSV")[0].split("LaTeX</a>")
+    assert "profile paper (80 epochs), 1 seed (0)" in best
+    assert "profile short (10 epochs), 3 seeds (0–2)" in beneath
+    basic, mixup = read_rows(best)[2:4]
+    assert "≈ consistent" in basic[1] or "≠ not consistent" in basic[1]
+    assert mixup[1].startswith("—")
+    (cells, *_) = pd.read_csv(io.StringIO(export_table(3, "csv"))).groupby("profile", sort=False)
+    row, single = cells[1].iloc[0], tidy.load_tables()[0].query("profile == 'short'")
+    spread = single.query("arm == 'Basic' and metric == 'accuracy' and shift == 'brightness'")["sd"]
+    half = 4.3027 * spread.iloc[0] * 2**0.5
+    assert row["predicted_high"] - row["mean"] == pytest.approx(half, rel=1e-4)
+    assert (row["profile"], row["spread_from"]) == ("paper", "short")
+    assert set(report.differences()["profile"]) == {"short"}
+    summary, legend = report.show_summary().data, report.show_legend("pathmnist").data
+    assert "profile paper (80 epochs), 1 seed (0): " in summary
+    assert "not measured 28, the seeds' spread is that of profile short." in summary
+    assert "profile short (10 epochs), 3 seeds (0–2), are shown beneath each table" in legend
+    assert "smoke" not in text + summary + legend
+
+
 def test_stand_ins_are_not_judged(drawn, show):
     show(drawn)
     text = report.show_table(1).data
@@ -122,7 +151,8 @@ def test_stand_ins_are_not_judged(drawn, show):
     legend = report.show_legend("pathmnist").data
     assert "not judged**: the data are tissue (in place of PathMNIST), not PathMNIST." in legend
     summary = report.show_summary().data
-    assert "84 cells:** not judged 84" in summary
+    assert "**The paper's 42 cells of Oxford-IIIT Pets**, profile made_up" in summary
+    assert "not judged 42 (the data are creatures" in summary
 
 
 def test_files_hold_the_numbers_of_the_table(drawn, show):
@@ -247,11 +277,10 @@ def test_the_overview_is_short_and_from_the_tables(drawn, show):
     lost = find_estimate("pathmnist", "Basic", "accuracy_lost", "blur")
     assert rows[2][3].replace("*", "") == f"{100 * lost['mean']:.1f} [14.8]{{.paper}}"
     summary = report.show_summary().data
-    ends = sorted(
-        find_estimate("pathmnist", label, "accuracy_lost", "brightness")["mean"]
-        for label in records.PAPER_ARMS["pathmnist"]
-    )
-    low, high = (f"{100 * end:.1f}" for end in (ends[0], ends[-1]))
-    assert f"Brightness costs {low} to {high} points of accuracy (paper: 37.1 to 45.9)" in summary
+    assert f"blur costs Basic {100 * lost['mean']:.1f} (paper: 14.8), MixUp + Aug " in summary
+    row = find_difference(("pets", "Supervised"), ("pets", "No Pretraining"), "accuracy")
+    mean, low, high = (f"{100 * row[end]:+.1f}" for end in ("mean", "low", "high"))
+    assert "Supervised is more accurate on clean images" in summary
+    assert f"accuracy {mean} points on clean images (95 % interval {low} to {high})" in summary
     assert "profile made_up (5 epochs), 3 seeds (0–2)" in report.show_made_from().data
     assert list_columns("pets") == [("clean", None), ("brightness", None), ("blur", None)]

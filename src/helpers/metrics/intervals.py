@@ -186,14 +186,11 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def predict_next(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def predict_next(mean, count, sd, dof, level: float = 0.95) -> tuple:
     """Return the prediction interval for one more seed on the same images, assuming normality.
 
-    Computed from the values float (S,) of the present seeds; NaN for fewer than two.
+    Mean and count (of seeds) are those of the present runs; the standard deviation of single seeds
+    and its degrees of freedom may come from other runs. NaN where sd is, or without any freedom.
     """
-    count = len(values)
-    if count < 2:
-        return float("nan"), float("nan")
-    quantile = stdtrit(count - 1, (1 + level) / 2)
-    half = quantile * np.std(values, ddof=1) * np.sqrt(1 + 1 / count)
-    return float(np.mean(values) - half), float(np.mean(values) + half)
+    half = stdtrit(dof, (1 + level) / 2) * sd * np.sqrt(1 + 1 / count)
+    return mean - half, mean + half

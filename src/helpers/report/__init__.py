@@ -11,7 +11,7 @@ _OFFERS = {
     "figures": "plot_history plot_temperatures show_curves show_deferral show_reliability"
     " show_risk_coverage show_strengths",
     "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
-    "overview": "show_cells show_findings show_made_from show_overview show_summary",
+    "overview": "show_cells show_findings show_gaps show_made_from show_overview show_summary",
     "provenance": "show_build show_runs",
     "tidy": "differences estimates",
     "tables": "export_table show_differences show_legend show_metrics show_other_shifts"

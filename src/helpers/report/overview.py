@@ -1,16 +1,15 @@
 """The findings at a glance: a table, a figure of all cells of the paper, and a few sentences."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable
+from functools import partial
+from itertools import product
 
 import pandas as pd
 from IPython.display import Markdown
 
-from .claims import count_verdicts
+from .claims import count_verdicts, is_real
 from .escape import escape_code, escape_markdown
 from .html_figures import INK, Picture
-from .paper import read_paper
 from .records import (
     PAPER_ARMS,
     arms,
@@ -18,14 +17,16 @@ from .records import (
     datasets,
     describe_data,
     describe_evidence,
+    find_evidence,
     missing_runs,
+    show_each,
     shown_records,
 )
 from .styles import draw_intervals, draw_legend, style_arms
 from .table_export import write_markdown
-from .tables import find_cells
-from .tidy import MEASURES, PAPER_METRICS, RMS, differences, estimates, find_estimate
-from .verdicts import LEVEL, SIGNS, judge, print_verdict, reasons_not_comparable
+from .tables import find_cells, list_columns
+from .tidy import MEASURES, PAPER_METRICS, RMS, estimates, find_difference, find_estimate
+from .verdicts import LEVEL, SIGNS, judge, reasons_not_comparable
 
 #: Columns of the overview: head to metric and shift.
 HEADS = {
@@ -35,21 +36,33 @@ HEADS = {
     **{f"RMS error, {shift}": (RMS, shift) for shift in ("clean", "brightness", "blur")},
 }
 
+#: Metric to its name in a sentence, and what an arm is that is clearly better, clearly worse, or
+#: neither.
+COMPARED = {
+    "accuracy": ("accuracy", "more accurate", "less accurate", "not clearly more or less accurate"),
+    RMS: (
+        "RMS calibration error",
+        *("better calibrated", "worse calibrated", "not clearly better or worse calibrated"),
+    ),
+}
+
 
 def show_overview() -> Markdown:
-    """Return a table per data set, as drawn and published images never share one.
+    """Return a table per data set and profile, as drawn and published images never share one.
 
     It has a row per arm: each value with the paper's in brackets, the best of a column in bold.
     """
-    tables = []
-    for dataset in datasets():
-        columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
-        rows = [[dataset_title(dataset), *HEADS], [":--", *["--:"] * len(HEADS)]]
-        rows += [[label, *(_print(cells[label][0]) for cells in columns)] for label in columns[0]]
-        tables.append(f"[{describe_data(dataset)}: {describe_evidence(dataset)}.]{{.caption}}")
-        table = write_markdown(rows)
-        tables.append(f"```{{table}}\n:class: overview\n:align: left\n\n{table}\n```")
+    tables = [table for d in datasets() for table in show_each(d, partial(_lay_out, d))]
     return Markdown("\n\n".join(tables))
+
+
+def _lay_out(dataset: str) -> str:
+    columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
+    rows = [[dataset_title(dataset), *HEADS], [":--", *["--:"] * len(HEADS)]]
+    rows += [[label, *(_print(cells[label][0]) for cells in columns)] for label in columns[0]]
+    caption = f"[{describe_data(dataset)}: {describe_evidence(dataset)}.]{{.caption}}"
+    options = ":class: overview\n:align: left"
+    return f"{caption}\n\n```{{table}}\n{options}\n\n{write_markdown(rows)}\n```"
 
 
 def _print(row: dict) -> str:
@@ -93,52 +106,90 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
 
 
 def show_summary() -> Markdown:
-    """Return the findings, a bullet per data set, and the verdicts on the paper."""
-    bullets = [f"**{describe_data(d)}**: {_summarise(d)}" for d in datasets()]
-    bullets.append(_judge_cells())
+    """Return what was found, published images first, and the verdicts on the paper, as bullets."""
+    bullets = []
+    for dataset in sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d)):
+        first, *others = _summarise(dataset)
+        bullets += [f"**{describe_data(dataset)}**, {describe_evidence(dataset)}: {first}", *others]
+        bullets += filter(None, show_each(dataset, partial(_judge_cells, dataset)))
     bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
-    return Markdown("\n".join(f"- {bullet}" for bullet in bullets))
+    return Markdown(_list(bullets))
+
+
+def show_gaps() -> Markdown:
+    """Return what is not measured yet, with the commands and what they need, as bullets."""
+    gaps = [f"**{dataset_title(d)}.** {line}" for d in datasets() if (line := missing_runs(d))]
+    gaps += [
+        f"**{dataset_title(d)}**, the study's number of epochs with three seeds:"
+        f" `python -m helpers run --profile paper --only '{d}_*' --seeds 0-2`."
+        for d in datasets()
+        if is_real(d) and find_evidence(d).profile == "short"
+    ]
+    return Markdown(_list(gaps) or "Every arm of the paper is measured.")
 
 
 def show_findings(dataset: str) -> Markdown:
     """Return the findings of one data set."""
-    return Markdown(_summarise(dataset))
+    found = shown_records(dataset)
+    return Markdown(_list(_summarise(dataset)) if found else missing_runs(dataset))
 
 
-def _summarise(dataset: str) -> str:
-    """Return what the shifts cost, and how many differences are clear."""
-    if not shown_records(dataset):
-        return missing_runs(dataset)
-    texts = []
-    for shift in ("brightness", "blur"):
+def _list(texts: list[str]) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _summarise(dataset: str) -> list[str]:
+    """Return what each shift costs, and whether later arms are more accurate and calibrated."""
+    costs, (first, *others) = [], arms(dataset)
+    shifts = [shift for shift, _ in list_columns(dataset)]
+    for shift in shifts[1:]:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
-        spans = [_print_span(row[name] for row in rows) for name in ("mean", "paper")]
-        if spans[0]:
-            paper = f" (paper: {spans[1]})" * bool(spans[1])
-            texts.append(f"{shift.capitalize()} costs {spans[0]} points of accuracy{paper}.")
-    table = differences().query("dataset == @dataset and family == 'arms'")
-    tested, clear = table["p_holm"].notna().sum(), (table["p_holm"] < LEVEL).sum()
-    text = f"Of {tested} differences between arms, {clear} are clear (p < {LEVEL})."
-    return " ".join([*texts, text if tested else "No pair of arms has two seeds in common."])
+        named = [f"{row['arm']} {print_with_paper(row)}" for row in rows if row["n_seeds"]]
+        costs.append(f"{shift} costs {', '.join(named)} points of accuracy")
+    texts = ["; ".join(costs) + "."]
+    for label, metric in product(others, COMPARED):
+        rows = [find_difference((dataset, label), (dataset, first), metric, s) for s in shifts]
+        if rows[0]["n_seeds"]:
+            texts.append(_conclude(label, first, metric, rows))
+    return texts
 
 
-def _print_span(values: Iterable[float]) -> str:
-    known = sorted(value for value in values if not math.isnan(value))
-    ends = [MEASURES["accuracy_lost"].print(end) for end in known[:1] + known[-1:]]
-    return " to ".join(dict.fromkeys(ends))
+def print_with_paper(row: dict) -> str:
+    """Return a value with the paper's in brackets, where it has one."""
+    text, paper = (MEASURES[row["metric"]].print(row[name]) for name in ("mean", "paper"))
+    return text + f" (paper: {paper})" * (paper != "—")
 
 
-def _judge_cells() -> str:
+def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
+    """Return a sentence on the differences between two arms by shift."""
+    measure, (name, better, worse, neither) = MEASURES[metric], COMPARED[metric]
+    said, sizes = {better: [], worse: []}, []
+    for row in rows:
+        place = "on clean images" if row["shift"] == "clean" else f"under {row['shift']}"
+        if row["p_holm"] < LEVEL:
+            said[better if row["mean"] * measure.better > 0 else worse].append(place)
+        mean, *ends = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
+        unit = " points" * (measure.percent and not sizes)
+        sizes.append(f"{mean}{unit} {place} (95 % interval {' to '.join(ends)})")
+    found = [f"{what} {' and '.join(places)}" for what, places in said.items() if places]
+    says = f"{' and '.join(found) or neither} than {first}, by Holm's method (p < {LEVEL})"
+    return f"{label} is {says}: {name} {', '.join(sizes)}."
+
+
+def _judge_cells(dataset: str) -> str:
     """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
-    cells = estimates().query("variant == '' and n_seeds > 0 and paper > 0")
-    cells = cells[cells["metric"].isin(PAPER_METRICS)].to_dict("records")
-    words, total = Counter(map(judge, cells)), len(read_paper())
-    judged = [f"{print_verdict(word)} {words[word]}" for word in SIGNS if words[word]]
-    named = {(row["dataset"], row["arm"]) for row in cells}
-    reasons = sorted({reason for arm in named for reason in reasons_not_comparable(*arm)})
-    judged += [f"not judged {words['']} ({'; '.join(reasons)})"] * bool(words[""])
-    judged += [f"not measured {total - len(cells)}"] * (total > len(cells))
-    return f"**The paper's {total} cells:** {', '.join(judged)}."
+    cells = estimates().query("dataset == @dataset and variant == '' and paper.notna()")
+    cells = cells[cells["metric"].isin(PAPER_METRICS)]
+    known = cells[cells["n_seeds"] > 0]
+    words = Counter(map(judge, known.to_dict("records")))
+    judged = [f"{SIGNS[word]}\xa0{word} {words[word]}" for word in SIGNS if words[word]]
+    reasons = {why for arm in known["arm"].unique() for why in reasons_not_comparable(dataset, arm)}
+    judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
+    judged += [f"not measured {len(cells) - len(known)}"] * (len(cells) > len(known))
+    borrowed = set(known["spread_from"]) - {"", find_evidence(dataset).profile}
+    judged += [f"the seeds' spread is that of profile {name}" for name in borrowed]
+    text = f"**The paper's {len(cells)} cells of {dataset_title(dataset)}**,"
+    return f"{text} {describe_evidence(dataset)}: {', '.join(judged)}." if len(known) else ""
 
 
 def show_made_from() -> Markdown:

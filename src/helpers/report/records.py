@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +30,23 @@ PAPER_ARMS = {
     },
 }
 
+#: Experiment to what it needs besides PathMNIST, at full length, where a laptop has not that.
+NEEDS = {
+    "pathmnist_pretrained": "ResNet-18's ImageNet weights (47 MB) and two to three hours per seed"
+    " on a CPU core",
+    **dict.fromkeys(
+        PAPER_ARMS["pets"].values(),
+        "Oxford-IIIT Pets (800 MB), ResNet-50's ImageNet and Barlow Twins weights (200 MB) and, for"
+        " all three arms, about half an hour per seed on a GPU that sustains 10 TFLOP/s (an"
+        " estimate), or days on a CPU",
+    ),
+}
+
 #: Profiles by the strength of their evidence, best first.
 BEST_FIRST = ("paper", "short", "smoke")
+
+#: The fewest seeds whose spread says how far other seeds may lie.
+ENOUGH_SEEDS = 3
 
 #: Parameters that no number depends on, or that the checksum of the initial weights stands for.
 IGNORED = {"seed", "results", "data_dir", "variant", "stand_in_weights"}
@@ -84,22 +101,42 @@ class Evidence(NamedTuple):
     a variant by label and name, have one configuration. A warning names each record left out.
     """
 
+    dataset: str
     profile: str
     labels: dict[str, str]
     arms: dict[str, list]
     variants: dict[tuple[str, str], list]
     warnings: list[str]
 
+    def has_enough(self, label: str) -> bool:
+        """Return whether the spread of an arm's seeds is known."""
+        return len(self.arms.get(label, [])) >= ENOUGH_SEEDS
+
+
+#: The evidence that `show_each` shows now.
+_SHOWN: ContextVar[Evidence | None] = ContextVar("evidence", default=None)
+
 
 @cache
-def _gather(settings: Settings, dataset: str) -> Evidence:
+def _list_evidence(settings: Settings, dataset: str) -> list[Evidence]:
     found = {
         profile: [r for r in records if dataset_of(r.experiment) == dataset]
         for profile, records in _read(settings)[0].items()
     }
-    profile = next((name for name, records in found.items() if records), "")
-    evidence = Evidence(profile, dict(PAPER_ARMS.get(dataset, {})), {}, {}, [])
-    records = found.get(profile, [])
+    gathered = [_gather(dataset, *item) for item in found.items() if item[1]]
+    best, *others = gathered or [_gather(dataset, "", [])]
+    hashes = [{r.data["sha256"] for group in e.arms.values() for r in group} for e in gathered]
+    beneath = [
+        other
+        for other, data in zip(others, hashes[1:], strict=False)
+        if data == hashes[0]
+        and any(other.has_enough(label) and not best.has_enough(label) for label in other.arms)
+    ]
+    return [best, *beneath[:1]]
+
+
+def _gather(dataset: str, profile: str, records: list) -> Evidence:
+    evidence = Evidence(dataset, profile, dict(PAPER_ARMS.get(dataset, {})), {}, {}, [])
     labels = {experiment: label for label, experiment in evidence.labels.items()}
     for experiment in dict.fromkeys(r.experiment for r in records if r.experiment not in labels):
         label = experiment.removeprefix(f"{dataset}_").replace("_", " ")
@@ -155,9 +192,29 @@ def dataset_title(dataset: str) -> str:
     return DATASETS[dataset].title if dataset in DATASETS else dataset
 
 
+def list_evidence(dataset: str) -> list[Evidence]:
+    """Return the records that the report shows of a data set: those of the best profile and, while
+    an arm of it lacks seeds, those of the next profile that has them, on the same data.
+    """
+    return _list_evidence(Settings.read(), dataset)
+
+
 def find_evidence(dataset: str) -> Evidence:
-    """Return the records that the report shows of a data set."""
-    return _gather(Settings.read(), dataset)
+    """Return the records that pages show where they show one profile: the one with the seeds."""
+    shown = _SHOWN.get()
+    return shown if shown and shown.dataset == dataset else list_evidence(dataset)[-1]
+
+
+def show_each(dataset: str, show: Callable[[], str]) -> list[str]:
+    """Return what a function shows of each evidence of a data set, the best profile first."""
+    texts = []
+    for evidence in list_evidence(dataset):
+        token = _SHOWN.set(evidence)
+        try:
+            texts.append(show())
+        finally:
+            _SHOWN.reset(token)
+    return texts
 
 
 def arms(dataset: str) -> dict[str, str]:
@@ -213,19 +270,22 @@ def missing_runs(dataset: str) -> str | None:
 
     Complete means that every arm has predictions of the same seeds.
     """
-    shown, parts = shown_records(dataset), []
+    shown, parts, needs = shown_records(dataset), [], []
     seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
-    for label in arms(dataset):
+    for label, experiment in arms(dataset).items():
         whole = {r.seed for r in shown.get(label, []) if r.has("predictions.npz")}
         absent = [seed for seed in seeds if seed not in whole]
         if len(absent) == len(seeds):
             parts.append(label)
+            needs += filter(None, [NEEDS.get(experiment)])
         elif absent:
             parts.append(f"{label} (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})")
     profile = find_evidence(dataset).profile or Settings.read().profile or BEST_FIRST[0]
     numbers = list_numbers(seeds).replace("–", "-").replace(" ", "")
     command = _write_command(profile, f"'{dataset}_*'", numbers)
     text = f"Not measured: {', '.join(parts)}. Make these runs with `{command}`."
+    if needs and profile in BEST_FIRST[:2]:
+        text += f" They need {'; '.join(dict.fromkeys(needs))}."
     return text if parts else None
 
 

@@ -17,7 +17,9 @@ from .records import (
     describe_data,
     describe_evidence,
     find_evidence,
+    list_evidence,
     missing_runs,
+    show_each,
     shown_records,
 )
 from .table_export import link_files, render_table, write_csv, write_markdown
@@ -29,6 +31,7 @@ from .tidy import (
     differences,
     estimates,
     find_estimate,
+    load_tables,
 )
 from .verdicts import LEVEL, RULE, judge, print_p_value, print_verdict, reasons_not_comparable
 
@@ -54,17 +57,25 @@ PATIENTS = (
 
 
 def show_table(number: int) -> Markdown:
-    """Return one of the paper's tables as a numbered MyST table with links to CSV and LaTeX."""
+    """Return one of the paper's tables as a numbered MyST table with links to CSV and LaTeX.
+
+    While the best profile lacks seeds, the table of the next one stands beneath.
+    """
     dataset, metric, columns = _find(number)
-    rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
-    caption = _write_caption(dataset, metric, columns)
-    options = f":name: table-{number}\n:align: left"
-    files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
-    parts = [
-        f"```{{table}} {caption}.\n{options}\n\n{write_markdown(rows)}\n```",
-        link_files(f"table-{number}", f"Table {number}", **files),
-    ]
-    return Markdown("\n\n".join(parts + list_gaps(dataset)))
+
+    def show() -> str:
+        profile = find_evidence(dataset).profile
+        if profile != list_evidence(dataset)[0].profile:
+            return _render(dataset, metric, columns, f"-{profile}")
+        rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
+        title = f"{{table}} {_write_caption(dataset, metric, columns)}."
+        options = f":name: table-{number}\n:align: left"
+        table = f"```{title}\n{options}\n\n{write_markdown(rows)}\n```"
+        files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
+        links = link_files(f"table-{number}", f"Table {number}", **files)
+        return "\n\n".join([table, links, *list_gaps(dataset)])
+
+    return Markdown("\n\n".join(show_each(dataset, show)))
 
 
 def show_results(dataset: str) -> Markdown:
@@ -98,11 +109,17 @@ def export_table(number: int, format: str) -> str:
         raise InputError(f"table {number}: unknown table; choose from 1 to 8")
     if format not in ("md", "csv", "latex"):
         raise InputError(f"format {format!r}: unknown format; choose from md, csv, latex")
-    dataset, metric, columns = _find(number)
-    cells = find_cells(dataset, metric, columns)
+    dataset, *place = _find(number)
+    texts = show_each(dataset, lambda: _export(number, format, find_cells(dataset, *place), *place))
+    if format == "csv":  # one header for all profiles
+        texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
+    return ("" if format == "csv" else "\n").join(texts)
+
+
+def _export(number: int, format: str, cells: dict, metric: str, columns: list[tuple]) -> str:
     if format == "csv":
         return write_csv({"table": number} | row for row in chain(*cells.values()))
-    bold = r"\textbf{{{}}}" if format == "latex" else "**{}**"
+    dataset, bold = _find(number)[0], r"\textbf{{{}}}" if format == "latex" else "**{}**"
 
     def print_plain(row: dict) -> str:
         text, paper = print_spread(row), MEASURES[metric].print(row["paper"])
@@ -116,6 +133,8 @@ def export_table(number: int, format: str) -> str:
     caption = caption.translate(str.maketrans({sign: f"\\{sign}" for sign in "%_&#"}))
     style = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
     kind, label = "l" + "r" * len(columns), f"tab:{number}"
+    if (profile := find_evidence(dataset).profile) != list_evidence(dataset)[0].profile:
+        label += f"-{profile}"
     text = style.to_latex(hrules=True, caption=f"{caption}.", label=label, column_format=kind)
     return "% needs \\usepackage{booktabs}\n" + text.translate(LATEX)
 
@@ -210,23 +229,36 @@ def list_gaps(dataset: str) -> list[str]:
 
 def show_legend(dataset: str) -> Markdown:
     """Return how to read the cells of a data set's tables, and whether they can be judged."""
-    shown = shown_records(dataset)
-    if not shown:
+    if not shown_records(dataset):
         return Markdown("No runs of this data set: the tables show the paper's values.")
-    counts = [len(records) for records in shown.values()]
-    lines = [f"**These tables** show {describe_evidence(dataset)}, on {describe_data(dataset)}."]
+    best, *beneath = show_each(dataset, lambda: describe_evidence(dataset))
+    lines = [f"**These tables** show {best}, on {describe_data(dataset)}."]
+    if beneath:
+        lines[0] += f" As that is fewer than three seeds of an arm, {beneath[0]}, are shown beneath"
+        lines[0] += " each table; differences between arms and all other pages rest on these."
     lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
+    groups = [group for evidence in list_evidence(dataset) for group in evidence.arms.values()]
+    counts = [len(group) for group in groups]
     lines += ["The interval of a single seed covers other test images only."] * (1 in counts)
     if max(counts) > FLOOR_SEEDS:
         lines.append(f"Noise floors are simulated for the first {FLOOR_SEEDS} seeds of each arm.")
+    return Markdown(
+        "\n\n".join(
+            [*lines, *dict.fromkeys(show_each(dataset, lambda: _explain_verdicts(dataset)))]
+        )
+    )
+
+
+def _explain_verdicts(dataset: str) -> str:
+    """Return the rule of the verdicts, or why an arm's cells have none."""
     reasons: dict[str, list[str]] = {}
-    for label in shown if dataset in PAPER_ARMS else ():
+    for label in shown_records(dataset) if dataset in PAPER_ARMS else ():
         reasons.setdefault("; ".join(reasons_not_comparable(dataset, label)), []).append(label)
-    lines += [RULE] * ("" in reasons)
+    lines = [RULE] * ("" in reasons)
     for why, labels in reasons.items():
         named = f" ({', '.join(labels)})" * (len(reasons) > 1)
         lines += [f"**The paper's values are not judged**{named}: {why}."] * bool(why)
-    return Markdown("\n\n".join(lines))
+    return "\n\n".join(lines)
 
 
 def show_differences(dataset: str) -> Markdown:
@@ -276,8 +308,8 @@ def _print_difference(row: dict) -> str:
 
 def show_tidy() -> Markdown:
     """Return links that save both tidy tables as CSV."""
-    tables = {"estimates": estimates(), "differences": differences()}
-    links = [link_files(n, n.capitalize(), csv=write_csv(t)) for n, t in tables.items()]
+    tables = zip(("estimates", "differences"), load_tables(), strict=True)
+    links = [link_files(name, name.capitalize(), csv=write_csv(table)) for name, table in tables]
     return Markdown("\n\n".join(links))
 
 

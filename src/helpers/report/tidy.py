@@ -23,7 +23,15 @@ from helpers.metrics import METRICS, Outcome, Sample
 from helpers.runs.atomic_io import write_file
 
 from .paper import KEYS, REFERENCE, TRAINING, index_rows, paper_strengths, read_values
-from .records import Settings, datasets, find_evidence, shown_records
+from .records import (
+    ENOUGH_SEEDS,
+    Evidence,
+    Settings,
+    datasets,
+    find_evidence,
+    list_evidence,
+    shown_records,
+)
 
 #: Folder of the computed tables.
 CACHE = ROOT / "book" / "_build" / "tidy"
@@ -37,13 +45,12 @@ RMS, TEMPERED = "rms_calibration_error_10", "rms_calibration_error_10_tempered"
 PAPER_METRICS = ("accuracy", RMS)
 
 ESTIMATES = [
-    *("dataset", "arm", "variant", "shift", "strength", "metric", "seeds", "n_seeds", "mean"),
-    *("sd", "se", "low", "high", "predicted_low", "predicted_high"),
-    *("noise_floor", "noise_floor_95"),
+    *("profile", "dataset", "arm", "variant", "shift", "strength", "metric", "seeds", "n_seeds"),
+    *("mean", "sd", "se", "low", "high", "noise_floor", "noise_floor_95"),
 ]
 DIFFERENCES = [
-    *("dataset", "arm", "variant", "other_dataset", "other", "other_variant", "metric"),
-    *("other_metric", "shift", "strength", "n_seeds", "mean", "low", "high", "p"),
+    *("profile", "dataset", "arm", "variant", "other_dataset", "other", "other_variant"),
+    *("metric", "other_metric", "shift", "strength", "n_seeds", "mean", "low", "high", "p"),
     "family",
 ]
 
@@ -94,23 +101,23 @@ MEASURES = {
 
 
 def estimates() -> pd.DataFrame:
-    """Return a row for each data set, arm, variant, shift, strength and metric.
+    """Return a row for each arm, variant, shift, strength and metric of the evidence shown.
 
     The page "Tidy tables" explains the columns. Where n_seeds is 0, only the paper has a value.
     """
-    return _load(Settings.read())[0]
+    return _select(Settings.read(), _list_shown())[0]
 
 
 def differences() -> pd.DataFrame:
     """Return a row for each pair of arms, metric and shift; see the page "Tidy tables"."""
-    return _load(Settings.read())[1]
+    return _select(Settings.read(), _list_shown())[1]
 
 
 def find_estimate(dataset: str, arm: str, metric: str, shift="clean", strength=None) -> dict:
     """Return a row of `estimates`; of NaN, with n_seeds 0, if neither runs nor paper have it."""
     key = dataset, arm, metric, shift, strength
     absent = ABSENT | dict(zip(KEYS, key, strict=True))
-    return _index(Settings.read())[0].get((*key, ""), absent)
+    return _index(Settings.read(), _list_shown())[0].get((*key, ""), absent)
 
 
 def find_difference(arm, other, metric: str, shift="clean", strength=None, variant="") -> dict:
@@ -118,7 +125,7 @@ def find_difference(arm, other, metric: str, shift="clean", strength=None, varia
 
     The arms are (data set, label), the first in its `variant`; the opposite order reverses signs.
     """
-    rows, rest = _index(Settings.read())[1], (metric, metric, shift, strength)
+    rows, rest = _index(Settings.read(), _list_shown())[1], (metric, metric, shift, strength)
     if row := rows.get((*arm, variant, *other, "", *rest)):
         return row
     if variant or not (row := rows.get((*other, "", *arm, "", *rest))):
@@ -126,10 +133,26 @@ def find_difference(arm, other, metric: str, shift="clean", strength=None, varia
     return row | {"mean": -row["mean"], "low": -row["high"], "high": -row["low"]}
 
 
+def _list_shown() -> tuple[str, ...]:
+    """Return the profile shown of each data set."""
+    return tuple(find_evidence(dataset).profile for dataset in datasets())
+
+
 @cache
-def _index(settings: Settings) -> tuple[dict, dict]:
-    table, pairs = _load(settings)
-    return index_rows(table, [*KEYS, "variant"]), index_rows(pairs, DIFFERENCES[:10])
+def _select(settings: Settings, profiles: tuple[str, ...]) -> list[pd.DataFrame]:
+    shown = dict(zip(datasets(), profiles, strict=True))
+    return [table[table["profile"] == table["dataset"].map(shown)] for table in load_tables()]
+
+
+@cache
+def _index(settings: Settings, profiles: tuple[str, ...]) -> tuple[dict, dict]:
+    table, pairs = _select(settings, profiles)
+    return index_rows(table, [*KEYS, "variant"]), index_rows(pairs, DIFFERENCES[1:11])
+
+
+def load_tables() -> tuple[pd.DataFrame, ...]:
+    """Return both tables, of every evidence of each data set."""
+    return _load(Settings.read())
 
 
 @cache
@@ -140,8 +163,10 @@ def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
     for path in sorted([*code, *REFERENCE.glob("*.csv")]):
         total.update(path.read_bytes())
     for dataset in datasets():
-        for name, records in _list_records(dataset).items():
-            total.update(repr((name, [record.checksum for record in records])).encode())
+        for evidence in list_evidence(dataset):
+            for name, records in _list_records(evidence).items():
+                checksums = [record.checksum for record in records]
+                total.update(repr((evidence.profile, name, checksums)).encode())
     names = [f"{name}-{total.hexdigest()[:16]}.csv" for name in ("estimates", "differences")]
     paths = [CACHE / name for name in names]
     try:
@@ -157,63 +182,88 @@ def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    texts = dict.fromkeys(("variant", "other_variant", "seeds", "family"), str)
+    names = ("profile", "variant", "other_variant", "seeds", "family", "spread_from")
+    texts = dict.fromkeys(names, str)
     table = pd.read_csv(path, dtype=texts)
     return table.fillna({name: "" for name in texts if name in table})
 
 
-def _list_records(dataset: str) -> dict[tuple[str, str, str], list]:
+def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
     """Return (data set, label, variant) to records by seed; variants come last."""
-    evidence = find_evidence(dataset)
-    arms = {(dataset, label, ""): records for label, records in evidence.arms.items()}
-    return arms | {(dataset, *name): records for name, records in evidence.variants.items()}
+    arms = {(evidence.dataset, label, ""): records for label, records in evidence.arms.items()}
+    variants = evidence.variants.items()
+    return arms | {(evidence.dataset, *name): records for name, records in variants}
 
 
 def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
-    measured, rows = {}, []
-    for dataset in datasets():
-        averaged = _choose_strengths(dataset)
-        for name, records in _list_records(dataset).items():
-            chosen = PAPER_METRICS if name[-1] else tuple(METRICS)
-            measured[name], floors = _sum_up(records, averaged, chosen)
-            for key, sample in measured[name].items():
-                rows.append((*name, *_estimate(sample, *key), *floors.get(key, (np.nan, np.nan))))
-    table = pd.DataFrame(rows, columns=ESTIMATES).astype({"strength": float})
-    pairs = pd.DataFrame(_list_differences(measured), columns=DIFFERENCES)
-    pairs = pairs.astype({"strength": float}).assign(p_holm=np.nan)
+    # Together those of all data sets that pages show by themselves; others stand alone.
+    groups = [[list_evidence(dataset)[-1] for dataset in datasets()]]
+    groups += [[first] for dataset in datasets() for first in list_evidence(dataset)[:-1]]
+    rows, pairs = [], []
+    for group in groups:
+        measured, profiles = {}, {evidence.dataset: evidence.profile for evidence in group}
+        for evidence in group:
+            averaged = _choose_strengths(evidence)
+            for name, records in _list_records(evidence).items():
+                chosen = PAPER_METRICS if name[-1] else tuple(METRICS)
+                measured[name], floors = _sum_up(records, averaged, chosen)
+                for key, sample in measured[name].items():
+                    floor = floors.get(key, (np.nan, np.nan))
+                    rows.append((evidence.profile, *name, *_estimate(sample, *key), *floor))
+        pairs += [(profiles[row[0]], *row) for row in _list_differences(measured)]
+    numbers = dict.fromkeys(("strength", "mean", "sd"), float) | {"n_seeds": int}
+    table = pd.DataFrame(rows, columns=ESTIMATES).astype(numbers)
+    pairs = pd.DataFrame(pairs, columns=DIFFERENCES).astype({"strength": float})
+    pairs = pairs.assign(p_holm=np.nan)
     judged = pairs[pairs["family"].ne("") & pairs["p"].notna()]
-    for _, family in judged.groupby(["dataset", "family"]):
+    for _, family in judged.groupby(["profile", "dataset", "family"]):
         pairs.loc[family.index, "p_holm"] = metrics.holm(family["p"])
-    return _add_paper(table), pairs
+    return _add_paper(_predict_next(table)), pairs
 
 
-def _choose_strengths(dataset: str) -> dict[str, list[float]]:
+def _choose_strengths(evidence: Evidence) -> dict[str, list[float]]:
     """Return shift to the strengths that its mean covers: the paper's, or those of all arms."""
     found: dict[str, list[set]] = {}
-    for records in shown_records(dataset).values():
+    for records in evidence.arms.values():
         for shift, strengths in (records[0].parameters.get("corruptions") or {}).items():
             found.setdefault(shift, []).append(set(strengths))
     return {
-        shift: paper_strengths(dataset, shift) or sorted(set.intersection(*every))
+        shift: paper_strengths(evidence.dataset, shift) or sorted(set.intersection(*every))
         for shift, every in found.items()
     }
 
 
 def _estimate(sample: Sample, metric: str, shift: str, strength: float | None) -> tuple:
-    """Return the values of a row of `estimates` from shift to predicted_high."""
+    """Return the values of a row of `estimates` from shift to high."""
     found = sample.estimate()
     low, high = np.clip([found.low, found.high], *MEASURES[metric].bounds)
     seeds = " ".join(map(str, sample.seeds)), len(sample.seeds)
     values = found.mean, found.sd, found.standard_error, low, high
-    return shift, strength, metric, *seeds, *values, *metrics.predict_next(sample.values)
+    return shift, strength, metric, *seeds, *values
+
+
+def _predict_next(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimates with predicted_low, predicted_high, and spread_from: the profile whose
+    seeds give the spread, for few seeds that of another one, "" if none has enough.
+    """
+    keys, names = [*KEYS, "variant"], ["sd", "n_seeds", "profile"]
+    enough = table[table["n_seeds"] >= ENOUGH_SEEDS].drop_duplicates(keys)[[*keys, *names]]
+    other = table[keys].merge(enough, how="left", on=keys)
+    own = (table["n_seeds"] >= ENOUGH_SEEDS) | other["profile"].isna()
+    sd, count, profile = (table[name].where(own, other[name]) for name in names)
+    low, high = metrics.predict_next(table["mean"], table["n_seeds"], sd, count - 1)
+    profile = profile.where(count >= ENOUGH_SEEDS, "")
+    return table.assign(predicted_low=low, predicted_high=high, spread_from=profile)
 
 
 def _add_paper(table: pd.DataFrame) -> pd.DataFrame:
     """Return the estimates with the paper's values; those that no run measured come last."""
-    paper, keys = read_values().assign(variant=""), [*KEYS, "variant"]
-    only = paper.assign(seeds="", n_seeds=0)
-    table = pd.concat([table.merge(paper, how="left", on=keys), only], ignore_index=True)
-    table = table.drop_duplicates(keys, ignore_index=True)
+    paper, keys = read_values().assign(variant=""), ["profile", *KEYS, "variant"]
+    tables = [table.merge(paper, how="left", on=keys[1:])]
+    for dataset in datasets():
+        only = paper[paper["dataset"] == dataset].assign(seeds="", n_seeds=0, spread_from="")
+        tables += [only.assign(profile=e.profile) for e in list_evidence(dataset)]
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(keys, ignore_index=True)
     return table.assign(paper_bold=table["paper_bold"].eq(True))
 
 
@@ -229,7 +279,7 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
             continue  # a variant is compared with the arms of its data set
         chosen = ("accuracy_lost",) if apart else PAPER_METRICS if variant else MEASURES
         pairs = [(key, key[0]) for key in samples if key[0] in chosen]
-        is_first = not (apart or variant) and other[1] == next(iter(shown_records(name[0])))
+        is_first = not (apart or variant) and other == next(n for n in measured if n[0] == name[0])
         if is_first:
             pairs = [(key, TEMPERED) for key in samples if key[0] == RMS] + pairs
         for key, other_metric in pairs:

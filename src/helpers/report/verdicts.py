@@ -2,7 +2,7 @@
 
 import math
 
-from .records import dataset_title, describe_data, list_changes, shown_records
+from .records import ENOUGH_SEEDS, dataset_title, describe_data, list_changes, shown_records
 from .tidy import MEASURES
 
 #: Verdict to the sign before it, so that none rests on colour.
@@ -15,11 +15,12 @@ SIGNS = {
 LEVEL = 0.05
 
 RULE = (
-    "**Reproduced?** ✓ *reproduced*: the paper's value lies in the 95 % prediction interval for one"
-    " more seed on the same test images; ✗ *not reproduced*: outside. If the number of epochs"
-    " differs from the study's, the words are ≈ *consistent* and ≠ *not consistent*. Fewer than"
-    " three seeds are ? *inconclusive*, because they do not show how far seeds differ. In brackets:"
-    " measured minus paper."
+    "**Reproduced?** With the study's number of epochs and at least three seeds: ✓ *reproduced* if"
+    " the paper's value lies in the 95 % prediction interval for one more seed on the same test"
+    " images, ✗ *not reproduced* if outside. With other epochs or fewer seeds, the words are ≈"
+    " *consistent* and ≠ *not consistent*. Fewer than three seeds do not show how far seeds differ:"
+    " the standard deviation of single seeds then comes from the runs of the next profile, and"
+    " without such runs the cell is ? *inconclusive*. In brackets: measured minus paper."
 )
 
 
@@ -28,11 +29,12 @@ def judge(row: dict) -> str:
     dataset, arm = row["dataset"], row["arm"]
     if not row["n_seeds"] or math.isnan(row["paper"]) or reasons_not_comparable(dataset, arm):
         return ""
-    if row["n_seeds"] < 3:
+    if not row["spread_from"]:
         return "inconclusive"
     half = MEASURES[row["metric"]].rounding / 2  # of the paper's value
     inside = row["predicted_low"] - half <= row["paper"] <= row["predicted_high"] + half
     full = "epochs" not in list_changes(shown_records(dataset)[arm])
+    full = full and row["n_seeds"] >= ENOUGH_SEEDS
     return "not " * (not inside) + ("reproduced" if full else "consistent")
 
 
