@@ -147,7 +147,7 @@ def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     found = verify_record(record if record.exists() else ROOT / record)
     for name, difference in found.files.items():
         print(f"{name:<16} {difference or 'same bits'}")
-    if found.same:
+    if not any(found.files.values()):
         print(f"verified: {record} repeats bit by bit")
         return
     print(f"not verified: {record} gives other bits; differences in the environment:")
@@ -183,14 +183,14 @@ def doctor(
 
 @app.command()
 def ship(profile: Profile = "short") -> None:
-    """Copy the records of a profile into records/, without any image of their data.
+    """Copy the records of a profile into records/, without any image; of smoke only checksums.
 
     \b
     Example:
       python -m helpers ship --profile short
     """
-    for _, record in shipping.ship(profile):
-        print(f"{record.folder.relative_to(ROOT)}: left out {', '.join(record.run['left_out'])}")
+    for place, left_out in shipping.ship(profile):
+        print(f"{place}: left out {left_out or 'nothing'}")
 
 
 @app.command()

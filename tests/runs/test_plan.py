@@ -178,5 +178,5 @@ def test_a_commit_is_the_project_s_own_or_none(tmp_path, monkeypatch, capsys):
     assert run.describe_commit() == {"git_commit": None, "git_dirty": None}
     (inside / ".git").mkdir()  # a broken one
     assert run.describe_commit()["git_commit"] is None
-    assert capsys.readouterr().err.startswith("the record has no commit: ")
+    assert capsys.readouterr().out.startswith("the record has no commit: ")
     assert (ROOT / ".git").exists() == (ours is not None)

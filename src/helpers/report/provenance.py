@@ -11,6 +11,7 @@ from IPython.display import Markdown
 from helpers import ROOT
 from helpers.catalogue import DATASETS
 from helpers.runs.record import Record, read_records, run_folder
+from helpers.runs.shipping import check_smoke
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
@@ -188,6 +189,24 @@ def _describe_build(dataset: str) -> dict[str, str]:
         "Device": _join(escape_markdown(record.environment["device"]) for record in records),
         "Software": _join(versions),
     }
+
+
+def show_quick_check() -> Markdown:
+    """Return what the quick check made, how long it took, and how many checksums are as shipped."""
+    if (check := check_smoke()) is None:
+        return Markdown("It has not run here: `python -m helpers run` makes its runs in minutes.")
+    began, here, there = map(escape_markdown, (check.started, check.processor, check.shipped_by))
+    text = (
+        f"It made {check.runs} runs, the first of which began at {began}. Training and evaluation"
+        f" took {check.seconds:,.0f} s, summed over the runs. **{check.equal} of {check.compared}**"
+        f" checksums equal the shipped ones. Made on: {here}. Shipped ones made on: {there}."
+    )
+    if check.equal < check.compared:
+        text += (
+            " Another processor or another version of torch rounds differently, and training am"
+            "plifies that; on the same ones, changed code or parameters are the cause."
+        )
+    return Markdown(text)
 
 
 def _join(values: Iterable[str]) -> str:

@@ -27,7 +27,7 @@ NOTEBOOKS = ROOT / "book" / "experiments"
 PROFILES = ROOT / "profiles"
 VARIANTS = NOTEBOOKS / "variants.yaml"
 
-#: Parameters that decide where files are, not what is computed; no part of the configuration hash.
+#: The seed and the parameters that decide where files are; no part of the configuration hash.
 LOCATIONS = {"seed", "results", "data_dir", "variant"}
 
 #: Initialisations; another one is the path of a checkpoint.
@@ -39,12 +39,13 @@ PATHMNIST_SIZES = (28, 64, 128, 224)
 #: Names of experiments and variants; they appear in pages, folders and on command lines.
 NAME = r"[\w-]+"
 
-#: Parameters that a variant may not change: the arm and its variant are compared on the same images
-#: and from the same first weights.
-FIXED = LOCATIONS | {
-    *("data_source", "image_size", "corruptions"),
-    *("network", "initialisation", "stand_in_weights"),
-}
+#: Parameters that a variant may not change, as it has its arm's images and initial weights.
+FIXED = {"data_source", "image_size", "corruptions", "network", "initialisation"}
+FIXED |= LOCATIONS | {"stand_in_weights"}
+
+#: Overrides that are also passed to the pretraining run an experiment depends on, in addition to
+#: the parameters of pretraining alone. Data parameters are not: pretraining has its own data set.
+SHARED = {"results", "data_dir", "image_size", "network"}
 
 
 def _reject_duplicates(strengths: list[float]) -> list[float]:
@@ -89,15 +90,15 @@ class Config(BaseModel):
     precision: Literal["float32", "bfloat16"]
 
     @property
-    def hash(self) -> str:
-        """Twelve hexadecimal digits shared by runs that differ in nothing but their seed."""
-        text = json.dumps(self.computed, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    @property
     def computed(self) -> dict:
         """The parameters that decide what is computed, except the seed."""
         return self.model_dump(mode="json", exclude=LOCATIONS)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits shared by runs that differ in nothing but their seed."""
+        text = json.dumps(self.computed, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def start(self) -> str:
@@ -121,10 +122,9 @@ class SupervisedConfig(Config):
     def training(self) -> dict:
         """Arguments of ``helpers.experiment.fit`` besides network and data."""
         names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
+        values = self.model_dump(include=names | {"weight_decay", "precision", "seed"})
         augmentation = self.augment_probability, self.rotation_degrees, self.mixup_alpha
-        return {"augmentation": augmentation} | self.model_dump(
-            include=names | {"weight_decay", "precision", "seed"}
-        )
+        return values | {"augmentation": augmentation}
 
 
 class ExperimentConfig(SupervisedConfig):
@@ -165,10 +165,6 @@ PRETRAINING = {
     "pretrain_barlow_twins": BarlowTwinsConfig,
 }
 
-#: Overrides that are also passed to the pretraining run an experiment depends on, in addition to
-#: the parameters of pretraining alone. Data parameters are not: pretraining has its own data set.
-SHARED = {"results", "data_dir", "image_size", "network"}
-
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Return the error for a name that does not exist, with the nearest one that does."""
@@ -203,25 +199,21 @@ def make_config(experiment: str, values: Mapping) -> Config:
         reason = first["msg"].removeprefix("Value error, ").lower()
         given = "" if first["type"] == "missing" else f", not {first['input']!r}"
         raise InputError(f"{experiment}: {name}: {reason}{given}") from None
-    start = Path(config.start)
-    if str(start) not in STARTS and not (start.parent.name or start.suffix):
-        raise unknown("initialisation", config.start, STARTS)
-    if config.start in STARTS[1:] and (config.start, config.network) not in PUBLISHED:
-        raise InputError(
-            f"{experiment}: initialisation: no {config.start} weights of a {config.network} are"
-            " published; choose another network, or give the path of a checkpoint"
-        )
+    start, size = config.start, config.image_size
+    if start not in STARTS and not (Path(start).parent.name or Path(start).suffix):
+        raise unknown("initialisation", start, STARTS)
     dataset = getattr(config, "dataset", None) or find_dataset(experiment)
-    if dataset is None:
-        known = ", ".join(DATASETS)
-        raise InputError(f"{experiment}: a notebook's name must begin with a data set: {known}")
     published = dataset == "pathmnist" and config.data_source == "official"
-    if published and config.image_size not in PATHMNIST_SIZES:
-        sizes = ", ".join(map(str, PATHMNIST_SIZES))
-        raise InputError(
-            f"{experiment}: image_size: PathMNIST has {sizes} pixels, not {config.image_size}"
-        )
-    return config
+    if start in STARTS[1:] and (start, config.network) not in PUBLISHED:
+        why = f"initialisation: no {start} weights of a {config.network} are published; choose"
+        why += " another network, or give the path of a checkpoint"
+    elif dataset is None:
+        why = f"a notebook's name must begin with a data set: {', '.join(DATASETS)}"
+    elif published and size not in PATHMNIST_SIZES:
+        why = f"image_size: PathMNIST has {str(PATHMNIST_SIZES)[1:-1]} pixels, not {size}"
+    else:
+        return config
+    raise InputError(f"{experiment}: {why}")
 
 
 def resolve(
@@ -250,19 +242,18 @@ def list_experiments() -> list[str]:
 def read_defaults(experiment: str) -> dict:
     """Return the values of a notebook's ``parameters`` cell, read without running it."""
     cells = [c for c in _read_cells(experiment) if "parameters" in c.metadata.get("tags", [])]
+    if not cells:
+        raise InputError(f"{experiment}.py: no cell has the tag parameters")
     text, values = "", {}
     try:
         for line in ast.parse(cells[0].source).body:
             text = ast.unparse(line)
             targets = [line.target] if isinstance(line, ast.AnnAssign) else line.targets
             values |= {target.id: ast.literal_eval(line.value) for target in targets}
-    except IndexError:
-        raise InputError(f"{experiment}.py: no cell has the tag parameters") from None
     except (SyntaxError, AttributeError, ValueError) as error:
         text = (getattr(error, "text", None) or text).strip()
-        raise InputError(
-            f"{experiment}.py: parameters: {text!r} is not 'name = value' with a plain value"
-        ) from None
+        why = f"parameters: {text!r} is not 'name = value' with a plain value"
+        raise InputError(f"{experiment}.py: {why}") from None
     return values
 
 
@@ -345,9 +336,8 @@ def parse_seeds(text: str) -> list[int]:
         match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
         found = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
         if not 1 <= len(found) <= 10_000:
-            raise InputError(
-                f"seeds: {part!r} is not a seed or a range of at most 10,000; write 0-2, or 0,3,5-7"
-            )
+            why = f"{part!r} is not a seed or a range of at most 10,000; write 0-2, or 0,3,5-7"
+            raise InputError(f"seeds: {why}")
         seeds.update(found)
     return sorted(seeds)
 
@@ -358,10 +348,9 @@ def parse_overrides(assignments: Iterable[str]) -> dict:
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         name = name.strip()
-        if not equals:
-            raise InputError(f"-p {assignment}: write name=value, for example -p epochs=3")
-        if name in values:
-            raise InputError(f"-p {assignment}: {name} is given twice; give it once")
+        if not equals or name in values:
+            why = f"{name} is given twice" if equals else "write name=value, such as -p epochs=3"
+            raise InputError(f"-p {assignment}: {why}")
         try:
             values[name] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

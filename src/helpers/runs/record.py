@@ -10,7 +10,7 @@ predictions.npz    float16 logits of all test images, clean and corrupted, and o
                    images, and the labels of both
 examples.npz       a few test images under every corruption, the most confident errors under each,
                    and one MixUp example
-weights.pt         pretraining only: the backbone's state dict
+weights.pt         the backbone of a pretraining; the network, in float16, of an arm's seed 0
 =================  =========================================================================
 
 A variant of an ablation has a record of its own, in ``<experiment>@<variant>/seed-<n>/``. The
@@ -23,13 +23,16 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from helpers import InputError
+from helpers.source_files import digest_file
 
 from .atomic_io import write_file, write_folder
 
@@ -38,7 +41,7 @@ PACKAGES = (
     *("torch", "torchvision", "medmnist", "numpy"),
     *("scipy", "scikit-learn", "pandas", "pillow"),
 )
-PLATFORM = ("device", "threads", "vectors", "machine", "system", "python")
+PLATFORM = ("device", "threads", "vectors", "processor", "machine", "system", "python")
 
 #: Fields of run.json and their values in a record that lacks them.
 DEFAULTS: dict = {
@@ -49,7 +52,7 @@ DEFAULTS: dict = {
     | dict.fromkeys(["official", "sha256", "classes", "train", "validation", "test", "files"]),
     "weights": dict.fromkeys(["initialisation", "sha256", "official"]),
     **dict.fromkeys(["config_hash", "started", "train_seconds", "evaluate_seconds", "best_epoch"]),
-    **dict.fromkeys(["peak_memory_bytes", "peak_gpu_memory_bytes", "notebook"]),
+    **dict.fromkeys(["peak_memory_bytes", "peak_gpu_memory_bytes", "notebook", "weights_rounding"]),
     "files": {},
     "left_out": [],
 }
@@ -88,33 +91,29 @@ class Record:
     def notebook(self) -> Path | None:
         """The executed notebook; None if it is missing or was edited since."""
         path = self.folder.with_suffix(".ipynb")
-        try:
-            content = path.read_bytes()
-        except OSError:
-            return None
-        return path if hashlib.sha256(content).hexdigest() == self.run["notebook"] else None
+        return path if path.is_file() and digest_file(path) == self.run["notebook"] else None
 
     @cached_property
     def history(self) -> pd.DataFrame | None:
         """One row per epoch; losses in nats, accuracies as fractions."""
-        return self._read_table("history.csv")
+        return self._parse("history.csv", _parse_table)
 
     @cached_property
     def metrics(self) -> pd.DataFrame | None:
         """One row per corruption and strength; scores as fractions, strength NaN for clean."""
-        return self._read_table("metrics.csv")
+        return self._parse("metrics.csv", _parse_table)
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray] | None:
         """Logits float16 (P, N, C), labels int64 (N,), corruption str (P,), strength (P,); of the
         clean validation set validation_logits float16 (V, C), validation_labels int64 (V,).
         """
-        return self._read_arrays("predictions.npz")
+        return self._parse("predictions.npz", _parse_arrays)
 
     @cached_property
     def examples(self) -> dict[str, np.ndarray] | None:
         """Images of the galleries; see ``helpers.experiment.evaluation``."""
-        return self._read_arrays("examples.npz")
+        return self._parse("examples.npz", _parse_arrays)
 
     def has(self, name: str) -> bool:
         """Return whether the record holds a file; one left out on purpose does not count."""
@@ -126,28 +125,28 @@ class Record:
             self._read(name)
         return self
 
-    def _read_table(self, name: str) -> pd.DataFrame | None:
-        if not self.has(name):
-            return None
-        table = pd.read_csv(io.BytesIO(self._read(name)))
-        if "part" in self.run:
-            table = table[table.variant == self.run["part"]].drop(columns="variant")
-        return table
-
-    def _read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        if not self.has(name):
-            return None
-        with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as archive:
-            arrays = dict(archive)
-        if "part" in self.run and "variants" in arrays:
-            arrays["logits"] = arrays["logits"][arrays["variants"].tolist().index(self.run["part"])]
-        return arrays
+    def _parse(self, name: str, parse: Callable) -> Any:
+        content = io.BytesIO(self._read(name)) if self.has(name) else None
+        return content and parse(content, self.run.get("part"))
 
     def _read(self, name: str) -> bytes:
         content = _read_file(self.folder, name)
         if hashlib.sha256(content).hexdigest() != self.run["files"][name]:
             raise CorruptRecord(self.folder, f"{name} differs from its checksum in run.json")
         return content
+
+
+def _parse_table(content: io.BytesIO, part: str | None) -> pd.DataFrame:
+    table = pd.read_csv(content)
+    return table[table.variant == part].drop(columns="variant") if part else table
+
+
+def _parse_arrays(content: io.BytesIO, part: str | None) -> dict[str, np.ndarray]:
+    with np.load(content, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    if part and "variants" in arrays:
+        arrays["logits"] = arrays["logits"][arrays["variants"].tolist().index(part)]
+    return arrays
 
 
 def run_folder(results: Path, experiment: str, seed: int, variant: str = "") -> Path:
@@ -194,14 +193,11 @@ def read_record(folder: Path) -> Record | None:
         return None
     run = _load(folder)
     filled = DEFAULTS | {"config_hash": run.get("recipe_hash")}
-    for name, value in run.items():
-        if value is not None:
-            default = DEFAULTS.get(name)
-            filled[name] = default | value if isinstance(default, dict) else value
+    filled |= {name: value for name, value in run.items() if value is not None}
+    filled |= {name: DEFAULTS[name] | filled[name] for name in ("environment", "data", "weights")}
     # Older records of the study came without their example images and do not say so.
-    images = "examples.npz"
-    if "config_hash" not in run and images in filled["files"] and not (folder / images).exists():
-        filled["left_out"] = [*filled["left_out"], images]
+    if "config_hash" not in run and not (folder / "examples.npz").exists():
+        filled["left_out"] = list({*filled["left_out"], "examples.npz"})
     return Record(folder, filled)
 
 

@@ -1,14 +1,17 @@
 """A run as its notebook sees it: begun with checked parameters, finished with a record."""
 
+import contextlib
 import io
 import os
 import platform
+import re
 import subprocess
 import sys
 import types
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -34,6 +37,7 @@ class Run:
         self.started = datetime.now(UTC)
         self.environment = {
             "machine": platform.machine(),
+            "processor": _name_processor(),
             "system": platform.system(),
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
@@ -52,6 +56,8 @@ class Run:
             contents["metrics.csv"] = evaluation.scores().to_csv(index=False).encode()
             contents["predictions.npz"] = _pack_arrays(evaluation.arrays())
             contents["examples.npz"] = _pack_arrays(evaluation.examples)
+            if self.config.seed == 0 and not self.config.variant:
+                contents["weights.pt"] = model.pack_weights()
         run = {
             "experiment": self.experiment,
             "variant": self.config.variant,
@@ -113,6 +119,13 @@ def _git(*arguments: str) -> str | None:
         print(f"the record has no commit: {done.stderr.strip()}")
         return None
     return done.stdout.strip()
+
+
+def _name_processor() -> str:
+    with contextlib.suppress(OSError):  # on Linux; `platform` knows the name elsewhere only
+        if found := re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()):
+            return found[1]
+    return platform.processor()
 
 
 def _peak_memory_bytes() -> int | None:

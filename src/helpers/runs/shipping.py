@@ -1,40 +1,56 @@
-"""Records that ship with the repository: the numbers of a run, without any image of its data."""
+"""What ships with the repository: records without any image of their data, and checksums.
 
+The runs of the quick check (profile ``smoke``) do not ship; ``records/smoke.sha256`` holds the
+checksums of their numbers instead, so that another machine can compare its own.
+"""
+
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from helpers import ROOT, InputError
 
+from .atomic_io import write_file
 from .config import PRETRAINING, list_profiles, unknown
 from .record import Record, keep_notebook, read_record, read_records, run_folder, write_record
 
-#: Files of a record that hold images, or weights too large to ship.
-LEFT_OUT = {"examples.npz", "weights.pt"}
+#: Largest total of a shipped record without its weights, and largest weights, in bytes.
+LARGEST, LARGEST_WEIGHTS = 1_500_000, 25_000_000
 
-#: Largest total of a shipped record, in bytes.
-LARGEST = 1_500_000
+CHECKSUMS = Path("records", "smoke.sha256")
 
 
-def ship(profile: str) -> Iterator[tuple[Record, Record]]:
-    """Copy the records of a profile that do not ship yet; yield each with its copy."""
+def ship(profile: str) -> Iterator[tuple[Path, str]]:
+    """Copy the records of a profile that do not ship yet; yield each place with what it lacks.
+
+    Images are left out, and weights too, except those of profile ``paper``. Of ``smoke``, only
+    checksums ship.
+    """
     if profile not in list_profiles():
         raise unknown("profile", profile, list_profiles())
-    for record in read_records(ROOT / "results" / profile):
-        place = ROOT / "records" / profile, record.experiment, record.seed, record.variant
-        folder = run_folder(*place)
-        if record.experiment in PRETRAINING or read_record(folder) is not None:
-            continue
-        yield record, _copy(record, folder)
+    records = read_records(ROOT / "results" / profile)
+    if profile == "smoke":
+        _write_checksums(records)
+        yield CHECKSUMS, "everything but checksums"
+        return
+    for record in records:
+        place = run_folder(Path("records", profile), record.experiment, record.seed, record.variant)
+        if record.experiment not in PRETRAINING and read_record(ROOT / place) is None:
+            left_out = _copy(record, ROOT / place, weights=profile == "paper")
+            yield place, ", ".join(left_out)
 
 
-def _copy(record: Record, folder: Path) -> Record:
+def _copy(record: Record, folder: Path, weights: bool) -> list[str]:
     run = json.loads((record.folder / "run.json").read_bytes())
-    kept = [name for name in run["files"] if name not in LEFT_OUT]
-    contents = {name: (record.folder / name).read_bytes() for name in kept}
+    contents = {n: (record.folder / n).read_bytes() for n in run["files"] if n != "examples.npz"}
+    network = contents.pop("weights.pt", b"")
     if (size := sum(map(len, contents.values()))) > LARGEST:
         raise InputError(f"{record.folder} has {size:,} bytes; at most {LARGEST:,} can be shipped")
-    run |= {"left_out": sorted(run["files"].keys() - set(kept)), "notebook": None}
+    if weights and 0 < len(network) <= LARGEST_WEIGHTS:
+        contents["weights.pt"] = network
+    run |= {"left_out": sorted(run["files"].keys() - contents.keys()), "notebook": None}
     write_record(folder, run, contents)
     if record.notebook is not None:
         content = json.loads(record.notebook.read_bytes())
@@ -42,4 +58,71 @@ def _copy(record: Record, folder: Path) -> Record:
             if "images" in cell["metadata"].get("tags", []):  # its outputs show the data
                 cell["outputs"] = []
         keep_notebook(folder, json.dumps(content).encode())
-    return read_record(folder)
+    return run["left_out"]
+
+
+class QuickCheck(NamedTuple):
+    """The runs of profile ``smoke`` on this machine against the shipped checksums."""
+
+    runs: int
+    seconds: float  # of training and evaluation, summed over the runs
+    started: str  # when the first run began, ISO 8601
+    processor: str  # as `describe_processor`
+    shipped_by: str  # the same of the shipped checksums
+    equal: int
+    compared: int
+
+
+def check_smoke() -> QuickCheck | None:
+    """Compare the runs in ``results/smoke`` with the shipped checksums; None without such runs."""
+    records = read_records(ROOT / "results" / "smoke", corrupt=[])
+    if not records:
+        return None
+    lines = (ROOT / CHECKSUMS).read_text().splitlines()
+    shipped = {name: digest for digest, _, name in (x.partition("  ") for x in lines[1:])}
+    own = _digest_numbers(records)
+    both = own.keys() & shipped.keys()
+    seconds = (record.run[f"{k}_seconds"] or 0 for record in records for k in ("train", "evaluate"))
+    return QuickCheck(
+        runs=len(records),
+        seconds=sum(seconds),
+        started=min(record.run["started"] or "" for record in records),
+        processor=describe_processor(records),
+        shipped_by=lines[0].removeprefix("# "),
+        equal=sum(own[name] == shipped[name] for name in both),
+        compared=len(both),
+    )
+
+
+def describe_processor(records: list[Record]) -> str:
+    """Return what the bits of runs depend on: processor, instructions, device, version of torch."""
+    names = ("processor", "vectors", "device", "torch")
+    made = {tuple(r.environment[name] or "unknown" for name in names) for r in records}
+    return "; ".join("{}, {}, {}, torch {}".format(*values) for values in sorted(made))
+
+
+def _write_checksums(records: list[Record]) -> None:
+    if not records:
+        raise InputError("results/smoke has no runs; make them with `python -m helpers run`")
+    lines = [f"{digest}  {name}" for name, digest in _digest_numbers(records).items()]
+    text = "\n".join([f"# {describe_processor(records)}", *lines, ""])
+    write_file(ROOT / CHECKSUMS, text.encode())
+
+
+def _digest_numbers(records: list[Record]) -> dict[str, str]:
+    """Return the SHA-256 of the history and of the predicted arrays of runs, by their names.
+
+    That of arrays is of their names, types, shapes and values, which no compression changes.
+    """
+    found = {}
+    for record in records:
+        place = f"{record.folder.parent.name}/{record.folder.name}"
+        if record.has("history.csv"):
+            found[f"{place}/history"] = record.run["files"]["history.csv"]
+        if record.predictions is not None:
+            digest = hashlib.sha256()
+            for name, array in sorted(record.predictions.items()):
+                digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+                digest.update(array.tobytes())
+            found[f"{place}/predictions"] = digest.hexdigest()
+    return found

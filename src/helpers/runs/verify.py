@@ -11,13 +11,14 @@ import numpy as np
 from helpers import ROOT, InputError
 from helpers.source_files import digest_file
 
-from .cluster import list_gpus
-from .config import list_experiments, make_config, unknown
+from .cluster import BatchError, list_gpus
+from .config import PRETRAINING, list_experiments, make_config, unknown
 from .plan import Job
 from .record import Record, is_run, read_record
+from .worker import make_run
 
-#: Files that are compared; images of the galleries decide no number.
-NUMERIC = ("history.csv", "metrics.csv", "predictions.npz", "weights.pt")
+#: Files that are compared; neither weights of an experiment nor example images decide a number.
+NUMERIC = ("history.csv", "metrics.csv", "predictions.npz")
 
 
 class Comparison(NamedTuple):
@@ -25,11 +26,6 @@ class Comparison(NamedTuple):
 
     files: dict[str, str]  # numeric file to its difference, "" for the same bits
     environment: dict[str, tuple]  # field that differs to its values then and now
-
-    @property
-    def same(self) -> bool:
-        """Whether every file has the same bits."""
-        return not any(self.files.values())
 
 
 def verify(folder: Path) -> Comparison:
@@ -39,9 +35,6 @@ def verify(folder: Path) -> Comparison:
     What prevents that, as other data or a missing GPU, is an InputError; other failures of the run
     are a BatchError.
     """
-    from .cluster import BatchError
-    from .worker import make_run
-
     record = read_record(folder) if is_run(folder.resolve()) else None
     if record is None:
         example = "results/smoke/pathmnist_basic/seed-0"
@@ -101,23 +94,19 @@ def _refuse(record: Record, reason: object, advice: str) -> InputError:
 
 
 def compare(then: Record, now: Record) -> Comparison:
-    """Compare the numeric files of two records, except those left out, and their environments."""
-    files = {
-        name: _compare_file(name, then, now)
-        for name in NUMERIC
-        if name not in then.run["left_out"] and (then.has(name) or now.has(name))
-    }
+    """Compare the numeric files of a record with those of another, and their environments."""
+    names = [*NUMERIC, "weights.pt"] if then.experiment in PRETRAINING else NUMERIC
+    files = {name: _compare_file(name, then, now) for name in names if then.has(name)}
     old, new = then.environment, now.environment
     pairs = {name: (old.get(name), new.get(name)) for name in old | new}
-    changed = {name: (a, b) for name, (a, b) in pairs.items() if a != b}
-    if old.get("git_dirty"):  # two trees with uncommitted changes may differ
-        changed["git_dirty"] = pairs["git_dirty"]
-    return Comparison(files, changed)
+    # Two trees with uncommitted changes may differ.
+    dirty = {"git_dirty"} if old.get("git_dirty") else set()
+    return Comparison(files, {n: p for n, p in pairs.items() if p[0] != p[1] or n in dirty})
 
 
 def _compare_file(name: str, then: Record, now: Record) -> str:
-    if not now.has(name) or not then.has(name):
-        return "is new" if now.has(name) else "is missing"
+    if not now.has(name):
+        return "is missing"
     if then.run["files"][name] == now.run["files"][name]:
         return ""
     if name == "weights.pt":
@@ -136,13 +125,13 @@ def list_differences(then: Mapping, now: Mapping) -> list[str]:
     found += [f"{name} is new" for name in now if name not in then]
     for name in [name for name in then if name in now]:
         old, new = np.asarray(then[name]), np.asarray(now[name])
-        if old.shape != new.shape or old.dtype.kind != new.dtype.kind:
+        if old.shape != new.shape:
             found.append(f"{name} is {new.dtype} {new.shape}, not {old.dtype} {old.shape}")
             continue
         differ = (old != new) & ~((old != old) & (new != new))  # NaN equals NaN
         if differ.any():
             found.append(f"{name} differs in {differ.sum():,} of {differ.size:,} values")
-            if old.dtype.kind in "iuf":
+            if old.dtype.kind == new.dtype.kind == "f":
                 largest = np.abs(old[differ].astype(float) - new[differ].astype(float)).max()
                 found[-1] += f", by up to {largest:.3g}"
     return found
