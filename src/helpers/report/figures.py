@@ -15,7 +15,7 @@ from helpers.metrics import risk_coverage
 
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
-from .records import PAPER_ARMS, missing_runs, shown_records
+from .records import PAPER_ARMS, list_evidence, missing_runs, shown_records
 from .styles import choose_style, draw_band, draw_intervals, draw_legend, style_arms
 from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
 
@@ -56,24 +56,26 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
 
 
 def show_curves(dataset: str) -> Picture:
-    """Return train and validation accuracy by epoch, one panel per arm, the seeds as a band.
+    """Return train and validation accuracy by epoch, per arm and profile.
 
     Where the runs used the published images, the authors' own logs follow.
     """
-    records, picture, histories = shown_records(dataset), Picture(), {}
-    for label, group in records.items():
+    picture, histories, evidence = Picture(), {}, list_evidence(dataset)
+    for label, group, profile in ((*arm, e.profile) for e in evidence for arm in e.arms.items()):
         kept = [r.history for r in group if r.history is not None and "train_accuracy" in r.history]
         if kept:
-            histories[label, ""] = pd.concat(kept)
-    if dataset == "pathmnist" and any(group[0].data["official"] for group in records.values()):
+            histories[label, f", {profile}" * (len(evidence) > 1)] = pd.concat(kept)
+    official = [group[0].data["official"] for group in shown_records(dataset).values()]
+    if dataset == "pathmnist" and any(official):
         for label, curve in read_curves().groupby("row", sort=False):
             histories[label, ", authors"] = curve
     lows = [h[["train_accuracy", "validation_accuracy"]].min(axis=None) for h in histories.values()]
+    styles = style_arms(dataset)
     limits = (10 * (100 * min(lows, default=0) // 10), 100)  # the same axis for all panels
     for (label, whose), history in histories.items():
-        title, colour = label + whose, style_arms(dataset)[label].colour
+        title, style = label + whose, styles.get(label, choose_style(0))
         axes = {"title": title, "ylim": limits}
-        _plot_curves(picture, history, "accuracy", colour, f"{title}: accuracy", **axes)
+        _plot_curves(picture, history, "accuracy", style.colour, f"{title}: accuracy", **axes)
     return _finish(picture, dataset)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from .records import (
     find_corrupt_records,
     find_evidence,
     list_changes,
+    list_evidence,
     missing_runs,
+    show_each,
     shown_records,
 )
 from .table_export import render_table, write_markdown
@@ -52,7 +55,7 @@ def list_runs() -> list[Record]:
 
     The shown runs of each data set, its variants, and the pretraining runs they started from.
     """
-    evidence = [find_evidence(dataset) for dataset in datasets()]
+    evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
     groups = [group for e in evidence for group in (*e.arms.values(), *e.variants.values())]
     shown = [record for group in groups for record in group]
     used = {record.weights["sha256"] for record in shown} - {None}
@@ -74,8 +77,9 @@ def name_notebooks() -> dict[str, Record]:
     named = {}
     for record in filter(lambda record: record.notebook, list_runs()):
         arm = not record.variant and not record.experiment.startswith("pretrain_")
-        is_page = arm and record.experiment not in named
-        named[record.experiment if is_page else f"{_name(record)}-seed-{record.seed}"] = record
+        name = f"{_name(record)}-seed-{record.seed}"
+        name = f"{name}-{record.run['profile']}" if name in named else name
+        named[record.experiment if arm and record.experiment not in named else name] = record
     return named
 
 
@@ -85,7 +89,8 @@ def show_runs() -> Markdown:
     Above it, a box names the corrupt records that the book leaves out.
     """
     parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
-    omitted = [warning for dataset in datasets() for warning in find_evidence(dataset).warnings]
+    evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
+    omitted = [warning for found in evidence for warning in found.warnings]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
         text = "No number in this book comes from these records; the build names the remedy."
@@ -117,7 +122,7 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Configuration": escape_code(record.config_hash),
+        "Configuration": f"{escape_code(run['profile'])} {escape_code(record.config_hash)}",
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start + (f"; made {_cut(made)}" if made else ""),
         "Commit": _describe_commit(record),
@@ -141,14 +146,15 @@ def _format(value: float | None, digits: int, scale: float = 1) -> str:
 
 
 def show_build() -> Markdown:
-    """Return a table of what the book was made from, one column per data set."""
-    shown = {
-        dataset_title(name): _describe_build(name) for name in filter(shown_records, datasets())
-    }
-    table = pd.DataFrame(shown).reset_index(names="")
-    rows = [list(table), [":--"] * len(table.columns), *table.to_numpy().tolist()]
+    """Return a table of what the book was made from, a column per data set and profile."""
+    shown = filter(shown_records, datasets())
+    builds = [b for name in shown for b in show_each(name, partial(_describe_build, name))]
     made = f"Book built {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
-    return Markdown(f"{write_markdown(rows)}\n\n{made}" if shown else made)
+    if not builds:
+        return Markdown(made)
+    rows = [[head, *(build[head] for build in builds)] for head in builds[0]]
+    rows.insert(1, [":--"] * len(rows[0]))
+    return Markdown(f"{write_markdown(rows)}\n\n{made}")
 
 
 def _describe_build(dataset: str) -> dict[str, str]:
@@ -175,6 +181,7 @@ def _describe_build(dataset: str) -> dict[str, str]:
         return ", ".join(f"{name} {escape_markdown(text)}" for name, text in versions.items())
 
     return {
+        "": dataset_title(dataset),
         "Profile": escape_code(find_evidence(dataset).profile),
         "Data": describe_data(dataset),
         "Images": ", ".join(f"{_format(data[k], 0)} {k}" for k in ("train", "validation", "test")),
@@ -227,9 +234,9 @@ def _warn(dataset: str) -> str:
         about = "test the software and say nothing about the paper"
         meaning = about if used & PHRASES.keys() else "say nothing about the paper's data"
         return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
-    profile = find_evidence(dataset).profile
-    if records and profile != "paper":
-        return f"published images, profile {escape(profile)}, not the full study."
+    profiles = [evidence.profile for evidence in list_evidence(dataset)]
+    if records and profiles != ["paper"]:
+        return f"published images, profile {escape(' and '.join(profiles))}, not the full study."
     if not all(record.weights["official"] for record in records):
         return "some runs started from other weights than the paper's."
     return ""
