@@ -102,7 +102,7 @@ def test_older_records_keep_their_hash_and_can_be_repeated(old, tmp_path):
         assert config.hash == record.config_hash == record.run["recipe_hash"]
         job = plan_repetition(record, tmp_path / "new")
         assert (job.config.hash, job.folder.parents[1]) == (config.hash, tmp_path / "new")
-        assert not any(compare(record, record).files.values())
+        assert not any(compare(record, record)[0].values())
 
 
 def test_scores_of_older_records_are_those_that_they_stored(old):

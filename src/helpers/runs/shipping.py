@@ -1,7 +1,6 @@
-"""What ships with the repository: records without any image of their data, and checksums.
+"""Records that ship, without any image of their data, and checksums of the quick check's runs.
 
-The runs of the quick check (profile ``smoke``) do not ship; ``records/smoke.sha256`` holds the
-checksums of their numbers instead, so that another machine can compare its own.
+Those runs, of profile ``smoke``, do not ship; other machines compare the checksums with their own.
 """
 
 import hashlib
