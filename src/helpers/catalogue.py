@@ -38,8 +38,8 @@ class Dataset(NamedTuple):
 
 
 DATASETS = {
-    "pathmnist": Dataset("helpers.experiment.pathmnist:load_pathmnist", "tissue", "PathMNIST"),
-    "pets": Dataset("helpers.experiment.pets:load_pets", "creatures", "Oxford-IIIT Pets"),
+    "pathmnist": Dataset("helpers.experiment.published_data:load_pathmnist", "tissue", "PathMNIST"),
+    "pets": Dataset("helpers.experiment.published_data:load_pets", "creatures", "Oxford-IIIT Pets"),
     "source": Dataset(None, "source", "drawn images for pretraining"),
 }
 

@@ -187,7 +187,7 @@ def examples() -> None:
     Example:
       python -m helpers examples
     """
-    from helpers.experiment.examples import PUBLISHED_FILES, write_examples
+    from helpers.experiment.evaluation import PUBLISHED_FILES, write_examples
 
     configs = {find_dataset(job.experiment): job.config for job in plan("paper", [0])}
     for dataset in sorted(configs.keys() & PUBLISHED_FILES.keys()):

@@ -54,8 +54,8 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
 def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
     """Return the published data sets and weights that jobs need, each to what downloads it."""
     from helpers.experiment import load_data
-    from helpers.experiment.examples import PUBLISHED_FILES
     from helpers.experiment.fetch import locate_weights
+    from helpers.experiment.published_data import PUBLISHED_FILES
 
     found = {}
     for job in jobs:

@@ -47,6 +47,6 @@ def test_a_pretraining_lowers_its_loss_and_leaves_a_backbone(stripes, tmp_path, 
     assert model.network.bn1.num_batches_tracked == moving * 4
     path = tmp_path / "weights.pt"
     path.write_bytes(model.pack_backbone())
-    weights = load_weights("resnet18", str(path), "nowhere")
-    assert not any(name.startswith("fc.") for name in weights.state)
-    assert torch.equal(weights.state["conv1.weight"], model.network.conv1.weight)
+    _, state, _ = load_weights("resnet18", str(path), "nowhere")
+    assert not any(name.startswith("fc.") for name in state)
+    assert torch.equal(state["conv1.weight"], model.network.conv1.weight)

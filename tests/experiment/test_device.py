@@ -37,16 +37,16 @@ class Elsewhere(torch.Tensor):
 def test_a_set_that_does_not_fit_is_uploaded_and_gives_the_same_bits(stripes, monkeypatch):
     expected, uploads, real = run(make(stripes), stripes), [], upload
 
-    def spy(images, parts, target):
-        uploads.append(sum(map(len, parts)))
-        return real(images, parts, target)
+    def spy(images, index, target):
+        uploads.append(len(index))
+        return real(images, index, target)
 
     monkeypatch.setattr(device, "upload", spy)
     large = lambda split, _: Split(split.images.as_subclass(Elsewhere), split.labels)  # noqa: E731
     monkeypatch.setattr(Split, "on", large)
     assert run(make(stripes), stripes) == expected
     # An epoch; the training subset and the validation set; the test and validation set.
-    assert uploads == [96, 30, 30, 30, 30]
+    assert uploads == [40, 40, 16, 30, 30, 30, 30]
 
 
 def test_training_score_and_evaluation_read_the_copy_on_the_device(stripes, monkeypatch):

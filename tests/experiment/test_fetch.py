@@ -23,10 +23,10 @@ from PIL import Image
 
 from helpers import ROOT, InputError
 from helpers.catalogue import PUBLISHED, Published
-from helpers.experiment import fetch, pets
+from helpers.experiment import fetch, published_data
 from helpers.experiment.data import load_data
 from helpers.experiment.fetch import locate_weights, make_once
-from helpers.experiment.pathmnist import locate_pathmnist
+from helpers.experiment.published_data import locate_pathmnist
 from helpers.source_files import digest_file
 
 #: Gets a file from an address into a folder; without torch, which helpers.experiment needs.
@@ -161,7 +161,7 @@ def published(served, tmp_path, monkeypatch):
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
         archives[f"{address}/{name}.tar.gz"] = digest_file(folder / f"{name}.tar.gz", "md5")
-    monkeypatch.setattr(pets, "ARCHIVES", archives)
+    monkeypatch.setattr(published_data, "ARCHIVES", archives)
 
     (folder / "weights.pth").write_bytes(b"weights")
     prefix = hashlib.sha256(b"weights").hexdigest()[:10]
@@ -177,7 +177,7 @@ def published(served, tmp_path, monkeypatch):
         "pets": (
             folder / "images.tar.gz",
             lambda: load_data("pets", "official", data_dir, 32),
-            lambda: pets.locate_pets(data_dir),
+            lambda: published_data.locate_pets(data_dir),
         ),
         "weights": (
             folder / "weights.pth",

@@ -12,7 +12,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import InputError
 from helpers.experiment import synthetic
 
 NAMES = ("tissue", "creatures", "source")
@@ -124,10 +123,3 @@ def test_another_size_is_the_same_picture(monkeypatch, name):
     halved = large.reshape(80, 3, 28, 2, 28, 2).mean((3, 5))
     unrelated = np.abs(halved - np.roll(images, 1, axis=0)).mean()
     assert np.abs(halved - images).mean() < 0.4 * unrelated
-
-
-def test_unknown_names_and_small_images_are_refused():
-    with pytest.raises(InputError, match=r"'birds'; choose tissue, creatures, source"):
-        synthetic.generate("birds")
-    with pytest.raises(InputError, match="image_size: 8 px"):
-        synthetic.generate("tissue", 8)

@@ -203,12 +203,12 @@ def test_the_best_weights_are_kept_and_scored_on_clean_images(stripes, monkeypat
 
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(stripes, monkeypatch):
-    with pytest.raises(FloatingPointError, match=r"epoch \d, step [23]; lower the learning rate"):
+    with pytest.raises(FloatingPointError, match=r"step [23] is \w+ in epoch \d; lower the"):
         train(stripes, lr=1e30)
     calls, real = itertools.count(), barlow_twins.barlow_twins_loss
     spoil = lambda *z: real(*z) * (float("nan") if next(calls) == 2 else 1)  # noqa: E731
     monkeypatch.setattr(barlow_twins, "barlow_twins_loss", spoil)
-    with pytest.raises(FloatingPointError, match="the validation loss is nan after epoch 1; lower"):
+    with pytest.raises(FloatingPointError, match="validation loss is nan in epoch 1; lower"):
         pretrain(stripes)
 
 

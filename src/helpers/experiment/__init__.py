@@ -1,18 +1,8 @@
 """One run: data, network, training, corruption, predictions. Knows no notebooks and no results."""
 
-from .augmentation import Augmentation
-from .barlow_twins import fit_barlow_twins
-from .data import load_data
-from .evaluation import evaluate
-from .models import load_network, make_model
-from .training import fit
-
-__all__ = [
-    "Augmentation",
-    "evaluate",
-    "fit",
-    "fit_barlow_twins",
-    "load_data",
-    "load_network",
-    "make_model",
-]
+from .augmentation import Augmentation as Augmentation
+from .barlow_twins import fit_barlow_twins as fit_barlow_twins
+from .data import load_data as load_data
+from .evaluation import evaluate as evaluate
+from .models import load_network as load_network, make_model as make_model
+from .training import fit as fit

@@ -17,7 +17,7 @@ from .device import autocast
 from .models import Classifier
 from .training import Training, TrainingState, fingerprint
 
-#: Smallest variance by which a dimension of the embedding is divided.
+#: Added to the variance by which a dimension of the embedding is divided.
 EPSILON = 1e-5
 #: Side of the crop as a fraction of the image's, and the range of its aspect ratio's logarithm.
 CROP, LOG_ASPECT = (0.5, 1.0), 0.29
@@ -32,8 +32,7 @@ def barlow_twins_loss(first: Tensor, second: Tensor, off_diagonal_weight: float)
 
     .. math:: \sum_i (1 - C_{ii})^2 + \gamma \sum_i \sum_{j \ne i} C_{ij}^2
 
-    The views are embeddings, float (N, D), of the same N images; gamma is the lambda of the
-    source, equations 1 and 2 of Zbontar et al. (2021).
+    The views are embeddings, float (N, D), of the same N images; gamma is the source's lambda.
     """
     first, second = (
         (z - z.mean(0)) / (z.var(0, correction=0) + EPSILON).sqrt() for z in (first, second)
@@ -67,16 +66,9 @@ def fit_barlow_twins(
 ) -> Training:
     """Train a backbone by Barlow Twins with AdamW; labels are not used.
 
-    The projector replaces the head, and the weights of the last epoch are kept. The history's
-    validation_loss is measured in evaluation mode on one fixed pair of views.
-
-    Parameters
-    ----------
-    model, data : as for `fit`
-    projector : widths of the projector's layers (8192, 8192, 8192 in the paper)
-    off_diagonal_weight : of the loss (0.0051 for the published checkpoint)
-    epochs, batch_size, lr, weight_decay, precision, checkpoint : as for `fit`, errors too
-    seed : of the projector, the order and the views
+    The projector, layers of these widths, replaces the head, and the weights of the last epoch are
+    kept. The history's validation_loss is measured in evaluation mode on one fixed pair of views.
+    Other parameters, and errors, are those of `fit`.
     """
     guard = fingerprint(**locals()) if checkpoint else None
     device = model.device
@@ -108,9 +100,8 @@ def fit_barlow_twins(
 def random_view(images: Tensor, generator: torch.Generator) -> Tensor:
     """Crop, flip, jitter, grey and blur each image by its own draws: uint8 to float32 in [0, 1].
 
-    The kinds of change are those of Zbontar et al. (2021), appendix A, without hue and
-    solarisation. Crops are milder, since an image of 28 px has no second object to find, and
-    colours change more, since there the mean colour is a shortcut that two views share.
+    Appendix A of Zbontar et al. (2021) without hue and solarisation, with milder crops and
+    stronger changes of colour: at 28 px two views share their objects and their mean colour.
     """
     view = _crop(images / 255, generator)
     view = _jitter(view, generator)

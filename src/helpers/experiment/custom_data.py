@@ -35,16 +35,12 @@ MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, list[str], dict]:
     """Return name, splits, class names and source files of a user's own data.
 
-    Images are resized to ``image_size`` pixels on the shorter side and cropped to the centre
-    square, once, into ``<data_dir>/cache``, which may be deleted at any time.
-
-    Parameters
-    ----------
-    path : of a ``.npz`` with the arrays ``train_images``, ``train_labels``, and the same of
-        ``val`` and ``test``, images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1), whole
-        numbers from 0; or of a folder with ``train/<class>/``, ``val/<class>/`` and
-        ``test/<class>/``, see `convert_to_rgb`. Hidden files are ignored, and files that are no
-        images of a class too, with a message. A relative path is taken from the repository.
+    They are a ``.npz`` with the arrays ``train_images``, ``train_labels``, and the same of ``val``
+    and ``test``, images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1), whole numbers from
+    0; or a folder with ``train/<class>/``, ``val/<class>/`` and ``test/<class>/``, see
+    `convert_to_rgb`. There, hidden files are ignored, and other files that are no images of a class
+    too, with a message. Images are resized to ``image_size`` pixels on the shorter side and cropped
+    to the centre square, once, into ``<data_dir>/cache``.
     """
     place = from_root(path)
     if not place.exists():

@@ -41,21 +41,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in three splits.
-
-    Attributes
-    ----------
-    official : whether these are the published images in the published split
-    files : identifies the source files of own data, see `describe_source`
-    """
+    """A data set in three splits."""
 
     name: str
-    official: bool
+    official: bool  # whether these are the published images in the published split
     classes: tuple[str, ...]
     train: Split
     validation: Split
     test: Split
-    files: dict | None = None
+    files: dict | None = None  # of own data, see `describe_source`
 
     def __post_init__(self):
         for name in ("train", "validation", "test"):
@@ -64,10 +58,8 @@ class Data:
                 raise InputError(f"{self.name}: the {name} split has no image")
             outside = labels[(labels < 0) | (labels >= len(self.classes))]
             if len(outside):
-                raise InputError(
-                    f"{self.name}: label {int(outside[0])} in the {name} split is outside the"
-                    f" {len(self.classes)} classes; correct it"
-                )
+                label = f"label {int(outside[0])} in the {name} split"
+                raise InputError(f"{self.name}: {label} is outside the {len(self.classes)} classes")
         if len(self.train.labels) == 1:
             raise InputError(f"{self.name}: batch norm needs two training images or more")
 
@@ -83,16 +75,9 @@ class Data:
     @property
     def summary(self) -> dict:
         """Description for the record: name, origin, checksum, classes, images per split."""
-        return {
-            "name": self.name,
-            "official": self.official,
-            "sha256": self.sha256,
-            "files": self.files,
-            "classes": list(self.classes),
-            "train": len(self.train.labels),
-            "validation": len(self.validation.labels),
-            "test": len(self.test.labels),
-        }
+        sizes = {name: len(getattr(self, name).labels) for name in ("train", "validation", "test")}
+        names = {"name": self.name, "official": self.official, "classes": list(self.classes)}
+        return names | {"sha256": self.sha256, "files": self.files} | sizes
 
     def mean_and_std(self) -> tuple[list[float], list[float]]:
         """Return each channel's mean and standard deviation over the training set, in [0, 1]."""
@@ -108,19 +93,16 @@ class Data:
             for weight, mean in zip(weights, means, strict=True)
         ]
         if 0 in deviations:
-            raise InputError(
-                f"{self.name}: all training images are the same in channel {deviations.index(0)};"
-                " a network cannot be normalised by them"
-            )
+            channel = f"channel {deviations.index(0)} of all training images is constant"
+            raise InputError(f"{self.name}: {channel}; a network cannot be normalised by them")
         return [mean.item() for mean in means], deviations
 
 
 def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Data:
-    """Load a data set, or raise an InputError that names what is wrong and the remedy.
+    """Load a data set of the catalogue, or raise an InputError with the remedy.
 
     Parameters
     ----------
-    name : of the catalogue: "pathmnist", "pets", "source" (drawn only), ...
     data_source : "official" for the published set, downloaded into ``data_dir`` if missing;
         "synthetic" for its drawn stand-in; or the path of own data, see `load_custom`
     data_dir : folder of the data sets; a relative one is taken from the repository

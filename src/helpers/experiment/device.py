@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 def pick_device() -> torch.device:
     """Return the first CUDA device, or the CPU if none is available.
 
-    On a CPU a run uses one core unless OMP_NUM_THREADS is set: sums depend on the number of
-    threads, and a batch makes one run per core. On CUDA this requests deterministic algorithms
-    (an operation without one gives a warning) and full float32 precision.
+    On a CPU a run uses one core unless OMP_NUM_THREADS is set, since sums depend on the number of
+    threads. On CUDA this requests deterministic algorithms and full float32 precision.
     """
     if not torch.cuda.is_available():
         if "OMP_NUM_THREADS" not in os.environ:
@@ -42,43 +40,29 @@ def iter_batches(images: Tensor, order: Tensor, batch_size: int) -> Iterator[tup
 
     Images, uint8 (N, 3, S, S), that are elsewhere are uploaded batch by batch.
     """
-    parts = order.split(batch_size)
-    if images.device == order.device:
-        for index in parts:
-            yield index, images[index]
-    else:
-        uploads = upload(images, order.cpu().split(batch_size), order.device)
-        yield from zip(parts, uploads, strict=True)
+    resident = images.device == order.device
+    rows = order if resident else order.cpu()
+    for index, part in zip(order.split(batch_size), rows.split(batch_size), strict=True):
+        yield index, images[part] if resident else upload(images, part, order.device)
 
 
-def upload(images: Tensor, parts: tuple[Tensor, ...], device: torch.device) -> Iterator[Tensor]:
-    """Yield batches on the device; a thread gathers the next one while the device works.
+def upload(images: Tensor, index: Tensor, device: torch.device) -> Tensor:
+    """Return images on the device, through page-locked memory, so that the host does not wait.
 
-    Two page-locked buffers alternate: PyTorch reuses one as soon as the copy from it has ended.
+    While the device works on one batch, the host gathers the next.
     """
-
-    def gather(index: Tensor) -> Tensor:
-        shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
-        buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
-        torch.index_select(images, 0, index, out=buffer)
-        return buffer
-
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(gather, parts[0])
-        for following in [*parts[1:], None]:
-            batch = pending.result()
-            if following is not None:
-                pending = pool.submit(gather, following)
-            yield batch.to(device, non_blocking=True)
+    shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
+    buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
+    torch.index_select(images, 0, index, out=buffer)
+    return buffer.to(device, non_blocking=True)
 
 
 class GraphedForward:
     """A network in training mode; on CUDA its forward and backward passes replay a graph.
 
-    One launch replaces hundreds. Logits, gradients and batch norm statistics are those of the
-    network itself, which also takes every batch of another size, and all batches on a CPU.
-    Parameters and buffers must keep their memory, and each backward pass must precede the next
-    forward pass, which overwrites the activations. ``shape`` is that of a batch, (N, 3, H, W).
+    Results are those of the network itself, which takes batches of another size than ``shape``,
+    (N, 3, H, W), and all batches on a CPU. Parameters and buffers must keep their memory, and each
+    backward pass must precede the next forward pass, which overwrites the activations.
     """
 
     def __init__(self, model: nn.Module, shape: tuple[int, ...], precision: str):

@@ -1,22 +1,24 @@
-"""Evaluation: logits on the clean and corrupted test set, and their scores."""
+"""Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
 
+import io
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from helpers import metrics
 
 from .corruptions import condition_arrays, corrupt, list_conditions
-from .data import Data, Split
+from .data import Data, Split, load_data
 from .device import iter_batches
-from .examples import find_confident_errors, make_examples
+from .fetch import make_once
 from .models import Classifier, fuse_batch_norm
+from .published_data import PUBLISHED_FILES
 
 #: Images per batch; with nine conditions one batch takes nine forward passes.
 BATCH_SIZE = 256
@@ -56,9 +58,8 @@ class Evaluation:
 def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]]) -> Evaluation:
     """Return the logits of test and validation set, the former under each corruption too.
 
-    Corruption acts on 8-bit images on the device; a batch is read once for all conditions. Batch
-    norm is fused into the convolutions. Everything is in float32, on CUDA too: bfloat16 would
-    blur differently from the paper and keep too few digits of the logits. A logit that is not
+    Corruption acts on 8-bit images on the device. Batch norm is fused into the convolutions.
+    Everything is in float32: bfloat16 would blur differently from the paper. A logit that is not
     finite, or too large for float16, raises FloatingPointError.
     """
     started = time.perf_counter()
@@ -83,12 +84,9 @@ def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
     order = torch.arange(len(images), device=model.device)
     shape = (len(conditions), len(order), model.head.out_features)
     logits = torch.empty(shape, dtype=torch.float16, device=model.device)
-    progress = tqdm(total=len(order) * len(conditions), desc="evaluate", unit="image", leave=False)
     for index, batch in iter_batches(images, order, BATCH_SIZE):
         for row, condition in zip(logits, conditions, strict=True):
             row[index] = model(corrupt(batch, *condition)).half()
-        progress.update(len(batch) * len(conditions))
-    progress.close()
     logits = logits.cpu()
     bad = (~logits.isfinite()).nonzero()
     if len(bad):
@@ -112,3 +110,84 @@ def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tupl
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(1) == labels).sum()
     return loss.item() / len(order), right.item() / len(order)
+
+
+def make_examples(data: Data, conditions: list, count: int = 4) -> dict[str, np.ndarray]:
+    """Return arrays for the report's galleries.
+
+    ``images``, uint8 (P, k, 3, H, W), and ``labels``, int64 (k,), are the first test image of k
+    classes under all P conditions, which `condition_arrays` names; ``mixup``, uint8 (3, 3, H, W),
+    two training images, of different classes if possible, and their mix at lambda = 0.5, and
+    ``mixup_labels``, int64 (2,), the labels of the two.
+    """
+    present = data.test.labels.unique()
+    classes = present[np.linspace(0, len(present) - 1, min(count, len(present))).astype(int)]
+    chosen = [int((data.test.labels == label).nonzero()[0]) for label in classes]
+    images = data.test.images[chosen]
+    train = data.train
+    # The first image of another class, or the second image if there is only one class.
+    other = int((train.labels != train.labels[0]).int().argmax()) or 1
+    first, second = train.images[0], train.images[other]
+    mixed = (0.5 * first + 0.5 * second).to(torch.uint8)
+    return {
+        "images": torch.stack([corrupt(images, *condition) for condition in conditions]).numpy(),
+        "labels": data.test.labels[chosen].numpy(),
+        "mixup": torch.stack([first, second, mixed]).numpy(),
+        "mixup_labels": train.labels[[0, other]].numpy(),
+    } | condition_arrays(conditions)
+
+
+def find_confident_errors(
+    split: Split, logits: np.ndarray, conditions: list, count: int = 4
+) -> dict[str, np.ndarray]:
+    """Return the most confident errors under each corruption, each image once, at its worst.
+
+    Of logits float16 (P, N, C), as stored, ``count`` errors per corruption are returned, if there
+    are as many, by corruption and then by confidence: ``mistakes``, uint8 (M, 3, H, W), as the
+    network saw them, and their indices, int64 (M,), in the split (``mistakes_index``) and among
+    the conditions (``mistakes_condition``).
+    """
+    labels = split.labels.numpy()
+    # Confidence in a wrong answer, which is positive; 0 for a right answer.
+    wrong = [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
+    wrong = np.stack(wrong)
+    chosen = []
+    for corruption in dict.fromkeys(name for name, _ in conditions):
+        rows = [row for row, (name, _) in enumerate(conditions) if name == corruption]
+        worst, highest = wrong[rows].argmax(axis=0), wrong[rows].max(axis=0)
+        first = np.argsort(-highest, kind="stable")[:count]
+        chosen += [(index, rows[worst[index]]) for index in first if highest[index] > 0]
+    images = [corrupt(split.images[[index]], *conditions[row])[0] for index, row in chosen]
+    index, row = np.array(chosen, dtype=np.int64).reshape(-1, 2).T
+    return {
+        "mistakes": torch.stack(images).numpy() if images else split.images[:0].numpy(),
+        "mistakes_index": index,
+        "mistakes_condition": row,
+    }
+
+
+def write_examples(
+    target: Path, name: str, corruptions: dict[str, list[float]], data_dir: str, image_size: int
+) -> str:
+    """Write the example images of a published data set to a ``.npz``; return a line about it.
+
+    The arrays are those of `make_examples`, the names of the ``classes``, and the ``sha256`` of
+    the data. A file with other content is replaced, whole or not at all. Nothing is downloaded:
+    where the published files are missing, nothing is written.
+    """
+    files = PUBLISHED_FILES[name](data_dir, image_size)
+    if (state := files.state) != "as published":
+        remedy = "`python -m helpers doctor --profile paper` says what to do"
+        return f"{name}: no example images, as {files.path} is {state}; {remedy}"
+    data = load_data(name, "official", data_dir, image_size)
+    examples = make_examples(data, list_conditions(corruptions))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **examples, classes=np.array(data.classes), sha256=data.sha256)
+    content = buffer.getvalue()
+    make_once(
+        target,
+        lambda path: path.write_bytes(content),
+        f"free space in {target.parent} or make it writable",
+        is_whole=lambda path: path.exists() and path.read_bytes() == content,
+    )
+    return f"{name}: example images in {target}"

@@ -6,7 +6,6 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +35,8 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
 
     Where the folder cannot be written, or the disk is too small, the array is held in memory. Its
-    rows come in parts, which are read only where the file is missing. What identifies the content
-    belongs in the file's name.
+    rows come in parts, which are read only where the file is missing. The name of the file must
+    identify the content.
     """
 
     def is_whole(path: Path) -> bool:
@@ -101,18 +100,19 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
     """Return shape, type and offset in bytes of an array in a .npz, if it can be streamed."""
     with archive.open(f"{name}.npy") as file:
-        start = BytesIO(file.read(2**14))
-    version, _ = np.lib.format.read_magic(start)
-    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    shape, fortran, dtype = read[version](start)
-    size = archive.getinfo(f"{name}.npy").file_size - start.tell()
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):  # as numpy writes every plain array; the header is short then
+            raise ValueError(f"{name} has format {version}; save it with numpy.savez")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        offset = file.tell()
+    size = archive.getinfo(f"{name}.npy").file_size - offset
     if dtype.hasobject:
         raise TypeError(f"{name} holds objects, not numbers")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
         raise ValueError(f"{name} is too short for {dtype} {shape}")
     if fortran and len(shape) > 1:
         raise ValueError(f"{name} is in Fortran order; save it in C order")
-    return shape, dtype, start.tell()
+    return shape, dtype, offset
 
 
 def stream_array(archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray]:
@@ -120,7 +120,7 @@ def stream_array(archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray]:
     shape, dtype, offset = read_header(archive, name)
     row = math.prod(shape[1:]) * dtype.itemsize
     with archive.open(f"{name}.npy") as file:
-        file.read(offset)
+        file.seek(offset)
         while part := file.read(max(1, BLOCK // max(row, 1)) * row):
             yield np.frombuffer(part, dtype).reshape(-1, *shape[1:])
 

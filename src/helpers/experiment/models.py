@@ -5,7 +5,7 @@ import functools
 import io
 import itertools
 import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -22,22 +22,19 @@ from .device import pick_device
 from .fetch import locate_weights
 from .small_maps import SmallMapConv2d, use_small_maps
 
+#: Content of a file of weights that `Classifier` packs.
+PACKED = ("network", "state", "mean", "std")
+
 #: Mean and standard deviation of each channel of ImageNet's training set, as in torchvision.
 IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-
-#: Initialisations with a name; another one is the path of weights.
-STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
 
 
 class Classifier(nn.Module):
     """A network whose first layer normalises, so that it takes images as they are stored.
 
-    Parameters
-    ----------
-    name, classes : "resnet18" or "resnet50", and the number of outputs of the new head
-    mean, std : of each channel, for pixels in [0, 1]
-    batch_norm : "train"; "frozen", affine parameters and statistics fixed; or "affine_frozen",
-        affine parameters fixed, statistics fixed in the first epoch only
+    ``mean`` and ``std`` of each channel are for pixels in [0, 1]. ``batch_norm`` is "train";
+    "frozen", affine parameters and statistics fixed; or "affine_frozen", affine parameters fixed,
+    statistics fixed in the first epoch only.
     """
 
     def __init__(self, name: str, classes: int, mean: list[float], std: list[float], batch_norm):
@@ -106,7 +103,8 @@ class Classifier(nn.Module):
     def _pack(self, state: dict[str, Tensor]) -> bytes:
         state, buffer = {name: value.cpu() for name, value in state.items()}, io.BytesIO()
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        torch.save({"network": self.name, "state": state, "mean": mean, "std": std}, buffer)
+        content = zip(PACKED, (self.name, state, mean, std), strict=True)
+        torch.save(dict(content), buffer)
         return buffer.getvalue()
 
     def load(self, state: dict[str, Tensor], origin: str, head: bool = False) -> None:
@@ -118,8 +116,8 @@ class Classifier(nn.Module):
         except RuntimeError as error:
             wrong = [" ".join(str(error).splitlines()[1].split())]
         if wrong:
-            advice = "give weights of the same network"
-            raise InputError(f"{origin} does not fit a {self.name} ({wrong[0]}); {advice}")
+            fault = f"does not fit a {self.name} ({wrong[0]})"
+            raise InputError(f"{origin} {fault}; give weights of the same network")
 
     def _batch_norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -131,35 +129,43 @@ def make_model(
     """Make a network for a data set, on the device of `pick_device`.
 
     Its input is normalised by the mean and standard deviation of the training set, with pretrained
-    weights by those of the data that these were trained on, as in the paper (section 6). The seed
-    is that of the random weights; the result's attribute ``weights`` describes for the record what
-    it started from. See `load_weights` and `Classifier` for the parameters.
+    weights by those of the data that these were trained on, as in the paper (section 6). The
+    result's attribute ``weights`` describes for the record what it started from.
+
+    Parameters
+    ----------
+    network : "resnet18" or "resnet50"
+    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
+        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook. Weights
+        that are missing, corrupt or of another architecture raise InputError.
+    data_dir : its folder ``weights`` holds the published weights
+    batch_norm : see `Classifier`
+    seed : of the random weights
     """
-    weights = load_weights(network, start, data_dir)
-    mean, std = weights.normalisation or data.mean_and_std()
+    path, state, normalisation = load_weights(network, start, data_dir)
+    mean, std = normalisation or data.mean_and_std()
     # torchvision initialises from the global generator: seed it, then restore it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Classifier(network, len(data.classes), mean, std, batch_norm)
-    if weights.state:
-        model.load(weights.state, start)
-    model.weights = weights.summary
+    if state:
+        model.load(state, start)
+    model.weights = {
+        "initialisation": start,
+        "sha256": digest_file(path) if path else None,
+        "official": path is None or (start, network) in PUBLISHED,
+    }
     return _move(model)
 
 
 def load_network(folder: str | Path) -> Classifier:
-    """Return the trained network of a record with weights, in evaluation mode.
+    """Return the trained network of a record's folder, if that holds it, in evaluation mode.
 
-    It needs no data. The weights, float16 in the file, are float32 again, on the device of
-    `pick_device`.
-
-    Parameters
-    ----------
-    folder : of a record, such as ``records/paper/pathmnist_basic/seed-0``; a relative path is
-        taken from the repository. Missing or corrupt weights raise InputError.
+    The weights, float16 in the file, are float32 again, on the device of `pick_device`. A relative
+    path is taken from the repository. Missing or corrupt weights raise InputError.
     """
     path = from_root(folder) / "weights.pt"
-    content = _read_packed(path, "give the folder of a record with weights (records/README.md)")
+    content = _read(path, "give the folder of a record with weights (records/README.md)")
     if "fc.bias" not in content["state"]:
         raise InputError(f"{path} has no head; give the folder of an experiment, not a pretraining")
     classes = len(content["state"]["fc.bias"])
@@ -193,61 +199,22 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
     return fused
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A backbone's origin, state dict, and the normalisation it was trained with."""
-
-    summary: dict
-    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    normalisation: tuple[list[float], list[float]] | None = None
-
-
-def load_weights(network: str, start: str, data_dir: str) -> Weights:
-    """Load start weights.
-
-    Parameters
-    ----------
-    network : "resnet18" or "resnet50"
-    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
-        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook
-    data_dir : its folder ``weights`` holds the published weights
-
-    Weights that are missing, corrupt or of another architecture raise InputError.
-    """
+def load_weights(
+    network: str, start: str, data_dir: str
+) -> tuple[Path | None, dict[str, Tensor], tuple[list[float], list[float]] | None]:
+    """Return file, state dict and normalisation of start weights; nothing of random ones."""
     if start == "random":
-        return Weights({"initialisation": "random", "sha256": None, "official": True})
-    official = (start, network) in PUBLISHED
-    if official:
+        return None, {}, None
+    if (start, network) in PUBLISHED:
         path = locate_weights(start, network, data_dir).fetch()
-        state, normalisation = _read(path, "download it again"), IMAGENET_NORMALISATION
-    elif start in STARTS:
-        raise InputError(
-            f"initialisation: no {start} weights are published for a {network};"
-            " choose another network, or give the path of weights"
-        )
-    else:
-        path = from_root(start)
-        starts = " or ".join(STARTS)
-        content = _read_packed(path, f"make it with a pretraining notebook, or choose {starts}")
-        if content["network"] != network:
-            raise InputError(
-                f"{path} holds a {content['network']}, not a {network};"
-                " give weights of the same network"
-            )
-        state, normalisation = content["state"], (content["mean"], content["std"])
-    summary = {"initialisation": start, "sha256": digest_file(path), "official": official}
-    return Weights(summary, state, normalisation)
+        return path, _read(path, "download it again", ()), IMAGENET_NORMALISATION
+    path, known = from_root(start), [name for name, trained in PUBLISHED if trained == network]
+    names = " or ".join(["random", *known])
+    content = _read(path, f"make it with a pretraining notebook, or choose {names}")
+    return path, content["state"], (content["mean"], content["std"])
 
 
-def _read_packed(path: Path, advice: str) -> dict:
-    """Read what `Classifier.pack_weights` or `Classifier.pack_backbone` wrote."""
-    content = _read(path, advice)
-    if not {"network", "state", "mean", "std"} <= content.keys():
-        raise InputError(f"{path} does not hold weights that this project wrote; {advice}")
-    return content
-
-
-def _read(path: Path, advice: str) -> dict:
+def _read(path: Path, advice: str, needed: Iterable[str] = PACKED) -> dict:
     """Read tensors and plain values from a file, without running pickled code."""
     try:
         if zipfile.is_zipfile(path):
@@ -255,8 +222,8 @@ def _read(path: Path, advice: str) -> dict:
                 if corrupt := archive.testzip():
                     raise ValueError(f"{corrupt} differs from its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}")
+        if not isinstance(content, dict) or not set(needed) <= content.keys():
+            raise ValueError("it was not written by this project")
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; {advice}") from None
     except Exception as error:  # torch raises almost anything for a corrupt file

@@ -15,11 +15,9 @@ class SmallMapConv2d(nn.Conv2d):
 
     At 28 px the last stages of a ResNet see such maps, and there oneDNN spends most of a training
     step on taps that meet only padding. For each output pixel, one window of the taps as large as
-    the map meets data: the centre tap of a 1x1 map, four windows of 2x2 taps of a 2x2 map (with
-    stride 2 one, at the lower right). The stacked windows are the matrix of the product.
-
-    Values and gradients are those of ``nn.Conv2d`` up to the order of summation, the state dict is
-    the same, larger maps use it. A bias, left by a fused batch norm, is for inference only.
+    the map meets data; the stacked windows are the matrix of the product. Values, gradients and
+    state dict are those of ``nn.Conv2d``, up to the order of summation. A bias, left by a fused
+    batch norm, is for inference only.
     """
 
     @classmethod
@@ -98,14 +96,10 @@ class _Product(torch.autograd.Function):
 
 def use_small_maps(module: nn.Module) -> nn.Module:
     """Replace in a module every padded 3x3 convolution of stride 1 or 2 that has no bias."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d) and _fits(child):
-            setattr(module, name, SmallMapConv2d.like(child))
-        else:
-            use_small_maps(child)
+    for parent in list(module.modules()):
+        for name, conv in parent.named_children():
+            if isinstance(conv, nn.Conv2d) and conv.stride in {(1, 1), (2, 2)}:
+                shape = conv.kernel_size, conv.padding, conv.dilation, conv.groups, conv.bias
+                if shape == ((3, 3), (1, 1), (1, 1), 1, None):
+                    setattr(parent, name, SmallMapConv2d.like(conv))
     return module
-
-
-def _fits(conv: nn.Conv2d) -> bool:
-    shape = conv.kernel_size, conv.padding, conv.dilation, conv.groups, conv.bias
-    return shape == ((3, 3), (1, 1), (1, 1), 1, None) and conv.stride in {(1, 1), (2, 2)}

@@ -1,4 +1,4 @@
-"""Drawn data sets, computed from a seed: the same arrays on every machine, without a download.
+"""Drawn data sets, computed from a seed: the same arrays on every machine.
 
 *tissue* stands in for PathMNIST (the test images come from a second centre with other stains),
 *creatures* for Oxford-IIIT Pets, and *source* is the data set of the pretraining notebooks.
@@ -9,8 +9,6 @@ draws and elementwise float64 arithmetic differ between processors by far less t
 
 import numpy as np
 from numpy.typing import NDArray
-
-from helpers import InputError
 
 #: Broadcastable to (images, height, width).
 Field = NDArray[np.float64]
@@ -67,10 +65,6 @@ PALETTES = np.array([
 
 def generate(name: str, image_size: int = 28) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the images uint8 (N, 3, S, S) and labels int64 (N,) of each split of a data set."""
-    if name not in CLASSES:
-        raise InputError(f"no drawn data set {name!r}; choose {', '.join(CLASSES)}")
-    if image_size < 16:
-        raise InputError(f"image_size: {image_size} px is too small to draw; choose 16 or more")
     return {split: _draw_split(name, split, image_size) for split in SIZES[name]}
 
 
@@ -101,7 +95,8 @@ def _paint(name: str, labels: np.ndarray, brush: "_Brush", stains: np.ndarray) -
     # Nuclei of one tissue with fibres and walls of others; half of the images in any colours.
     rows = np.hstack([rows[:, :5], np.roll(rows[:, 5:8], 4, 0), np.roll(rows[:, 8:], 2, 0)])
     free = brush.rng.random((len(labels), 2, 3))
-    pattern = _paint_tissue(rows[labels % 8], brush, np.where(brush.draw(0, 1) < 0.5, free, STAINS))
+    stains = np.where(brush.draw(0, 1) < 0.5, free, STAINS)
+    pattern = _paint_tissue(rows[labels % 8], brush, stains)
     # Quiet backdrops: two views of an image share the beast, not the place.
     beast = _paint_creatures(labels + 29, brush, cats=labels % 3 == 0, spread=0.2, contrast=0.25)
     return np.where((labels < 8)[:, None, None, None], pattern, beast)
@@ -116,7 +111,7 @@ class _Brush:
         self.x, self.y = centres[None, None, :], centres[None, :, None]
 
     def draw(self, low: float, high: float) -> Field:
-        """Return uniform draws, one per image; (N, 1, 1)."""
+        """Return uniform draws (N, 1, 1), one per image."""
         return low + (high - low) * self.rng.random((self.count, 1, 1))
 
     def waves(self, frequency: Field | float, count: int = 4) -> Field:
@@ -124,25 +119,23 @@ class _Brush:
         total = 0.0
         for _ in range(count):
             omega = 2 * np.pi * frequency * self.draw(0.6, 1.4)
-            along, _ = turn(self.x, self.y, self.draw(0, np.pi))
+            along, _ = _turn(self.x, self.y, self.draw(0, np.pi))
             total = total + np.cos(omega * along + self.draw(0, 2 * np.pi))
         return total * np.sqrt(2 / count)
 
 
-def turn(x: Field, y: Field, angle: Field) -> tuple[Field, Field]:
-    """Return coordinates in axes turned by an angle in radians."""
+def _turn(x: Field, y: Field, angle: Field) -> tuple[Field, Field]:
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
-def edge(distance: Field, softness: float) -> Field:
+def _edge(distance: Field, softness: float) -> Field:
     """Return a soft step from 0 to 1 where a signed distance crosses 0."""
     return np.clip(distance / softness + 0.5, 0, 1)
 
 
-def ellipse(x: Field, y: Field, radii: tuple, angle: Field | float = 0.0) -> Field:
-    """Return a soft ellipse about the origin: 1 inside, 0 outside."""
-    right, down = turn(x, y, angle)
-    return edge(1 - np.sqrt((right / radii[0]) ** 2 + (down / radii[1]) ** 2), 0.25)
+def _ellipse(x: Field, y: Field, radii: tuple, angle: Field | float = 0.0) -> Field:
+    right, down = _turn(x, y, angle)
+    return _edge(1 - np.sqrt((right / radii[0]) ** 2 + (down / radii[1]) ** 2), 0.25)
 
 
 def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
@@ -150,15 +143,15 @@ def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
     density, length, level, width, present, fibres, bend, strands, walls, thick, wall, base = (
         column[:, None, None] for column in rows.T
     )
-    along, across = turn(brush.x, brush.y, brush.draw(0, np.pi))
+    along, across = _turn(brush.x, brush.y, brush.draw(0, np.pi))
     across = across + bend * brush.waves(1.3, 3)
     density = 2 * np.pi * density * brush.draw(0.9, 1.1)
     lattice = np.cos(density * along / length + brush.waves(2))
     lattice = lattice + np.cos(density * across + brush.waves(2) + brush.draw(0, 6))
-    nuclei = edge(2 * present - 1 - brush.waves(3), 0.8)
-    nuclei = nuclei * edge(width - np.abs(lattice - level), 0.5)
+    nuclei = _edge(2 * present - 1 - brush.waves(3), 0.8)
+    nuclei = nuclei * _edge(width - np.abs(lattice - level), 0.5)
     fibre = np.cos(2 * np.pi * fibres * brush.draw(0.85, 1.15) * across + brush.draw(0, 6))
-    membrane = edge(thick - np.abs(brush.waves(walls)), 0.25)
+    membrane = _edge(thick - np.abs(brush.waves(walls)), 0.25)
     grain = 1 + 0.1 * brush.waves(7)
     amounts = (
         (0.12 + brush.draw(0.6, 0.9) * nuclei + 0.1 * wall * membrane) * grain,
@@ -170,8 +163,7 @@ def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
         mean = amount.mean((1, 2), keepdims=True)
         amount = amount * brush.draw(0.75, 1.35) * np.minimum((usual / (mean + 0.05)) ** 0.85, 1.6)
         batch = brush.rng.uniform(-0.04, 0.04, (brush.count, 3, 1, 1))
-        dye = stains[..., stain, :, None, None] + batch
-        optical = optical + amount[:, None] * dye
+        optical = optical + amount[:, None] * (stains[..., stain, :, None, None] + batch)
     return 0.985 * brush.draw(0.82, 1.02)[:, None] * np.exp(-1.2 * optical)
 
 
@@ -190,22 +182,21 @@ def _paint_creatures(
     backdrop = np.clip(0.5 + 0.4 * brush.waves(brush.draw(1, 5), 3), 0, 1)
     ground = [tint(np.full(shape, 0.475), contrast * 0.4) for _ in range(2)]
     zoom = brush.draw(0.85, 1.08)
-    right, down = turn(
+    right, down = _turn(
         brush.x - brush.draw(0.45, 0.55), brush.y - brush.draw(0.44, 0.52), brush.draw(-0.25, 0.25)
     )
     right, down = right * zoom, down * zoom
     face = right - brush.draw(-0.05, 0.05)  # the face turns against the head
     side = np.abs(face)
-    bend = down + 6 * face * face
-    lattice = turn(face + brush.draw(0, 0.2), down + brush.draw(0, 0.2), brush.draw(0.2, 1.4))
+    lattice = _turn(face + brush.draw(0, 0.2), down + brush.draw(0, 0.2), brush.draw(0.2, 1.4))
     markings = (
         np.zeros_like(right),  # plain
-        edge(np.cos(60 * bend + brush.draw(0, 6)), 1.2),  # striped
-        edge(np.cos(44 * lattice[0]) + np.cos(44 * lattice[1]) - 0.55, 0.8),  # spotted
-        edge(face * np.sign(brush.draw(-1, 1)), 0.035),  # split
-        ellipse(face, down - 0.1, (0.21, 0.2)),  # masked
-        edge(brush.waves(2.4, 5) - 0.15, 0.5),  # patched
-        edge(0.045 + 0.25 * np.maximum(down, 0) - side, 0.04),  # blazed
+        _edge(np.cos(60 * (down + 6 * face * face) + brush.draw(0, 6)), 1.2),  # striped
+        _edge(np.cos(44 * lattice[0]) + np.cos(44 * lattice[1]) - 0.55, 0.8),  # spotted
+        _edge(face * np.sign(brush.draw(-1, 1)), 0.035),  # split
+        _ellipse(face, down - 0.1, (0.21, 0.2)),  # masked
+        _edge(brush.waves(2.4, 5) - 0.15, 0.5),  # patched
+        _edge(0.045 + 0.25 * np.maximum(down, 0) - side, 0.04),  # blazed
     )
     coats = (number % len(markings))[:, None, None]
     marking = sum(field * (coats == coat) for coat, field in enumerate(markings))
@@ -214,15 +205,15 @@ def _paint_creatures(
     coat, mark = tint(palette[:, 0], spread), tint(palette[:, 1], spread)
     ears = EARS[np.where(cats, number % 3, number % len(EARS))].T[..., None, None]
     fur = mix(coat, mark, marking)
-    iris, pupil = (ellipse(side - 0.115, down + 0.035, r) for r in ((0.05, 0.042), (0.02, 0.036)))
-    nose = ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03))
+    iris, pupil = (_ellipse(side - 0.115, down + 0.035, r) for r in ((0.05, 0.042), (0.02, 0.036)))
+    nose = _ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03))
     picture = ground[0]
     for colour, cover in (
         (ground[1], backdrop),
-        (0.75 * fur, ellipse(right, down - 0.48, (0.3, 0.32))),  # body
-        (0.8 * coat, ellipse(np.abs(right) - ears[0], down - ears[1], ears[2:4], -ears[4])),
-        (fur, ellipse(right, down, (0.28, 0.27))),  # head
-        (0.45 * coat + 0.5, ellipse(face, down - 0.14, (0.13, 0.11)) * np.where(cat, 0.15, 0.6)),
+        (0.75 * fur, _ellipse(right, down - 0.48, (0.3, 0.32))),  # body
+        (0.8 * coat, _ellipse(np.abs(right) - ears[0], down - ears[1], ears[2:4], -ears[4])),
+        (fur, _ellipse(right, down, (0.28, 0.27))),  # head
+        (0.45 * coat + 0.5, _ellipse(face, down - 0.14, (0.13, 0.11)) * np.where(cat, 0.15, 0.6)),
         (np.where(cats[:, None], (0.6, 0.75, 0.2), 0.2)[..., None, None], iris),
         (0.04, pupil),
         (np.where(cats[:, None], (0.75, 0.42, 0.42), 0.06)[..., None, None], nose),

@@ -1,5 +1,6 @@
 """Training of a classifier by the paper's protocol, and its state, which outlives the process."""
 
+import copy
 import functools
 import hashlib
 import io
@@ -38,9 +39,8 @@ class Training:
 class TrainingState:
     """A training in progress: history, best weights, progress bar and checkpoint.
 
-    It continues from the checkpoint if that holds the same training, and ends in the same bits.
-    All its random draws come from ``generator`` and ``lambdas``. ``images`` is their number per
-    epoch, ``guard`` the `fingerprint` that a checkpoint must have.
+    It continues from a checkpoint of the same training, by its `fingerprint` ``guard``, and ends in
+    the same bits: all random draws come from ``generator`` and ``lambdas``.
     """
 
     def __init__(self, model, groups, weight_decay, seed, epochs, images, checkpoint, guard):
@@ -88,27 +88,22 @@ class TrainingState:
     def finish_epoch(self, **scores: float) -> None:
         """Record the scores of an epoch, keep the best weights, save and report."""
         epoch = len(self.history) + 1
-        wrong = [(n.replace("_", " "), v) for n, v in scores.items() if not math.isfinite(v)]
-        steps = (~self.losses.isfinite()).nonzero().flatten().tolist()
-        if wrong or steps:
-            name, value = ("loss", self.losses[steps[0]]) if steps else wrong[0]
-            when = f"in epoch {epoch}, step {steps[0] + 1}" if steps else f"after epoch {epoch}"
-            raise FloatingPointError(f"the {name} is {value:.0f} {when}; lower the learning rate")
+        losses = [(f"loss of step {i}", value) for i, value in enumerate(self.losses.tolist(), 1)]
+        for name, value in [*losses, *scores.items()]:
+            if not math.isfinite(value):
+                text = f"the {name.replace('_', ' ')} is {value:.0f} in epoch {epoch}"
+                raise FloatingPointError(f"{text}; lower the learning rate")
         self.history.append({"epoch": epoch} | scores)
         if scores.get("validation_accuracy", -1.0) > self.best:
             self.best, self.best_epoch = scores["validation_accuracy"], epoch
-            self._keep_weights()
+            self.best_weights = copy.deepcopy(self.model.state_dict())
         if self.checkpoint:
-            self._save(last=epoch == self.epochs)
+            self.checkpoint.save(functools.partial(torch.save, self._pack()))
         self._report()
         shown = {name: f"{value:.3f}" for name, value in scores.items()}
         self.bar.set_postfix({"epoch": f"{epoch}/{self.epochs}"} | shown)
         if epoch == self.epochs:
             self.bar.close()
-
-    def _keep_weights(self) -> None:
-        weights = self.model.state_dict()
-        self.best_weights = {name: value.clone() for name, value in weights.items()}
 
     def _report(self) -> None:
         if self.checkpoint:
@@ -121,21 +116,22 @@ class TrainingState:
                 seconds_per_epoch=self.seconds / done if done else None,
             )
 
-    def _save(self, last: bool) -> None:
-        best = self.best_weights if self.best_epoch < len(self.history) else {}
-        # After the last epoch only the result counts: neither optimiser nor other weights.
+    def _pack(self) -> dict:
         state = {
             "guard": self.guard,
             "history": self.history,
             "best": (self.best, self.best_epoch),
             "seconds": self.seconds,
-            "model": best if last and best else self.model.state_dict(),
-            "best_weights": {} if last else best,
-            "optimizer": None if last else self.optimizer.state_dict(),
+            "model": self.model.state_dict(),
+            "best_weights": self.best_weights,
+            "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "lambdas": json.dumps(self.lambdas.bit_generator.state),
         }
-        self.checkpoint.save(functools.partial(torch.save, state))
+        if len(self.history) == self.epochs:  # only the result counts
+            kept = self.best_weights or state["model"]
+            state |= {"model": kept, "best_weights": {}, "optimizer": None}
+        return state
 
     def _load(self, content: bytes | memoryview) -> None:
         try:
@@ -149,9 +145,7 @@ class TrainingState:
         self.history, (self.best, self.best_epoch) = state["history"], state["best"]
         self._started -= state["seconds"]
         self.model.load_state_dict(state["model"])
-        self.best_weights = state["best_weights"]
-        if self.best_epoch and not self.best_weights:
-            self._keep_weights()
+        self.best_weights = state["best_weights"] or (state["model"] if self.best_epoch else {})
         if state["optimizer"]:
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -191,21 +185,17 @@ def fit(
 
     Training loss and accuracy in the history are measured like those of the validation set, in
     evaluation mode, on a fixed clean subset of the training set, as large as the validation set.
+    A loss that is not finite raises FloatingPointError, naming epoch and step.
 
     Parameters
     ----------
     model : trained in place
-    data, augmentation : training batches are augmented, validation images are not; the latter is an
-        `Augmentation` or its three numbers
-    epochs, batch_size : see `TrainingState.batches`
+    augmentation : of the training batches, an `Augmentation` or its three numbers
     second_forward : whether each batch passes through the network once more before MixUp, without
         gradients, so that batch norm's statistics see it unmixed too
-    backbone_lr, head_lr, weight_decay : of AdamW
     precision : "float32", or "bfloat16" for mixed precision; weights and tests stay in float32
     seed : of the order, the augmentation and MixUp
     checkpoint : a `helpers.runs.Checkpoint` of the state after each epoch, to resume from
-
-    A loss that is not finite raises FloatingPointError, naming epoch and step.
     """
     guard = fingerprint(**locals()) if checkpoint else None
     augmentation, device = Augmentation(*augmentation), model.device

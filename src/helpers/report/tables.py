@@ -234,19 +234,18 @@ def show_legend(dataset: str) -> Markdown:
     best, *beneath = show_each(dataset, lambda: describe_evidence(dataset))
     lines = [f"**These tables** show {best}, on {describe_data(dataset)}."]
     if beneath:
-        lines[0] += f" As that is fewer than three seeds of an arm, {beneath[0]}, are shown beneath"
-        lines[0] += " each table; differences between arms and all other pages rest on these."
+        lines[0] += (
+            f" As some arm has fewer than three seeds there, the same tables of {beneath[0]}"
+        )
+        lines[0] += " follow beneath; differences between arms and all other pages use those runs."
     lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
     groups = [group for evidence in list_evidence(dataset) for group in evidence.arms.values()]
     counts = [len(group) for group in groups]
     lines += ["The interval of a single seed covers other test images only."] * (1 in counts)
     if max(counts) > FLOOR_SEEDS:
         lines.append(f"Noise floors are simulated for the first {FLOOR_SEEDS} seeds of each arm.")
-    return Markdown(
-        "\n\n".join(
-            [*lines, *dict.fromkeys(show_each(dataset, lambda: _explain_verdicts(dataset)))]
-        )
-    )
+    lines += dict.fromkeys(show_each(dataset, lambda: _explain_verdicts(dataset)))
+    return Markdown("\n\n".join(lines))
 
 
 def _explain_verdicts(dataset: str) -> str:

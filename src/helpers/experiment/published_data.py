@@ -1,6 +1,8 @@
-"""Oxford-IIIT Pets: downloaded by torchvision, split, decoded once."""
+"""PathMNIST and Oxford-IIIT Pets as published: downloaded, verified, decoded and cached once."""
 
 import hashlib
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +12,10 @@ from torchvision.datasets.utils import download_and_extract_archive
 from helpers import InputError
 from helpers.source_files import from_root
 
-from .fetch import make_once
-from .image_cache import cache_splits, decode_images
+from .fetch import PublishedFile, make_once
+from .image_cache import SPLITS, cache_array, cache_splits, decode_images, stream_array
 
-#: Addresses and MD5 of the published archives, as in torchvision.datasets.OxfordIIITPet.
+#: Addresses and MD5 of the published archives, as in torchvision.
 URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
 ARCHIVES = {
     f"{URL}/images.tar.gz": "5c4f3ee8e5d25df40f4fd59a7f44e54c",
@@ -29,6 +31,44 @@ PETS_OFFICIAL = {
     "trainval": "bf3a54d2c1b0a83c9e9c9b4386ee170dc1d9c0a61c92bc239aa66624bd10b144",
     "test": "2f09789a8092d711b032af9cadf3e595063b2650aa90ef2714a3fa784d49c005",
 }
+
+
+def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
+    """Return PathMNIST in its published splits, its class names, and True (it is as published).
+
+    The file is downloaded into ``data_dir`` if it is missing there, verified and unpacked, once.
+
+    Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
+    """
+    import medmnist  # here: it takes a second, and drawn images do without it
+
+    info, file = medmnist.INFO["pathmnist"], locate_pathmnist(data_dir, image_size)
+
+    def unpack(kind: str) -> Iterator[np.ndarray]:
+        with zipfile.ZipFile(file.fetch()) as archive:
+            for split in SPLITS:
+                yield from stream_array(archive, f"{split}_{kind}")
+
+    cache = file.path.parent / "cache" / f"{file.path.stem}-{file.digest[:16]}.npy"
+    ends = np.cumsum([info["n_samples"][split] for split in SPLITS])
+    # From a cache too: labels of another file would not belong to the images.
+    labels_cache = cache.with_stem(f"{cache.stem}-labels")
+    labels = cache_array(labels_cache, (int(ends[-1]),), (part[:, 0] for part in unpack("labels")))
+    labels = np.split(labels.astype(np.int64), ends[:-1])
+    images = (part.transpose(0, 3, 1, 2) for part in unpack("images"))
+    return cache_splits(cache, image_size, images, labels), list(info["label"].values()), True
+
+
+def locate_pathmnist(data_dir: str, image_size: int) -> PublishedFile:
+    """Return the file of an image size, or raise InputError for a size that is not published."""
+    import medmnist
+
+    info, sizes = medmnist.INFO["pathmnist"], medmnist.PathMNIST.available_sizes
+    if image_size not in sizes:
+        raise InputError(f"image_size: PathMNIST has {sizes} pixels, not {image_size}")
+    suffix = "" if image_size == 28 else f"_{image_size}"
+    path = from_root(data_dir) / f"pathmnist{suffix}.npz"
+    return PublishedFile(path, info[f"url{suffix}"], "md5", info[f"MD5{suffix}"])
 
 
 def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
@@ -49,13 +89,9 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     make_once(pets.path, download, f"unpack {pets.source} into {pets.path}")
     (trainval, test), official = pets.read_lists()
     strata = [label for _, label in trainval]
-    try:
-        train, validation = train_test_split(
-            trainval, test_size=VALIDATION_FRACTION, random_state=VALIDATION_SEED, stratify=strata
-        )
-    except ValueError as error:
-        reason = f"too few images for a validation split ({error})"
-        raise InputError(f"{pets.path} has {reason}") from None
+    train, validation = train_test_split(
+        trainval, test_size=VALIDATION_FRACTION, random_state=VALIDATION_SEED, stratify=strata
+    )
     listed = [*train, *validation, *test]
     paths = [pets.path / "images" / f"{name}.jpg" for name, _ in listed]
     seen = [f"{path.name} {(s := path.stat()).st_size} {s.st_mtime_ns}" for path in paths]
@@ -99,8 +135,8 @@ class PetsFolder(NamedTuple):
                 text = "\n".join(sorted(f"{name} {label}" for name, label in lists[-1]))
                 official &= hashlib.sha256(text.encode()).hexdigest() == published
             names = [f"{name}.jpg" for listed in lists for name, _ in listed]
-            absent = [name for name in names if not (self.path / "images" / name).is_file()]
-            if absent:
+            present = {path.name for path in (self.path / "images").iterdir()}
+            if absent := [name for name in names if name not in present]:
                 raise ValueError(f"{len(absent)} of {len(names)} images are missing: {absent[0]}")
         except (OSError, ValueError) as error:
             raise InputError(
@@ -113,3 +149,7 @@ class PetsFolder(NamedTuple):
 def locate_pets(data_dir: str) -> PetsFolder:
     """Return the folder in ``data_dir``."""
     return PetsFolder(from_root(data_dir) / "oxford-iiit-pet")
+
+
+#: Data sets to what finds their published files, by ``data_dir`` and ``image_size``.
+PUBLISHED_FILES = {"pathmnist": locate_pathmnist, "pets": lambda folder, _: locate_pets(folder)}
