@@ -15,12 +15,6 @@ from helpers.runs import config
 COMMANDS = ["run", "status", "verify", "doctor", "ship", "examples", "tables"]
 
 
-def call(*words: str, **variables: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "helpers", *words]
-    env = os.environ | variables
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
-
-
 @pytest.fixture
 def call_here(monkeypatch, capsys):
     """Call a command in this process; return its exit code, output and errors."""
