@@ -35,6 +35,11 @@ app = typer.Typer(
 UsageError = typer.BadParameter.__base__
 
 
+def _command(example: str) -> Callable:
+    # \b keeps the line whole.
+    return app.command(epilog=f"\b\nExample: python -m helpers {example}")
+
+
 def _complete(list_names: Callable[[], list[str]]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in list_names() if name.startswith(incomplete)]
 
@@ -54,7 +59,7 @@ Overrides = Annotated[
 ]
 
 
-@app.command()
+@_command("run --only 'pets_*' -p batch_size=64 -p results=results/mine")
 def run(
     profile: Profile = "smoke",
     seeds: Seeds = "0-2",
@@ -68,12 +73,7 @@ def run(
     ] = None,
     p: Overrides = None,
 ) -> None:
-    """Make the runs that are missing; interrupted ones continue from their last epoch.
-
-    \b
-    Example:
-      python -m helpers run --only 'pets_*' -p batch_size=64 -p results=results/mine
-    """
+    """Make the runs that are missing; interrupted ones continue from their last epoch."""
     asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
     if missing := find_missing(asked):
         from helpers.doctor import fetch_published
@@ -83,16 +83,11 @@ def run(
     print("run complete" if len(asked) == 1 else f"all {len(asked)} runs complete")
 
 
-@app.command()
+@_command("status --profile paper --seeds 0-4 --only 'pathmnist_*'")
 def status(
     profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
 ) -> None:
-    """Show which runs are done, running, interrupted, missing, failed or corrupt.
-
-    \b
-    Example:
-      python -m helpers status --profile paper --seeds 0-4 --only 'pathmnist_*'
-    """
+    """Show which runs are done, running, interrupted, missing, failed or corrupt."""
     states = ("done", "running", "interrupted", "missing", "failed", "corrupt")
     counts = dict.fromkeys(states, 0)
     for job in plan(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
@@ -125,14 +120,9 @@ def _inspect(job: Job) -> tuple[str, str]:
     return "interrupted", f"{epochs}; `run` with the same options continues there"
 
 
-@app.command()
+@_command("verify results/smoke/pathmnist_basic/seed-0")
 def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Repeat a run in a new process, and compare the bits.
-
-    \b
-    Example:
-      python -m helpers verify results/smoke/pathmnist_basic/seed-0
-    """
+    """Repeat a run in a new process, and compare the bits."""
     files, environment = verify_record(record if record.exists() else ROOT / record)
     for name, difference in files.items():
         print(f"{name:<16} {difference or 'same bits'}")
@@ -145,19 +135,14 @@ def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     raise typer.Exit(1)
 
 
-@app.command()
+@_command("doctor --profile paper --fetch")
 def doctor(
     profile: Profile = "smoke",
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Download missing data sets and published weights.")
     ] = False,
 ) -> None:
-    """Check what this machine has and lacks for running a profile offline.
-
-    \b
-    Example:
-      python -m helpers doctor --profile paper --fetch
-    """
+    """Check what this machine has and lacks for running a profile offline."""
     from helpers.doctor import examine
 
     complete = True
@@ -167,26 +152,16 @@ def doctor(
     raise typer.Exit(int(not complete))
 
 
-@app.command()
+@_command("ship --profile short")
 def ship(profile: Profile = "short") -> None:
-    """Copy the records of a profile into records/, without any image; of smoke only checksums.
-
-    \b
-    Example:
-      python -m helpers ship --profile short
-    """
+    """Copy the records of a profile into records/, without any image; of smoke only checksums."""
     for place, left_out in shipping.ship(profile):
         print(f"{place}: left out {left_out or 'nothing'}")
 
 
-@app.command()
+@_command("examples")
 def examples() -> None:
-    """Write example images of the data sets in data/ for the book; downloads and trains nothing.
-
-    \b
-    Example:
-      python -m helpers examples
-    """
+    """Write example images of the data sets in data/ for the book; downloads and trains nothing."""
     from helpers.experiment.evaluation import PUBLISHED_FILES, write_examples
 
     configs = {find_dataset(job.experiment): job.config for job in plan("paper", [0])}
@@ -196,7 +171,7 @@ def examples() -> None:
         print(write_examples(target, dataset, *values))
 
 
-@app.command()
+@_command("tables 5 --profile paper --format latex > table-5.tex")
 def tables(
     number: Annotated[
         int | None, typer.Argument(min=1, max=8, help="Number of a table; by default all.")
@@ -204,12 +179,7 @@ def tables(
     profile: Annotated[str | None, ProfileOption] = None,
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
-    """Print the paper's tables from the runs, by default those that the book shows.
-
-    \b
-    Example:
-      python -m helpers tables 5 --profile paper --format latex > table-5.tex
-    """
+    """Print the paper's tables from the runs, by default those that the book shows."""
     if profile:
         os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
     from helpers.report.records import warn_of_corrupt_records
