@@ -234,10 +234,8 @@ def show_legend(dataset: str) -> Markdown:
     best, *beneath = show_each(dataset, lambda: describe_evidence(dataset))
     lines = [f"**These tables** show {best}, on {describe_data(dataset)}."]
     if beneath:
-        lines[0] += (
-            f" As some arm has fewer than three seeds there, the same tables of {beneath[0]}"
-        )
-        lines[0] += " follow beneath; differences between arms and all other pages use those runs."
+        lines[0] += f" As some arm has fewer than three seeds there, those of {beneath[0]} follow"
+        lines[0] += " beneath; the differences between arms and all other pages use the latter."
     lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
     groups = [group for evidence in list_evidence(dataset) for group in evidence.arms.values()]
     counts = [len(group) for group in groups]
