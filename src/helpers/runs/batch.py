@@ -64,8 +64,8 @@ class Monitor:
     def close(self, outcome: Outcome) -> None:
         """Show the outcome of a run instead of its progress."""
         self.jobs.remove(outcome.job)
-        if bar := self.bars.pop(outcome.job.name, None):
-            bar.close()
+        if outcome.job.name in self.bars:
+            self.bars.pop(outcome.job.name).close()
         state = f"failed, {outcome.kind}" if outcome.kind else "done"
         tqdm.write(f"{outcome.job.name:<32} {state:<8} {outcome.seconds:6.0f} s")
         if outcome.message and not outcome.kind:
