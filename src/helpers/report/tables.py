@@ -93,7 +93,7 @@ def show_other_shifts(dataset: str) -> Markdown:
             strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
             columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
             parts += [_render(dataset, metric, columns, f"-{shift}") for metric in PAPER_METRICS]
-    return Markdown("\n\n".join(parts))
+    return Markdown("\n\n".join(parts) or "<!-- none -->")  # a page shows the type of an empty one
 
 
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
