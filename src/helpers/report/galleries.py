@@ -80,10 +80,7 @@ def _read_examples(path: Path, title: str) -> Examples:
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
     """Return the same test images under every corruption and strength.
 
-    Parameters
-    ----------
-    examples : images uint8 (P, k, 3, H, W), labels (k,), corruption str (P,), strength (P,)
-    class_names : by label
+    The examples are those of ``helpers.experiment``; the class names are by label.
     """
     count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
     names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])
