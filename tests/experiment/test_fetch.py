@@ -12,7 +12,6 @@ import sys
 import tarfile
 import threading
 import time
-from functools import partial
 from http.client import BadStatusLine, IncompleteRead
 from pathlib import Path
 
@@ -43,18 +42,6 @@ print("ready", flush=True)
 runpy.run_path(sys.argv[3])["make_once"](target, download, "put it there")
 print(target.stat().st_size)
 """
-
-
-@pytest.fixture
-def served(tmp_path):
-    """A folder, and the address on this machine under which its files can be downloaded."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture

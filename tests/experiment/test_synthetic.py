@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -51,20 +50,14 @@ def describe_texture(images):
     return np.concatenate(parts, axis=1)
 
 
-def test_arrays_are_pinned(sets):
+def test_arrays_are_pinned_and_do_not_depend_on_threads_hashes_or_vector_unit(sets):
     for name, data in sets.items():
         content = b"".join(part.tobytes() for split in data.values() for part in split)
         assert hashlib.sha256(content).hexdigest() == SHA256[name], name
-
-
-def test_arrays_do_not_depend_on_threads_hashes_or_vector_unit():
     # Without wide vectors numpy computes cosines and exponentials by other code.
     simd = np.show_config("dicts")["SIMD Extensions"]["found"]
-    other = {
-        "OMP_NUM_THREADS": "3",
-        "PYTHONHASHSEED": "7",
-        "NPY_DISABLE_CPU_FEATURES": " ".join(simd),
-    }
+    other = {"OMP_NUM_THREADS": "3", "PYTHONHASHSEED": "7"}
+    other |= {"NPY_DISABLE_CPU_FEATURES": " ".join(simd)}
     command = [sys.executable, "-c", PRINT_HASHES, synthetic.__file__]
     done = subprocess.run(command, env=os.environ | other, capture_output=True, text=True)
     assert done.stdout.split() == list(SHA256.values()), done.stderr
@@ -88,30 +81,12 @@ def test_shapes_types_and_classes(sets, name):
     assert np.isin(images, (0, 255)).mean() < 0.03
 
 
-@pytest.mark.parametrize(
-    ("name", "mean", "corner"), [("tissue", 0.5, 0.4), ("creatures", 0.2, 0.1)]
-)
-def test_neither_mean_colour_nor_corners_tell_the_class(sets, name, mean, corner):
-    assert linear_accuracy(sets[name], lambda images: images.mean((2, 3))) < mean
-    assert linear_accuracy(sets[name], lambda x: x[:, :, ::27, ::27].reshape(len(x), -1)) < corner
-
-
-def test_texture_tells_tissue_apart_and_pixels_creatures(sets):
+def test_texture_tells_the_class_and_mean_colour_and_corners_do_not(sets):
+    for name, mean, corner in (("tissue", 0.5, 0.4), ("creatures", 0.2, 0.1)):
+        assert linear_accuracy(sets[name], lambda images: images.mean((2, 3))) < mean
+        flat = lambda images: images[:, :, ::27, ::27].reshape(len(images), -1)  # noqa: E731
+        assert linear_accuracy(sets[name], flat) < corner
     assert linear_accuracy(sets["tissue"], describe_texture) > 0.6
-    (images, labels), (test_images, test_labels) = (sets["creatures"][k] for k in ("train", "test"))
-    model = KNeighborsClassifier(5).fit(images.reshape(len(images), -1) / 255, labels)
-    accuracy = model.score(test_images.reshape(len(test_images), -1) / 255, test_labels)
-    assert 0.2 < accuracy < 0.7
-
-
-def test_the_test_images_of_tissue_have_other_stains(sets):
-    # Optical density of green against blue: amounts of stain cancel, the dyes remain.
-    ratio = {}
-    for split, (images, _) in sets["tissue"].items():
-        density = -np.log((images.mean((2, 3)) + 1) / 256)
-        ratio[split] = density[:, 2].mean() / density[:, 1].mean()
-    assert abs(ratio["validation"] / ratio["train"] - 1) < 0.05
-    assert ratio["test"] / ratio["train"] > 1.1
 
 
 @pytest.mark.parametrize("name", NAMES)

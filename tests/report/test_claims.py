@@ -19,13 +19,13 @@ def parse(text):
     return claim
 
 
-CLEAN = "measure: accuracy, columns: [Clean]"
+CLEAN = "metric: accuracy, columns: [Clean]"
 PETS = "compare: [Supervised > No Pretraining, Self-Supervised > No Pretraining]"
 CLEAR, UNSURE, SLIGHT = 5.0, 0.1, 0.55  # against a spread of 1 over ten seeds
 
 
 def test_what_the_papers_numbers_do_not_bear_out():
-    found = {claim.id: judge(claim, "paper") for claim in read_claims() if claim.measure}
+    found = {claim.id: judge(claim, "paper") for claim in read_claims() if claim.metric}
     fails = {name: finding for name, finding in found.items() if finding.word == "fails"}
     named = {k: (f.shown["left"], f.shown["column"], f.shown["mean"]) for k, f in fails.items()}
     assert named == {
@@ -60,9 +60,9 @@ def test_what_the_papers_numbers_do_not_bear_out():
         (f"{CLEAN}, compare: [Supervised > 96.8]", "holds"),
         (f"{CLEAN}, compare: [Supervised > 96.9]", "inconclusive"),  # equal as printed
         (f"{CLEAN}, compare: [Supervised < 96.8]", "fails"),
-        ("measure: early_accuracy, compare: [Basic < 85.8]", "holds"),  # the authors' log: 85.78
-        ("measure: early_accuracy, compare: [Basic < 85.7]", "fails"),
-        ("measure: early_accuracy, compare: [Supervised > 1]", "inconclusive"),
+        ("metric: early_accuracy, compare: [Basic < 85.8]", "holds"),  # the authors' log: 85.78
+        ("metric: early_accuracy, compare: [Basic < 85.7]", "fails"),
+        ("metric: early_accuracy, compare: [Supervised > 1]", "inconclusive"),
     ],
 )
 def test_judge_paper(text, word):
@@ -88,7 +88,7 @@ def given(monkeypatch, tmp_path):
         monkeypatch.setattr(claims, "_subtract", lambda *arguments: next(left))
         columns = ["Clean", "f=0.6", "f=0.8", "f=1.2", "f=1.4", "sigma=0.3"][: len(means)]
         return parse(
-            f"measure: accuracy, compare: [Supervised > No Pretraining], columns: {columns}"
+            f"metric: accuracy, compare: [Supervised > No Pretraining], columns: {columns}"
         )
 
     return give
@@ -174,7 +174,7 @@ def test_records_make_every_verdict_appear(drawn, show, tmp_path):
 
 def test_a_comparison_with_a_number(drawn, show):
     show(drawn)
-    text = "measure: accuracy_lost, columns: [Brightness], compare: [Basic {} {}]"
+    text = "metric: accuracy_lost, columns: [Brightness], compare: [Basic {} {}]"
     lost = 100 * find_estimate("pathmnist", "Basic", "accuracy_lost", "brightness")["mean"]
     assert lost > 5
     assert judge(parse(text.format(">", 0)), "runs").word == "holds"
@@ -225,14 +225,14 @@ def test_the_page_shows_every_claim_with_signs_words_and_the_deciding_comparison
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("measure: speed, compare: [Basic > 1], columns: [Clean]", "unknown measure 'speed'"),
-        ("measure: accuracy, compare: [Basic > 1]", "needs compare, and columns"),
-        ("measure: accuracy, compare: [Basis > 1], columns: [Clean]", "ROW > ROW or ROW > 10"),
-        ("measure: accuracy, compare: [Basic > 1], columns: [f=0.6]", "no f = 0.6 of Basic"),
-        ("measure: accuracy, compare: [Basic > 1], columns: [Dark]", "is not a column"),
-        ("measure: accuracy, needs: why", "one of measure, denies, needs"),
+        ("metric: speed, compare: [Basic > 1], columns: [Clean]", "metric: Input should be"),
+        ("metric: accuracy, compare: [Basic > 1]", "no Training of Basic"),
+        ("metric: accuracy, compare: [Basis > 1], columns: [Clean]", "ROW > ROW or ROW > 10"),
+        ("metric: accuracy, compare: [Basic > 1], columns: [f=0.6]", "no f = 0.6 of Basic"),
+        ("metric: accuracy, compare: [Basic > 1], columns: [Dark]", "is not a column"),
+        ("metric: accuracy, needs: why", "one of metric with compare, denies, needs"),
         ("denies: nothing", "name a claim above"),
-        ("measure: accuracy, colour: red", "colour"),
+        ("metric: accuracy, colour: red", "colour"),
     ],
 )
 def test_a_claim_that_is_not_understood_is_named_in_one_line(text, word):

@@ -17,8 +17,9 @@ import pytest
 from distributed import LocalCluster
 
 from helpers import ROOT
-from helpers.runs.config import NOTEBOOKS
+from helpers.runs.config import NOTEBOOKS, parse_overrides
 from helpers.runs.locks import lock_run
+from helpers.runs.plan import plan
 from runs.batches import Batch, wait_for, write_data
 
 STOPPED = "stopped; the same command continues with what is missing"
@@ -262,9 +263,9 @@ def test_a_dozen_kills_at_random_moments_end_in_the_same_bits(begin, undisturbed
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["helpers.experiment", "helpers.report", "helpers.runs"])
     moments, kills = random.Random(16), 0
-    parameters = undisturbed_parameters(batch)
+    (job,) = plan("smoke", [0], "pathmnist_basic", parse_overrides(batch.words[5::2]))
     while kills < 12:
-        run = context.Process(target=execute, args=[parameters])
+        run = context.Process(target=execute, args=[job.injected])
         run.start()
         run.join(moments.uniform(0.1, 1.5))
         if run.exitcode is None:
@@ -278,13 +279,3 @@ def test_a_dozen_kills_at_random_moments_end_in_the_same_bits(begin, undisturbed
     batch.run()
     assert batch.files() == undisturbed.files()
     assert batch.left() == {"seed-0", "seed-0.ipynb"}
-
-
-def undisturbed_parameters(batch: Batch) -> dict:
-    """Return what a batch injects into its notebook."""
-    from helpers.runs.config import parse_overrides
-    from helpers.runs.plan import plan
-
-    overrides = parse_overrides(batch.words[5::2])
-    (job,) = plan("smoke", [0], "pathmnist_basic", overrides)
-    return job.injected

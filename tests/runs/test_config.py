@@ -122,6 +122,8 @@ def test_bad_values_are_named(name, value, message):
     with pytest.raises(InputError, match=message) as error:
         make_config("pathmnist_basic", VALUES | {name: value})
     assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="a notebook's name must begin with a data set"):
+        make_config("birds_basic", VALUES)
 
 
 def test_misspelt_names_are_refused_everywhere():

@@ -87,15 +87,12 @@ class Data:
         for part in self.train.images.split(1024):  # so that few images are in memory at a time
             counts += torch.stack([c.flatten().bincount(minlength=256) for c in part.unbind(1)])
         weights = counts / self.train.images[:, 0].numel()
-        means = [(weight * levels).sum() for weight in weights]
-        deviations = [
-            (weight * (levels - mean) ** 2).sum().sqrt().item()
-            for weight, mean in zip(weights, means, strict=True)
-        ]
-        if 0 in deviations:
-            channel = f"channel {deviations.index(0)} of all training images is constant"
+        mean = (weights * levels).sum(1)
+        std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+        if not std.all():
+            channel = f"channel {int(std.argmin())} of all training images is constant"
             raise InputError(f"{self.name}: {channel}; a network cannot be normalised by them")
-        return [mean.item() for mean in means], deviations
+        return mean.tolist(), std.tolist()
 
 
 def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Data:

@@ -1,5 +1,6 @@
 """Images as arrays in files: decoded once, whole or not at all, and read through a memory map."""
 
+import contextlib
 import math
 import os
 import shutil
@@ -29,6 +30,14 @@ MAX_PIXELS, MAX_NAMED = 2**25, 200
 
 #: Formats by content, not by suffix. Pillow would run Ghostscript for EPS.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+
+
+#: Controllers of control groups, version 2 and 1, to their files of use and limit, and the entry of
+#: memory that the system can take back.
+GROUPS = {
+    "": ("memory.current", "memory.max", "inactive_file"),
+    "memory": ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file"),
+}
 
 
 def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
@@ -85,16 +94,24 @@ def cache_splits(
     return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
 
 
-def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the bytes that are free in the machine, or in the container if that is less."""
+def free_memory(
+    cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Return the bytes that are free in the machine, or in a container if that is less."""
     free = psutil.virtual_memory().available
-    try:
-        used = int((cgroup / "memory.current").read_text())
-        entries = dict(line.split() for line in (cgroup / "memory.stat").open())
-        used -= int(entries["inactive_file"])  # which the system can take back
-        return min(free, max(0, int((cgroup / "memory.max").read_text()) - used))
-    except (OSError, ValueError, KeyError):  # no control group, or its limit is "max"
-        return free
+    lines = own.read_text().splitlines() if own.exists() else []
+    for kind, path in (line.split(":", 2)[1:] for line in lines):
+        if kind not in GROUPS:
+            continue
+        used, limit, reclaimable = GROUPS[kind]
+        group = cgroup / kind / path.lstrip("/")
+        for folder in (group, *group.parents):
+            # Without such a group, or with the limit "max", this one sets none.
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                entries = dict(line.split() for line in (folder / "memory.stat").open())
+                taken = int((folder / used).read_text()) - int(entries[reclaimable])
+                free = min(free, max(0, int((folder / limit).read_text()) - taken))
+    return free
 
 
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:

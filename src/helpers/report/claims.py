@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from functools import cache
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import yaml
@@ -31,7 +31,7 @@ from .records import (
     shown_records,
 )
 from .table_export import render_table
-from .tidy import MEASURES, RMS, find_difference, find_estimate
+from .tidy import MEASURES, find_difference, find_estimate
 from .verdicts import LEVEL, SIGNS, print_p_value
 
 #: Data set of each of the paper's rows.
@@ -53,18 +53,13 @@ class Claim(BaseModel):
     section: str
     statement: str
     reading: str = ""
-    measure: str = ""
+    metric: Literal[("", *MEASURES)] = ""
     compare: list[str] = []
     columns: list[str] = []
     figure: float | None = Field(default=None, gt=0)
     fewer_epochs: bool = False
     denies: str = ""
     needs: str = ""
-
-    @property
-    def metric(self) -> str:
-        """Name of the measure in the tidy tables."""
-        return {"calibration_error": RMS}.get(self.measure, self.measure)
 
     def comparisons(self) -> list[tuple]:
         """Return (left, sign, right, (shift, strength)): 1 for larger, -1 for smaller."""
@@ -79,14 +74,12 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":
-        if sum(map(bool, (self.measure, self.denies, self.needs))) != 1:
-            raise ValueError("give one of measure, denies, needs")
-        if self.measure and self.metric not in MEASURES:
-            raise ValueError(f"unknown measure {self.measure!r}")
-        if self.measure and (not self.compare or (self.metric in TRAINING) == bool(self.columns)):
-            raise ValueError("a measure needs compare, and columns unless it is of the training")
+        given = sum(map(bool, (self.metric, self.denies, self.needs)))
+        if given != 1 or bool(self.metric) != bool(self.compare):
+            raise ValueError("give one of metric with compare, denies, needs")
         for row, (*_, column) in product(self.rows(), self.comparisons()):
-            if self.columns and math.isnan(_read_paper(self.metric, row, column)):
+            known = self.metric in TRAINING and not self.columns
+            if not known and math.isnan(_read_paper(self.metric, row, column)):
                 raise ValueError(f"the paper's tables have no {name_column(*column)} of {row}")
         return self
 
@@ -118,7 +111,7 @@ def parse_claims(text: str) -> list[Claim]:
             raise InputError(f"claims.yaml, {claim.id}: the id exists already; choose another")
         if claim.denies and not earlier.get(claim.denies):
             raise InputError(f"claims.yaml, {claim.id}: denies: name a claim above without figure")
-        earlier[claim.id] = bool(claim.measure) and not claim.figure
+        earlier[claim.id] = bool(claim.metric) and not claim.figure
     return claims
 
 
@@ -161,11 +154,11 @@ def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
     direction, clarity that in half widths of the interval; outcome is 1 as stated, -1 the other
     way, 0 neither.
     """
-    table = pd.DataFrame(claim.comparisons(), columns=["left", "sign", "right", "column"])
-    places = table[["left", "right", "column"]].itertuples(index=False)
-    found = [_subtract(source, claim.metric, *place) for place in places]
-    table = table.join(pd.DataFrame(found, columns=["mean", "low", "high", "p", "n_seeds"]))
-    table["sign"] *= sign
+    table = pd.DataFrame(
+        {"left": left, "right": right, "column": column, "sign": sign * stated}
+        | _subtract(source, claim.metric, left, right, column)
+        for left, stated, right, column in claim.comparisons()
+    )
     known = table["p"].notna()
     table.loc[known, "p"] = metrics.holm(table.loc[known, "p"])
     table["gain"] = table["sign"] * table["mean"]
@@ -206,7 +199,9 @@ def judge(claim: Claim, source: str) -> Finding:
 
 def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
     table, absent = compare(claim, source, sign), SOURCES[source]
-    if source == "runs" and not _are_alike(claim):
+    measured = [name for name in set(claim.rows().values()) if shown_records(name)]
+    kinds = {(find_evidence(name).profile, is_real(name)) for name in measured}
+    if source == "runs" and len(kinds) > 1:
         table["mean"], table["outcome"] = math.nan, 0
         absent = "compared only between runs of one profile, and never real with stand-in images"
     known = table[table["mean"].notna()]
@@ -223,9 +218,12 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
             whys.append("only one seed in common")
         if figure and len(known):
             whys.append("the direction is judged, not the figure")
+        runs = [r for row, name in claim.rows().items() for r in shown_records(name).get(row, [])]
+        if not all(record.weights["official"] for record in runs):
+            whys.append("some initial weights are stand-ins")
         if missing and not against:
             needs = _list_needs(claim)
-        elif claim.fewer_epochs and not _trained_shorter(claim):
+        elif claim.fewer_epochs and not missing and not _trained_shorter(claim):
             word, whys = "inconclusive", ["not trained for fewer epochs"]
     elif figure:
         # Two values and the figure are rounded: three halves of the last digit, and of a float's.
@@ -237,12 +235,6 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
     count = f"{against} of {len(known)} the other way" if against else f"{stated} of {len(known)}"
     count += " as stated" * (not against)
     return Finding(word, "; ".join(whys), known.loc[order.idxmin()].to_dict(), count, needs)
-
-
-def _are_alike(claim: Claim) -> bool:
-    """Return whether the data sets with runs share a profile, and all or none are published."""
-    measured = [name for name in set(claim.rows().values()) if shown_records(name)]
-    return len({(find_evidence(name).profile, is_real(name)) for name in measured}) < 2
 
 
 def is_real(dataset: str) -> bool:
@@ -266,11 +258,11 @@ def _list_needs(claim: Claim) -> str:
 def _trained_shorter(claim: Claim) -> bool:
     """Return whether every run of the first row took fewer epochs than every run of the others."""
     epochs = {
-        row: [record.parameters["epochs"] for record in shown_records(dataset).get(row, [])]
+        row: [record.parameters["epochs"] for record in shown_records(dataset)[row]]
         for row, dataset in claim.rows().items()
     }
     pairs = [(epochs[left], epochs[right]) for left, _, right, _ in claim.comparisons()]
-    return all(one and other and max(one) < min(other) for one, other in pairs)
+    return all(max(one) < min(other) for one, other in pairs)
 
 
 def judge_claims() -> list[tuple[Claim, Finding, Finding]]:

@@ -46,41 +46,39 @@ def describe_dataset(dataset: str) -> dict:
         title, neutral = describe_axis(shift)
         stops = [(s, place) for place, (name, s) in enumerate(conditions) if name == shift]
         shifts[shift] = {"axis": title, "stops": sorted([(neutral, clean), *stops])}
-    described = {
+    seen, labels, classes, images = next(iter(records.values()))[0].data["sha256"], [], (), {}
+    for _, arrays, names, data in list_examples(dataset):
+        if arrays is not None and data == seen and not labels:  # images that the networks saw
+            labels, classes = arrays["labels"].tolist(), names
+            images = dict(zip(_list_conditions(arrays), arrays["images"], strict=True))
+    return {
         "title": dataset_title(dataset),
         "data": unescape(describe_data(dataset)),
         "seeds": unescape(describe_seeds(dataset)),
         "images": max(p.correct.shape[-1] for p in found.values()),
         "clean": clean,
         "shifts": shifts,
-        "rendering": choose_rendering(0),
+        "rendering": choose_rendering(max((i.shape[-1] for i in images.values()), default=0)),
+        "classes": [classes[label] for label in labels],
+        "pictures": [[encode_image(i) for i in images.get(c, [])] for c in conditions],
+        "arms": [_describe_arm(dataset, *arm, labels, conditions) for arm in found.items()],
     }
-    labels, images = [], {}
-    described["classes"] = []
-    first = next(iter(records.values()))[0]
-    for source in list_examples(dataset):
-        if source.arrays is not None and source.data_sha256 == first.data["sha256"]:
-            labels = source.arrays["labels"].tolist()
-            images = zip(_list_conditions(source.arrays), source.arrays["images"], strict=True)
-            described["rendering"] = choose_rendering(source.arrays["images"].shape[-1])
-            described["classes"] = [source.classes[label] for label in labels]
-            break
-    images = dict(images)
-    described["pictures"] = [[encode_image(i) for i in images.get(c, [])] for c in conditions]
-    described["arms"] = []
-    for label, predictions in found.items():
-        style, record = style_arms(dataset)[label], records[label][0]
-        arm = {"label": label, "seed": record.seed, "dash": DASHES[style.line]}
-        arm |= {"colour": style.colour, "sign": style.sign}
-        answers = _list_answers(record, labels)
-        measured = {
-            condition: _score(dataset, label, condition)
-            | _pool(predictions.confidence[:, place], predictions.correct[:, place])
-            | {"answers": answers.get(condition, [])}
-            for place, condition in enumerate(_list(predictions.conditions))
-        }
-        described["arms"].append(arm | {"conditions": [measured.get(c) for c in conditions]})
-    return described
+
+
+def _describe_arm(dataset, label: str, predictions, labels: list[int], conditions: list) -> dict:
+    record, style, measured = shown_records(dataset)[label][0], style_arms(dataset)[label], {}
+    answers = _list_answers(record, labels)
+    for place, condition in enumerate(_list(predictions.conditions)):
+        pair = predictions.confidence[:, place], predictions.correct[:, place]
+        measured[condition] = {"answers": answers.get(condition, []), **_pool(*pair)}
+        for metric in ("accuracy", RMS):  # mean and interval as printed
+            row, known = find_estimate(dataset, label, metric, *condition), METRICS[metric]
+            ends = np.clip([row[name] for name in ("mean", "low", "high")], 0, 1)
+            scores = _round(ends * (100 if known.percent else 1), known.digits)
+            measured[condition][metric] = scores
+    arm = {"label": label, "seed": record.seed, "dash": DASHES[style.line]}
+    arm |= {"colour": style.colour, "sign": style.sign}
+    return arm | {"conditions": [measured.get(condition) for condition in conditions]}
 
 
 def _list(conditions) -> list[tuple[str, float | None]]:
@@ -90,16 +88,6 @@ def _list(conditions) -> list[tuple[str, float | None]]:
 
 def _list_conditions(arrays) -> list[tuple[str, float | None]]:
     return _list(zip(arrays["corruption"], arrays["strength"], strict=True))
-
-
-def _score(dataset: str, label: str, condition: tuple) -> dict[str, list[float]]:
-    """Return mean and interval of each metric as the explorer prints them."""
-    scores = {}
-    for metric in ("accuracy", RMS):
-        row, known = find_estimate(dataset, label, metric, *condition), METRICS[metric]
-        ends = np.clip([row[name] for name in ("mean", "low", "high")], 0, 1)
-        scores[metric] = _round(ends * (100 if known.percent else 1), known.digits)
-    return scores
 
 
 def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:

@@ -15,8 +15,8 @@ from helpers.metrics import risk_coverage
 
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
-from .records import PAPER_ARMS, missing_runs, shown_records
-from .styles import Style, choose_style, draw_band, draw_intervals, draw_legend, style_arms
+from .records import PAPER_ARMS, list_evidence, missing_runs, shown_records
+from .styles import choose_style, draw_band, draw_intervals, draw_legend, style_arms
 from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
 
 #: Metric to the title and the factor of an axis.
@@ -47,39 +47,39 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
     experiment : an arm of the paper is drawn in its colour
     """
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
-    style = choose_style(places.get(experiment, 0))
     scores = [score for score in CURVES if f"train_{score}" in history]
-    several = len(scores) > 1 and len(history) > 1
-    picture = Picture(caption=HISTORY_CAPTION if several else "")
+    picture = Picture(caption=HISTORY_CAPTION * (len(scores) > 1))
     for score in scores:
-        _plot_curves(picture, history, score, style, score, width=3.6)
+        colour = choose_style(places.get(experiment, 0)).colour
+        _plot_curves(picture, history, score, colour, score, width=3.6)
     return picture
 
 
 def show_curves(dataset: str) -> Picture:
-    """Return train and validation accuracy by epoch, one panel per arm, the seeds as a band.
+    """Return train and validation accuracy by epoch, per arm and profile.
 
     Where the runs used the published images, the authors' own logs follow.
     """
-    records, styles, picture = shown_records(dataset), style_arms(dataset), Picture()
-    histories = {}
-    for label, group in records.items():
+    picture, histories, evidence = Picture(), {}, list_evidence(dataset)
+    for label, group, profile in ((*arm, e.profile) for e in evidence for arm in e.arms.items()):
         kept = [r.history for r in group if r.history is not None and "train_accuracy" in r.history]
         if kept:
-            histories[label, ""] = pd.concat(kept)
-    if dataset == "pathmnist" and any(group[0].data["official"] for group in records.values()):
+            histories[label, f", {profile}" * (len(evidence) > 1)] = pd.concat(kept)
+    official = [group[0].data["official"] for group in shown_records(dataset).values()]
+    if dataset == "pathmnist" and any(official):
         for label, curve in read_curves().groupby("row", sort=False):
             histories[label, ", authors"] = curve
     lows = [h[["train_accuracy", "validation_accuracy"]].min(axis=None) for h in histories.values()]
+    styles = style_arms(dataset)
     limits = (10 * (100 * min(lows, default=0) // 10), 100)  # the same axis for all panels
     for (label, whose), history in histories.items():
-        axes = {"title": label + whose, "ylim": limits}
-        name = f"{label}{whose}: accuracy"
-        _plot_curves(picture, history, "accuracy", styles[label], name, **axes)
+        title, style = label + whose, styles.get(label, choose_style(0))
+        axes = {"title": title, "ylim": limits}
+        _plot_curves(picture, history, "accuracy", style.colour, f"{title}: accuracy", **axes)
     return _finish(picture, dataset)
 
 
-def _plot_curves(picture, history, score: str, style: Style, name: str, **axes) -> None:
+def _plot_curves(picture, history, score: str, colour: str, name: str, **axes) -> None:
     """Add a panel with the means over the seeds by epoch, between the lowest and the highest."""
     import seaborn  # late: it takes a second to import, and most pages do without it
 
@@ -98,7 +98,7 @@ def _plot_curves(picture, history, score: str, style: Style, name: str, **axes) 
             y=title,
             style="part",
             dashes=DASHES,
-            color=style.colour,
+            color=colour,
             errorbar=("pi", 100),
             err_kws={"alpha": 0.2, "linewidth": 0},
             marker="o" if last.all() else None,  # one epoch makes no line
@@ -133,9 +133,7 @@ def _pool(dataset: str) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
         names = np.array([shift for shift, _ in predictions.conditions])
         for shift in dict.fromkeys(names.tolist()):
             both = predictions.confidence, predictions.correct
-            confidence, correct = (part[:, names == shift] for part in both)
-            seeds = len(confidence)
-            yield label, shift, confidence.reshape(seeds, -1), correct.reshape(seeds, -1)
+            yield label, shift, *(part[:, names == shift].reshape(len(part), -1) for part in both)
 
 
 def show_reliability(dataset: str, bins: int = 10) -> Picture:
@@ -196,30 +194,23 @@ def show_strengths(dataset: str) -> Picture:
     """
     picture = Picture()
     for metric, (name, scale) in AXES.items():
-        table = estimates().query(SHOWN)
-        table = table[table["metric"] == metric]
+        table = estimates().query(SHOWN).query(f"metric == '{metric}'")
         table = table.assign(**scale * table[["mean", "low", "high"]])
         clean, table = table[table["shift"] == "clean"], table[table["strength"].notna()]
         values = pd.concat([clean, table])[["mean", "low", "high"]]
         low, high = values.min(axis=None), values.max(axis=None)
         margin = 0.04 * (high - low) or 0.01
-        limits = low - margin, high + margin  # the same axis for all panels of a metric
+        axes = {"ylabel": name, "ylim": (low - margin, high + margin), "width": 3.6, "height": 2.6}
         for shift, rows in table.groupby("shift", sort=False):
-            title, neutral = describe_axis(shift)
+            axes["xlabel"], neutral = describe_axis(shift)
             rows = pd.concat([clean.assign(strength=neutral), rows])
-            axes = {"width": 3.6, "height": 2.6, "xlabel": title, "ylabel": name, "ylim": limits}
-            alt = f"{name} against {title}"
-            _plot_lines(picture, dataset, rows, "strength", alt, draw_intervals, 0.01, **axes)
+            alt = f"{name} against {axes['xlabel']}"
+            _plot_lines(picture, dataset, rows, "strength", alt, draw_intervals, **axes)
     return _finish(picture, dataset, legend=True)
 
 
-def _plot_lines(
-    picture, dataset: str, rows: pd.DataFrame, x: str, name: str, draw, apart=0.0, **axes
-) -> None:
-    """Add a panel with a line per arm: means and their ranges by a column of a table.
-
-    apart : distance of the arms, as a fraction of the axis, so that bars do not hide each other
-    """
+def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, draw, **axes) -> None:
+    """Add a panel with a line per arm: means and their ranges by a column of a table."""
     drawn = set(rows["arm"])
     styles = {label: style for label, style in style_arms(dataset).items() if label in drawn}
     lines = {label: rows[rows["arm"] == label].sort_values(x) for label in styles}
@@ -227,22 +218,21 @@ def _plot_lines(
     texts = [f"{label} from {mean[0]:.3g} to {mean[-1]:.3g}" for label, mean in means.items()]
     with picture.plot(f"{name}: {'; '.join(texts)}", **axes) as panel:
         for number, (label, line) in enumerate(lines.items()):
-            aside = apart * (number - (len(lines) - 1) / 2) * np.ptp(line[x])
-            draw(panel, line[x] + aside, line, styles[label])
+            # Bars are apart, by a hundredth of the axis, so that none hides another.
+            aside = 0.01 * (number - (len(lines) - 1) / 2) * (draw is draw_intervals)
+            draw(panel, line[x] + aside * np.ptp(line[x]), line, styles[label])
 
 
 def plot_temperatures(dataset: str) -> Picture:
     """Return each arm's calibration error as trained and at its temperature, by shift."""
     places, picture = {RMS: 0, TEMPERED: 1}, Picture()
-    table = estimates().query(SHOWN).query("metric in @places")
-    table = table[table["strength"].isna()].assign(place=table["metric"].map(places))
+    table = estimates().query(SHOWN).query("metric in @places and strength.isna()")
+    table = table.assign(place=table["metric"].map(places))
     axes = {"ylabel": AXES[RMS][0], "xlim": (-0.3, 1.3), "ylim": (0, 1.05 * table["high"].max())}
     axes |= {"xticks": [0, 1], "xticklabels": ["as trained", "at T"]}
     for shift, rows in table.groupby("shift", sort=False):
         name = f"RMS calibration error, {shift}, as trained and at the temperature"
-        _plot_lines(
-            picture, dataset, rows, "place", name, draw_intervals, 0.01, title=shift, **axes
-        )
+        _plot_lines(picture, dataset, rows, "place", name, draw_intervals, title=shift, **axes)
     return _finish(picture, dataset, legend=True)
 
 
@@ -277,10 +267,8 @@ def show_deferral(dataset: str) -> Markdown:
     """Return by how much the error rate falls if an expert sees the least confident fifth."""
     lines = []
     for shift, rows in _find_risks(dataset, np.array([0.8, 1])).groupby("shift", sort=False):
-        means = {label: arm["mean"] for label, arm in rows.groupby("arm", sort=False)}
-        falls = [
-            f"{label} from {full:.1f} to {kept:.1f} %" for label, (kept, full) in means.items()
-        ]
+        arms = rows.groupby("arm", sort=False)["mean"]
+        falls = [f"{label} from {full:.1f} to {kept:.1f} %" for label, (kept, full) in arms]
         lines.append(f"- {shift}: {', '.join(falls)}")
     text = (
         "If an expert sees the least confident fifth of the images (strengths pooled), the error"

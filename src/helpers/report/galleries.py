@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator
 from html import escape
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from IPython.display import HTML
 
 from helpers.catalogue import DATASETS
 from helpers.metrics import softmax
 from helpers.runs.record import Record, read_records
 
 from .escape import redact_paths
-from .html_figures import Picture, choose_rendering, encode_image, explain, image_panel
+from .html_figures import Picture, explain, image_panel
 from .provenance import STAND_INS, results_folder
 from .records import dataset_title, missing_runs, shown_records
 from .styles import show_sign, style_arms
 
-#: Largest width of a mosaic, and side of the images of errors, in pixels, for a light page.
-MOSAIC, ERROR_SIDE = 256, 128
+#: Largest width of a mosaic in pixels, for a light page.
+MOSAIC = 256
 
 
 class Examples(NamedTuple):
@@ -51,19 +51,14 @@ def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
     title, path = dataset_title(dataset), results_folder() / f"examples/{dataset}.npz"
     if path.exists():
         yield _read_examples(path, title)
-    for record in _list_records(dataset):
+    shown = [record for group in shown_records(dataset).values() for record in group]
+    for record in chain(shown, read_records(results_folder() / "smoke", f"{dataset}_*", [])):
         if record.examples is not None and part in record.examples:
             name, data = str(record.data["name"]), record.data
             kind = "Drawn stand-ins" if name in STAND_INS else "Images"
             own = data["official"] or name == dataset
             source = f"{kind}: {title if own else f'{name}, in place of {title}'}."
             yield Examples(source, record.examples, tuple(data["classes"]), data["sha256"])
-
-
-def _list_records(dataset: str) -> Iterator[Record]:
-    for group in shown_records(dataset).values():
-        yield from group
-    yield from read_records(results_folder() / "smoke", f"{dataset}_*", [])
 
 
 def _read_examples(path: Path, title: str) -> Examples:
@@ -77,8 +72,8 @@ def _read_examples(path: Path, title: str) -> Examples:
         if not whole or arrays["mixup"].shape[1:] != size:
             raise ValueError
     except Exception:  # zipfile, zlib and numpy raise a dozen kinds
-        why = "cannot be read: write it again with `python -m helpers examples`."
-        return Examples(f"{redact_paths(str(path))} {why}")
+        why = f"{redact_paths(str(path))} cannot be read: write it again with"
+        return Examples(f"{why} `python -m helpers examples`.")
     return Examples(f"Images: {title}, as published.", arrays, classes, str(arrays["sha256"]))
 
 
@@ -90,21 +85,20 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
     examples : images uint8 (P, k, 3, H, W), labels (k,), corruption str (P,), strength (P,)
     class_names : by label
     """
-    side = 2 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
-    names = ", ".join(str(class_names[label]) for label in examples["labels"][: side**2])
+    count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
+    names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])
     rows = {}
     for shift, strength, images in zip(
         examples["corruption"].tolist(), examples["strength"], examples["images"], strict=True
     ):
         text = describe_condition(shift, strength)
-        panel = image_panel(images[: side**2], text, f"{text}: {names}", "min(8rem, 30%)")
+        panel = image_panel(images[:count], text, f"{text}: {names}", "min(8rem, 30%)")
         rows.setdefault(shift, []).append(panel)
     clean = rows.pop("clean")
     new_line = '<div style="flex-basis:100%"></div>'
     panels = new_line.join("".join(clean + row) for row in rows.values())
-    several = f"The same test images (from the top left: {names})"
-    which = several if side > 1 else f"A test image ({names})"
-    return Picture([panels], f"{which}, clean and at every strength of each corruption.")
+    which = "The same test images (from the top left: " if count > 1 else "A test image ("
+    return Picture([panels], f"{which}{names}), clean and at every strength of each corruption.")
 
 
 def describe_condition(shift: str, strength: float) -> str:
@@ -133,42 +127,36 @@ def show_mixup(dataset: str = "pathmnist") -> Picture:
     return Picture(panels, examples.source)
 
 
-def show_errors(dataset: str) -> HTML | Picture:
-    """Return the most confident errors: one figure per arm, one row per shift, from one run."""
-    styles, figures = style_arms(dataset), []
+def show_errors(dataset: str) -> Picture:
+    """Return the most confident errors of one run of each arm, by shift."""
+    styles, picture = style_arms(dataset), Picture()
     for label, records in shown_records(dataset).items():
         held = (r for r in records if r.examples is not None and "mistakes" in r.examples)
         if record := next(held, None):
-            name = f"{show_sign(styles[label])} <strong>{escape(label)}</strong>"
-            caption = f"<figcaption>{name}, seed {record.seed}</figcaption>"
-            figures.append(f'<figure class="mistakes">{caption}{_show_rows(record)}</figure>')
-    if figures or not shown_records(dataset):
-        return HTML("\n".join(figures)) if figures else explain(missing_runs(dataset))
-    command = f"`python -m helpers run --only '{dataset}_*'`"
-    return explain(f"No run shown here holds images of its errors. Make runs that do: {command}.")
+            sign = show_sign(styles[label])
+            for shift, panels in _find_errors(record).items():
+                title = f"{sign} <strong>{escape(label)}</strong>, seed {record.seed}: "
+                line = f'<div style="flex-basis:100%">{title}{escape(shift)}</div>'
+                picture.panels += [line, *(panels or ["no error"])]
+    if picture.panels:
+        return picture
+    command = f"python -m helpers run --profile paper --only '{dataset}_*'"
+    none = f"No run shown here holds images of its errors; those of `{command}` do."
+    return explain(none if shown_records(dataset) else missing_runs(dataset))
 
 
-def _show_rows(record: Record) -> str:
-    """Return the errors of a run as HTML: each with its answer, confidence and true class."""
+def _find_errors(record: Record) -> dict[str, list[str]]:
+    """Return shift to panels of the errors: each with its answer, confidence and true class."""
     examples, logits, labels = record.examples, *map(record.predictions.get, ("logits", "labels"))
-    names, shifts = record.data["classes"], dict.fromkeys(examples["corruption"].tolist(), "")
+    names, shifts = record.data["classes"], {str(name): [] for name in examples["corruption"]}
     keys = "mistakes", "mistakes_index", "mistakes_condition"
     for image, index, place in zip(*(examples[key] for key in keys), strict=True):
         shift = str(examples["corruption"][place])
         where = describe_condition(shift, examples["strength"][place])
         probability = softmax(logits[place, [index]])[0]
-        predicted, true = names[probability.argmax()], names[labels[index]]
+        taken, true = names[probability.argmax()], names[labels[index]]
         sure = f"{100 * probability.max():.1f} %"
-        alt = f"{where}: test image {index}, {true}, taken for {predicted} with {sure} confidence"
-        shifts[shift] += (
-            f'<div><img class="dark-light" alt="{escape(alt)}"'
-            f' style="image-rendering:{choose_rendering(image.shape[-1])}"'
-            f' src="{encode_image(image, ERROR_SIDE)}"><span><strong>{escape(predicted)}</strong>'
-            f" {sure}</span><span>true: {escape(true)}</span>"
-            f"<span>{'' if where == 'clean' else escape(where)}</span></div>"
-        )
-    return "".join(
-        f'<div role="group" aria-label="{escape(shift)}"><p>{escape(shift)}</p>'
-        f"<div>{images or 'no error'}</div></div>"
-        for shift, images in shifts.items()
-    )
+        alt = f"{where}: test image {index}, {true}, taken for {taken} with {sure} confidence"
+        text = f"{taken} {sure}; true: {true}" + f"; {where}" * (where != "clean")
+        shifts[shift].append(image_panel(image[None], text, alt, "min(9rem, 45%)"))
+    return shifts

@@ -34,12 +34,9 @@ HEAVIEST = 7500
 
 
 class Picture:
-    """Panels side by side that wrap on a narrow screen.
+    """Panels (HTML) side by side that wrap on a narrow screen.
 
-    Parameters
-    ----------
-    panels : HTML of each
-    caption : for a figure that its page does not caption and number itself
+    The caption is for a figure that its page does not caption and number itself.
     """
 
     def __init__(self, panels: Iterable[str] = (), caption: str = ""):
@@ -102,22 +99,19 @@ def _embed_svg(drawing: str, alt: str, style: str) -> str:
 
 
 def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
-    """Return images as one captioned mosaic, two to a row, or one to a row if their number is odd.
+    """Return images uint8 (k, 3, H, W) as one captioned mosaic: two to a row, or one if k is odd.
 
-    Parameters
-    ----------
-    images : uint8 (k, 3, H, W), shown without interpolation
     width : a CSS length
     """
     columns = 1 if len(images) % 2 else 2
-    rows = images.reshape(-1, columns, *images.shape[1:])  # then (row, H, column, W, 3)
-    mosaic = rows.transpose(0, 3, 1, 4, 2).reshape(-1, columns * images.shape[-1], 3)
-    source, _ = _encode(Image.fromarray(mosaic), "png")
+    rows = images.reshape(-1, columns, *images.shape[1:])  # then (3, row, H, column, W)
+    mosaic = rows.transpose(2, 0, 3, 1, 4).reshape(3, -1, columns * images.shape[-1])
+    look = f"width:100%;max-width:100%;image-rendering:{choose_rendering(images.shape[-1])}"
+    source = encode_image(mosaic, max(mosaic.shape))
     text = "font-size:.85em;text-align:center;line-height:1.3;padding:.15rem 0"
     return (
-        f'<div style="width:{width}"><img class="dark-light" alt="{escape(alt)}"'
-        f' style="max-width:100%;width:100%;image-rendering:pixelated" src="{source}">'
-        f'<div style="{text}">{escape(caption)}</div></div>'
+        f'<div style="width:{width}"><img class="dark-light" alt="{escape(alt)}" style="{look}"'
+        f' src="{source}"><div style="{text}">{escape(caption)}</div></div>'
     )
 
 
@@ -139,15 +133,8 @@ def encode_image(image: np.ndarray, largest: int = 224) -> str:
     encodings = [{"lossless": True}] * (max(picture.size) <= SMALL)
     encodings += [{"quality": quality} for quality in (80, 60, 40, 20, 0)]
     for options in encodings:
-        source, size = _encode(picture, "webp", **options)
-        if size <= HEAVIEST:
+        buffer = io.BytesIO()
+        picture.save(buffer, "webp", **options)
+        if buffer.tell() <= HEAVIEST:
             break
-    return source
-
-
-def _encode(picture: Image.Image, form: str, **options) -> tuple[str, int]:
-    """Return an image as a data URI, and the size of its file in bytes."""
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    text = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/{form};base64,{text}", buffer.tell()
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

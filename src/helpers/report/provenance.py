@@ -1,7 +1,8 @@
 """Provenance: the runs behind the book, their data, weights, code and machines, and the banner."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from IPython.display import Markdown
 from helpers import ROOT
 from helpers.catalogue import DATASETS
 from helpers.runs.record import Record, read_records, run_folder
-from helpers.runs.shipping import check_smoke
+from helpers.runs.shipping import compare_checksums, describe_processor
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
@@ -24,7 +25,9 @@ from .records import (
     find_corrupt_records,
     find_evidence,
     list_changes,
+    list_evidence,
     missing_runs,
+    show_each,
     shown_records,
 )
 from .table_export import render_table, write_markdown
@@ -39,7 +42,7 @@ FACTS = [
 
 #: Name of a data set that is not the published one, to a phrase for it.
 STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.values()}
-PARTS = dict.fromkeys(DATASETS, "a part of the published images")
+PHRASES = STAND_INS | dict.fromkeys(DATASETS, "a part of the published images")
 
 
 def results_folder() -> Path:
@@ -52,7 +55,7 @@ def list_runs() -> list[Record]:
 
     The shown runs of each data set, its variants, and the pretraining runs they started from.
     """
-    evidence = [find_evidence(dataset) for dataset in datasets()]
+    evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
     groups = [group for e in evidence for group in (*e.arms.values(), *e.variants.values())]
     shown = [record for group in groups for record in group]
     used = {record.weights["sha256"] for record in shown} - {None}
@@ -72,12 +75,11 @@ def name_notebooks() -> dict[str, Record]:
     The first one of an arm is the arm's page and has the experiment's name.
     """
     named = {}
-    for record in list_runs():
-        if record.notebook:
-            arm = not record.variant and not record.experiment.startswith("pretrain_")
-            is_page = arm and record.experiment not in named
-            other = f"{_name(record)}-seed-{record.seed}"
-            named[record.experiment if is_page else other] = record
+    for record in filter(lambda record: record.notebook, list_runs()):
+        arm = not record.variant and not record.experiment.startswith("pretrain_")
+        name = f"{_name(record)}-seed-{record.seed}"
+        name = f"{name}-{record.run['profile']}" if name in named else name
+        named[record.experiment if arm and record.experiment not in named else name] = record
     return named
 
 
@@ -87,7 +89,8 @@ def show_runs() -> Markdown:
     Above it, a box names the corrupt records that the book leaves out.
     """
     parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
-    omitted = [warning for dataset in datasets() for warning in find_evidence(dataset).warnings]
+    evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
+    omitted = [warning for found in evidence for warning in found.warnings]
     omitted += [f"{e.folder.parent.name} {e.folder.name}: {e.why}" for e in find_corrupt_records()]
     if omitted:
         text = "No number in this book comes from these records; the build names the remedy."
@@ -112,15 +115,14 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
         page = f"{{doc}}`{seed} </runs/{notebook}>`"
         file = f"{{download}}`{seed} </runs/{notebook}.ipynb>`"
         seed = page if notebook == record.experiment else file
-    origin = "stand-in" if data["name"] in STAND_INS else PARTS.get(data["name"], "own data")
-    origin = "published" if data["official"] else origin
+    origin = "published" if data["official"] else PHRASES.get(data["name"], "own data")
     start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
     start = start if weights["sha256"] else "random"
     made = run["files"].get("weights.pt")
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Configuration": escape_code(record.config_hash),
+        "Configuration": f"{escape_code(run['profile'])} {escape_code(record.config_hash)}",
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start + (f"; made {_cut(made)}" if made else ""),
         "Commit": _describe_commit(record),
@@ -144,73 +146,78 @@ def _format(value: float | None, digits: int, scale: float = 1) -> str:
 
 
 def show_build() -> Markdown:
-    """Return a table of what the book was made from, one column per data set."""
-    shown = [dataset for dataset in datasets() if shown_records(dataset)]
-    table = pd.DataFrame({dataset_title(dataset): _describe_build(dataset) for dataset in shown})
-    heads = ["", *table]
-    rows = [heads, [":--"] * len(heads), *table.reset_index().to_numpy().tolist()]
+    """Return a table of what the book was made from, a column per data set and profile."""
+    shown = filter(shown_records, datasets())
+    builds = [b for name in shown for b in show_each(name, partial(_describe_build, name))]
     made = f"Book built {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
-    return Markdown(f"{write_markdown(rows)}\n\n{made}" if shown else made)
+    if not builds:
+        return Markdown(made)
+    rows = [[head, *(build[head] for build in builds)] for head in builds[0]]
+    rows.insert(1, [":--"] * len(rows[0]))
+    return Markdown(f"{write_markdown(rows)}\n\n{made}")
 
 
 def _describe_build(dataset: str) -> dict[str, str]:
     groups = shown_records(dataset)
     records = [record for group in groups.values() for record in group]
-    first, data = records[0], records[0].data
-    days = sorted((record.run["started"] or "unknown")[:10] for record in records)
+    data, side = records[0].data, records[0].parameters.get("image_size", "—")
     seconds = sum(r.run[f"{part}_seconds"] or 0 for r in records for part in ("train", "evaluate"))
-    took = f"{seconds / 60:.1f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
-    starts = [
-        f"{label}: {escape_markdown(group[0].parameters.get('initialisation'))}"
-        + " (stand-in)" * (not group[0].weights["official"])
-        for label, group in groups.items()
+    changes = [
+        escape_code(f"{name} = {value}")
+        + f" ({', '.join(experiments)})" * (len(experiments) < len(groups))
+        for name, values in list_changes([group[0] for group in groups.values()]).items()
+        for value, experiments in values.items()
     ]
-    changes = []
-    for name, values in list_changes([group[0] for group in groups.values()]).items():
-        for value, experiments in values.items():
-            whose = f" ({', '.join(experiments)})" * (len(experiments) < len(groups))
-            changes.append(escape_code(f"{name} = {value}") + whose)
-    versions = [
-        ", ".join(f"{k} {escape_markdown(r.environment[k])}" for k in ("python", "torch", "numpy"))
-        for r in records
-    ]
+
+    def join(describe: Callable) -> str:
+        return "; ".join(dict.fromkeys(map(describe, records)))
+
+    def describe_start(record: Record) -> str:
+        start = f"{record.experiment}: {escape_markdown(record.parameters.get('initialisation'))}"
+        return start + " (stand-in)" * (not record.weights["official"])
+
+    def describe_software(record: Record) -> str:
+        versions = {name: record.environment[name] for name in ("python", "torch", "numpy")}
+        return ", ".join(f"{name} {escape_markdown(text)}" for name, text in versions.items())
+
     return {
+        "": dataset_title(dataset),
         "Profile": escape_code(find_evidence(dataset).profile),
         "Data": describe_data(dataset),
         "Images": ", ".join(f"{_format(data[k], 0)} {k}" for k in ("train", "validation", "test")),
-        "Classes": f"{len(data['classes'])}",
-        "Side": f"{first.parameters.get('image_size', '—')} pixels",
+        "Classes": f"{len(data['classes'])}; images of {side} pixels",
         "Seeds": describe_seeds(dataset),
-        "Initial weights": "; ".join(starts),
+        "Initial weights": join(describe_start),
         "Other than in the notebooks": ", ".join(changes) or "nothing",
-        "Runs": f"{len(records)}; training and evaluation took {took}",
-        "Made": escape_markdown(_join([days[0], days[-1]])),
-        "Commit": _join(map(_describe_commit, records)),
-        "Device": _join(escape_markdown(record.environment["device"]) for record in records),
-        "Software": _join(versions),
+        "Runs": f"{len(records)}; training and evaluation took {seconds / 60:,.0f} minutes",
+        "Made": join(lambda record: escape_markdown((record.run["started"] or "unknown")[:10])),
+        "Commit": join(_describe_commit),
+        "Device": join(lambda record: escape_markdown(record.environment["device"])),
+        "Software": join(describe_software),
     }
 
 
 def show_quick_check() -> Markdown:
     """Return what the quick check made, how long it took, and how many checksums are as shipped."""
-    if (check := check_smoke()) is None:
+    records = read_records(ROOT / "results" / "smoke", corrupt=[])
+    if not records:
         return Markdown("It has not run here: `python -m helpers run` makes its runs in minutes.")
-    began, here, there = map(escape_markdown, (check.started, check.processor, check.shipped_by))
+    runs = [record.run for record in records]
+    seconds = sum((run["train_seconds"] or 0) + (run["evaluate_seconds"] or 0) for run in runs)
+    began = escape_markdown(min(run["started"] or "unknown" for run in runs))
+    equal, compared, shipped_by = compare_checksums(records)
+    here, there = map(escape_markdown, (describe_processor(records), shipped_by))
     text = (
-        f"It made {check.runs} runs, the first of which began at {began}. Training and evaluation"
-        f" took {check.seconds:,.0f} s, summed over the runs. **{check.equal} of {check.compared}**"
-        f" checksums equal the shipped ones. Made on: {here}. Shipped ones made on: {there}."
+        f"It made {len(runs)} runs, the first of which began at {began}. Training and evaluation"
+        f" took {seconds:,.0f} s, summed over the runs. **{equal} of {compared}** checksums equal"
+        f" the shipped ones. Made on: {here}. Shipped ones made on: {there}."
     )
-    if check.equal < check.compared:
+    if equal < compared:
         text += (
             " Another processor or another version of torch rounds differently, and training am"
             "plifies that; on the same ones, changed code or parameters are the cause."
         )
     return Markdown(text)
-
-
-def _join(values: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(values))
 
 
 def write_banner(page: str = "") -> str:
@@ -228,14 +235,13 @@ def _warn(dataset: str) -> str:
     records = [record for group in shown_records(dataset).values() for record in group]
     used = {record.data["name"] for record in records if not record.data["official"]}
     if used:
-        phrases = STAND_INS | PARTS
-        sources = [f"{phrases.get(n, 'own data')} ({escape(n)})" for n in sorted(used)]
+        sources = [f"{PHRASES.get(n, 'own data')} ({escape(n)})" for n in sorted(used)]
         about = "test the software and say nothing about the paper"
-        meaning = about if used & phrases.keys() else "say nothing about the paper's data"
+        meaning = about if used & PHRASES.keys() else "say nothing about the paper's data"
         return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
-    profile = find_evidence(dataset).profile
-    if records and profile != "paper":
-        return f"published images, profile {escape(profile)}, not the full study."
+    profiles = [evidence.profile for evidence in list_evidence(dataset)]
+    if records and profiles != ["paper"]:
+        return f"published images, profile {escape(' and '.join(profiles))}, not the full study."
     if not all(record.weights["official"] for record in records):
         return "some runs started from other weights than the paper's."
     return ""
