@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +14,7 @@ from helpers.runs import shipping
 from helpers.runs.batch import describe_progress, find_missing, run_batch
 from helpers.runs.checkpoint import read_progress
 from helpers.runs.cluster import BatchError
-from helpers.runs.config import (
-    list_experiments,
-    list_profiles,
-    make_config,
-    parse_overrides,
-    parse_seeds,
-    read_defaults,
-)
+from helpers.runs.config import list_experiments, list_profiles, parse_overrides, parse_seeds
 from helpers.runs.locks import is_locked
 from helpers.runs.plan import Job, plan
 from helpers.runs.record import CorruptRecord
@@ -41,20 +35,21 @@ app = typer.Typer(
 UsageError = typer.BadParameter.__base__
 
 
-def complete_profile(incomplete: str) -> list[str]:
-    """Return the names of profiles that begin so."""
-    return [name for name in list_profiles() if name.startswith(incomplete)]
+def _command(example: str) -> Callable:
+    # \b keeps the line whole.
+    return app.command(epilog=f"\b\nExample: python -m helpers {example}")
 
 
-def complete_experiment(incomplete: str) -> list[str]:
-    """Return the names of experiments that begin so."""
-    return [name for name in list_experiments() if name.startswith(incomplete)]
+def _complete(list_names: Callable[[], list[str]]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [name for name in list_names() if name.startswith(incomplete)]
 
 
-ProfileOption = typer.Option(help="Name of a file in profiles/.", autocompletion=complete_profile)
+ProfileOption = typer.Option(
+    help="Name of a file in profiles/.", autocompletion=_complete(list_profiles)
+)
 OnlyOption = typer.Option(
     help="Pattern of experiment names, such as 'pathmnist_mixup@*'.",
-    autocompletion=complete_experiment,
+    autocompletion=_complete(list_experiments),
 )
 Profile = Annotated[str, ProfileOption]
 Only = Annotated[str, OnlyOption]
@@ -64,7 +59,7 @@ Overrides = Annotated[
 ]
 
 
-@app.command()
+@_command("run --only 'pets_*' -p batch_size=64 -p results=results/mine")
 def run(
     profile: Profile = "smoke",
     seeds: Seeds = "0-2",
@@ -78,12 +73,7 @@ def run(
     ] = None,
     p: Overrides = None,
 ) -> None:
-    """Make the runs that are missing; interrupted ones continue from their last epoch.
-
-    \b
-    Example:
-      python -m helpers run --only 'pets_*' -p batch_size=64 -p results=results/mine
-    """
+    """Make the runs that are missing; interrupted ones continue from their last epoch."""
     asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
     if missing := find_missing(asked):
         from helpers.doctor import fetch_published
@@ -93,125 +83,95 @@ def run(
     print("run complete" if len(asked) == 1 else f"all {len(asked)} runs complete")
 
 
-@app.command()
+@_command("status --profile paper --seeds 0-4 --only 'pathmnist_*'")
 def status(
     profile: Profile = "smoke", seeds: Seeds = "0-2", only: Only = "*", p: Overrides = None
 ) -> None:
-    """Show which runs are done, running, interrupted, missing, failed or corrupt.
-
-    \b
-    Example:
-      python -m helpers status --profile paper --seeds 0-4 --only 'pathmnist_*'
-    """
+    """Show which runs are done, running, interrupted, missing, failed or corrupt."""
     states = ("done", "running", "interrupted", "missing", "failed", "corrupt")
     counts = dict.fromkeys(states, 0)
     for job in plan(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
-        state, lines = _inspect(job)
+        state, why = _inspect(job)
         counts[state] += 1
-        why = "\n    ".join(lines)
         print(f"{job.name:<32} {state:<11} {why}".rstrip())
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
     if counts["done"] < sum(counts.values()):
         raise typer.Exit(1)
 
 
-def _inspect(job: Job) -> tuple[str, list[str]]:
+def _inspect(job: Job) -> tuple[str, str]:
     """Return the state of a run, and lines about it."""
     try:
         if job.is_done():
-            return "done", []
+            return "done", ""
     except InputError as error:
-        return "corrupt" if isinstance(error, CorruptRecord) else "failed", [str(error)]
+        return "corrupt" if isinstance(error, CorruptRecord) else "failed", str(error)
     progress = read_progress(job.folder)
     if is_locked(job.folder):
         if progress is None:
-            return "running", ["training has not begun"]
+            return "running", "training has not begun"
         where = f"on {progress['host']}, process {progress['pid']}"
-        return "running", [f"{where}: {describe_progress(progress)}"]
+        return "running", f"{where}: {describe_progress(progress)}"
     if lines := job.failure():
-        return "failed", lines
+        return "failed", "\n    ".join(lines)
     if progress is None:
-        return "missing", []
+        return "missing", ""
     epochs = f"after epoch {progress['epoch']} of {progress['epochs']}"
-    return "interrupted", [f"{epochs}; `run` with the same options continues there"]
+    return "interrupted", f"{epochs}; `run` with the same options continues there"
 
 
-@app.command()
+@_command("verify results/smoke/pathmnist_basic/seed-0")
 def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Repeat a run in a new process, and compare the bits.
-
-    \b
-    Example:
-      python -m helpers verify results/smoke/pathmnist_basic/seed-0
-    """
-    found = verify_record(record if record.exists() else ROOT / record)
-    for name, difference in found.files.items():
+    """Repeat a run in a new process, and compare the bits."""
+    files, environment = verify_record(record if record.exists() else ROOT / record)
+    for name, difference in files.items():
         print(f"{name:<16} {difference or 'same bits'}")
-    if not any(found.files.values()):
+    if not any(files.values()):
         print(f"verified: {record} repeats bit by bit")
         return
     print(f"not verified: {record} gives other bits; differences in the environment:")
-    for name, (then, now) in found.environment.items():
-        print(f"{name:<16} then {then}, now {now}")
-    if not found.environment:
-        print("none recorded")
+    lines = [f"{name:<16} then {then}, now {now}" for name, (then, now) in environment.items()]
+    print("\n".join(lines) or "none recorded")
     raise typer.Exit(1)
 
 
-@app.command()
+@_command("doctor --profile paper --fetch")
 def doctor(
     profile: Profile = "smoke",
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Download missing data sets and published weights.")
     ] = False,
 ) -> None:
-    """Check what this machine has and lacks for running a profile offline.
-
-    \b
-    Example:
-      python -m helpers doctor --profile paper --fetch
-    """
+    """Check what this machine has and lacks for running a profile offline."""
     from helpers.doctor import examine
 
-    lacking = 0
+    complete = True
     for subject, finding, enough in examine(profile, fetch):
         print(f"{'ok' if enough else 'MISSING':<8} {subject:<28} {finding}")
-        lacking += not enough
-    if lacking:
-        raise typer.Exit(1)
+        complete &= enough
+    raise typer.Exit(int(not complete))
 
 
-@app.command()
+@_command("ship --profile short")
 def ship(profile: Profile = "short") -> None:
-    """Copy the records of a profile into records/, without any image; of smoke only checksums.
-
-    \b
-    Example:
-      python -m helpers ship --profile short
-    """
+    """Copy the records of a profile into records/, without any image; of smoke only checksums."""
     for place, left_out in shipping.ship(profile):
         print(f"{place}: left out {left_out or 'nothing'}")
 
 
-@app.command()
+@_command("examples")
 def examples() -> None:
-    """Write example images of the data sets in data/ for the book; downloads and trains nothing.
-
-    \b
-    Example:
-      python -m helpers examples
-    """
+    """Write example images of the data sets in data/ for the book; downloads and trains nothing."""
     from helpers.experiment.evaluation import PUBLISHED_FILES, write_examples
 
-    first = {find_dataset(name): name for name in reversed(list_experiments())}
-    for dataset in filter(first.get, PUBLISHED_FILES):
-        config = make_config(first[dataset], read_defaults(first[dataset]))
-        target = ROOT / "results" / "examples" / f"{dataset}.npz"
+    configs = {find_dataset(job.experiment): job.config for job in plan("paper", [0])}
+    for dataset in sorted(configs.keys() & PUBLISHED_FILES.keys()):
+        config, target = configs[dataset], ROOT / "results" / "examples" / f"{dataset}.npz"
         values = config.corruptions, config.data_dir, config.image_size
         print(write_examples(target, dataset, *values))
 
 
-@app.command()
+@_command("tables 5 --profile paper --format latex > table-5.tex")
 def tables(
     number: Annotated[
         int | None, typer.Argument(min=1, max=8, help="Number of a table; by default all.")
@@ -219,12 +179,7 @@ def tables(
     profile: Annotated[str | None, ProfileOption] = None,
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
-    """Print the paper's tables from the runs, by default those that the book shows.
-
-    \b
-    Example:
-      python -m helpers tables 5 --profile paper --format latex > table-5.tex
-    """
+    """Print the paper's tables from the runs, by default those that the book shows."""
     if profile:
         os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
     from helpers.report.records import warn_of_corrupt_records
@@ -239,14 +194,10 @@ def tables(
 
 def call(words: list[str]) -> int:
     """Run a command, print its errors in a line each, and return its exit code."""
-    if not (ROOT / "book").is_dir():
-        print(
-            f"error: helpers is installed without its repository ({ROOT} has no book/); clone"
-            " the repository, and `pip install --editable` it",
-            file=sys.stderr,
-        )
-        return 2
     try:
+        if not (ROOT / "book").is_dir():
+            why = f"helpers is installed without its repository ({ROOT} has no book/)"
+            raise InputError(f"{why}; clone the repository, and `pip install --editable` it")
         # Always under the name `helpers`: shells cannot complete `python -m helpers`.
         code = app(words or ["--help"], prog_name="helpers", standalone_mode=False) or 0
     except UsageError as error:
@@ -256,11 +207,8 @@ def call(words: list[str]) -> int:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         return 2
-    except BatchError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:  # of the output: a full disk, or `| head`
-        print(f"error: {error}", file=sys.stderr)
+    except (BatchError, OSError) as error:  # one of the output: a full disk, or `| head`
+        print(f"error: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
         return 1
     except typer.Abort:
         raise KeyboardInterrupt from None

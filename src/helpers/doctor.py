@@ -42,14 +42,13 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
         folder = next(folder for folder in (path, *path.parents) if folder.exists())
         yield f"disk at {place}", f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free", True
     for (what, item), get in sorted(_list_published(jobs).items()):
-        if fetch and item.state == "missing":
-            try:
+        try:
+            if fetch and item.state == "missing":
                 get()
-            except InputError as error:
-                yield what, str(error), False
-                continue
-        yield what, *_describe(item, profile)
-    yield from _find_own(jobs)
+            yield what, *_describe(item, profile)
+        except InputError as error:
+            yield what, str(error), False
+    yield from sorted(_find_own(jobs))
 
 
 def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
@@ -64,8 +63,7 @@ def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
         size, folder = config.image_size, config.data_dir
         if config.data_source == "official" and name in PUBLISHED_FILES:
             item = PUBLISHED_FILES[name](folder, size)
-            get = partial(load_data, name, "official", folder, size)
-            found[f"{name}, {size} px", item] = get
+            found[f"{name}, {size} px", item] = partial(load_data, name, "official", folder, size)
         if (config.start, config.network) in PUBLISHED:
             item = locate_weights(config.start, config.network, folder)
             found[f"{config.start}, {config.network}", item] = item.fetch
@@ -96,8 +94,8 @@ def _fetch(jobs: list[Job]) -> None:
         get()
 
 
-def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
-    """Yield findings on stand-ins, own data, and weights that a run leaves for others."""
+def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:
+    """Return findings on stand-ins, own data, and weights that a run leaves for others."""
     made = {job.folder / "weights.pt" for job in jobs if isinstance(job.config, PretrainingConfig)}
     found = set()
     for job in jobs:
@@ -110,15 +108,15 @@ def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
             found.add((what, f"own data in {path}{missing}", not missing))
         if config.start == "random" or (config.start, config.network) in PUBLISHED:
             continue
-        what, path = f"{config.start}, {config.network}", from_root(config.start)
-        if path.is_file():
-            found.add((what, "exists", True))
+        path = from_root(config.start)
+        state = "missing, and no run of this profile makes it; make it with a pretraining notebook,"
+        state += " or correct initialisation"
+        if exists := path.is_file():
+            state = "exists"
         elif path in made:
-            found.add((what, "missing; the batch makes it first", True))
-        else:
-            remedy = "make it with a pretraining notebook, or correct initialisation"
-            found.add((what, f"missing, and no run of this profile makes it; {remedy}", False))
-    yield from sorted(found)
+            state = "missing; the batch makes it first"
+        found.add((f"{config.start}, {config.network}", state, exists or path in made))
+    return found
 
 
 def _find_dataset(job: Job) -> str:
@@ -128,13 +126,12 @@ def _find_dataset(job: Job) -> str:
 def _compare_packages() -> tuple[str, bool]:
     """Return how the installed packages agree with requirements.txt, and whether all are there."""
     pins = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    other, complete = [], True
+    other, missing = [], []
     for name, pinned in pins:
         try:
             if (version := metadata.version(name)).partition("+")[0] != pinned:  # without +cpu
                 other.append(f"{name} {version} (tested: {pinned})")
         except metadata.PackageNotFoundError:
-            other.append(f"{name} missing: pip install -r requirements.txt")
-            complete = False
-    same = f"{len(pins) - len(other)} of {len(pins)} as in requirements.txt"
-    return "; ".join([same, *other]), complete
+            missing.append(f"{name} missing: pip install -r requirements.txt")
+    same = f"{len(pins) - len(other + missing)} of {len(pins)} as in requirements.txt"
+    return "; ".join([same, *other, *missing]), not missing

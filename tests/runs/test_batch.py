@@ -17,8 +17,9 @@ import pytest
 from distributed import LocalCluster
 
 from helpers import ROOT
-from helpers.runs.config import NOTEBOOKS
+from helpers.runs.config import NOTEBOOKS, parse_overrides
 from helpers.runs.locks import lock_run
+from helpers.runs.plan import plan
 from runs.batches import Batch, wait_for, write_data
 
 STOPPED = "stopped; the same command continues with what is missing"
@@ -172,29 +173,6 @@ def test_a_corrupt_record_is_made_again_and_leftovers_are_cleared(begin, undistu
     assert re.fullmatch(r"\.seed-0\.\w+\.corrupt", aside)
 
 
-def test_a_users_settings_change_nothing(begin, undisturbed, tmp_path):
-    files = {
-        "ipython/profile_default/startup/00.py": "raise SystemExit('profile')",
-        "ipython/profile_default/ipython_kernel_config.py": "raise SystemExit('configuration')",
-        "jupyter/kernels/python3/kernel.json": '{"argv": ["false"], "display_name": "foreign"}',
-        "mpl/matplotlibrc": "figure.figsize: 1, 1",
-        "dask/dask.yaml": "scheduler-address: tcp://127.0.0.1:9",
-        "startup.py": "raise SystemExit('startup')",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    variables = {"IPYTHONDIR": "ipython", "JUPYTER_PATH": "jupyter", "JUPYTER_DATA_DIR": "jupyter"}
-    variables |= {"MATPLOTLIBRC": "mpl", "DASK_CONFIG": "dask", "PYTHONSTARTUP": "startup.py"}
-    variables = {name: str(tmp_path / value) for name, value in variables.items()}
-    variables |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    variables |= {"HOME": "/dev/null", "PYTHONOPTIMIZE": "2", "MPLBACKEND": "TkAgg"}
-    variables |= {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "3"}
-    batch = begin(**variables)
-    assert batch.run()[-1] == "run complete"
-    assert batch.files() == undisturbed.files()
-
-
 @pytest.fixture
 def slurm() -> str:
     """The lines of the page Reliability that start a batch on a cluster."""
@@ -262,9 +240,9 @@ def test_a_dozen_kills_at_random_moments_end_in_the_same_bits(begin, undisturbed
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["helpers.experiment", "helpers.report", "helpers.runs"])
     moments, kills = random.Random(16), 0
-    parameters = undisturbed_parameters(batch)
+    (job,) = plan("smoke", [0], "pathmnist_basic", parse_overrides(batch.words[5::2]))
     while kills < 12:
-        run = context.Process(target=execute, args=[parameters])
+        run = context.Process(target=execute, args=[job.injected])
         run.start()
         run.join(moments.uniform(0.1, 1.5))
         if run.exitcode is None:
@@ -278,13 +256,3 @@ def test_a_dozen_kills_at_random_moments_end_in_the_same_bits(begin, undisturbed
     batch.run()
     assert batch.files() == undisturbed.files()
     assert batch.left() == {"seed-0", "seed-0.ipynb"}
-
-
-def undisturbed_parameters(batch: Batch) -> dict:
-    """Return what a batch injects into its notebook."""
-    from helpers.runs.config import parse_overrides
-    from helpers.runs.plan import plan
-
-    overrides = parse_overrides(batch.words[5::2])
-    (job,) = plan("smoke", [0], "pathmnist_basic", overrides)
-    return job.injected

@@ -122,6 +122,8 @@ def test_bad_values_are_named(name, value, message):
     with pytest.raises(InputError, match=message) as error:
         make_config("pathmnist_basic", VALUES | {name: value})
     assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="a notebook's name must begin with a data set"):
+        make_config("birds_basic", VALUES)
 
 
 def test_misspelt_names_are_refused_everywhere():
@@ -169,6 +171,7 @@ def test_bad_profiles_are_named(tmp_path, monkeypatch, text, message):
     [
         ("seed: int = 4", 4),
         ("seed=4", 4),
+        ("epochs = seed = 4", 4),
         ("seed = (4, 5)", (4, 5)),
         ("seed = -4", -4),
         ("%time seed = 4", "'%time seed = 4' is not 'name = value'"),
@@ -183,7 +186,7 @@ def test_own_notebooks_assign_plain_values_in_any_form(tmp_path, monkeypatch, li
         with pytest.raises(InputError, match=result):
             read_defaults("pets_mine")
     else:
-        assert read_defaults("pets_mine") == {"seed": result}
+        assert read_defaults("pets_mine")["seed"] == result
 
 
 def test_variants_change_choices_that_are_open_to_them(tmp_path, monkeypatch):

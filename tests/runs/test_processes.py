@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from helpers import InputError
 from helpers.runs import batch, cluster
 from helpers.runs.locks import is_locked, lock_run
-from helpers.runs.worker import make_environment
+from helpers.runs.worker import Outcome, make_environment
 
 
 def hold(folder, ready):
@@ -119,16 +118,11 @@ def test_workers_share_the_gpus_evenly(tmp_path, monkeypatch):
 
 def test_the_environment_of_a_kernel(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    monkeypatch.setenv("MPLBACKEND", "TkAgg")
-    monkeypatch.setenv("JUPYTER_PATH", "/elsewhere")
     made = make_environment(tmp_path, threads=2, gpu="MIG-x")
     assert made["OMP_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "2"
     assert made["CUDA_VISIBLE_DEVICES"] == "MIG-x"
     assert made["MALLOC_MMAP_THRESHOLD_"] == "33554432"
     assert made["MALLOC_TRIM_THRESHOLD_"] == "2147483647"
-    assert Path(made["MATPLOTLIBRC"]).is_file()
-    assert "MPLBACKEND" not in made
-    assert "JUPYTER_PATH" not in made
     kept = make_environment(tmp_path, threads=None, gpu=None)
     assert kept["OMP_NUM_THREADS"] == "5"
     assert kept.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -152,7 +146,7 @@ def test_a_terminal_gets_a_bar_per_run_and_a_log_a_line_per_epoch(monkeypatch, t
         monitor = batch.Monitor([job])
         for _ in files[1:]:
             monitor.update()
-        monitor.close(job)
+        monitor.close(Outcome(job, 1.0))
         assert out.getvalue().count("epoch 8 of 9") == lines
         assert ("epoch 8 of 9" in err.getvalue()) is (kind is Terminal)
         assert "epoch 7" not in out.getvalue() + err.getvalue()

@@ -9,7 +9,7 @@ import pytest
 from helpers import InputError
 from helpers.runs import shipping
 from helpers.runs.record import keep_notebook, read_record, read_records, run_folder, write_record
-from helpers.runs.shipping import check_smoke, ship
+from helpers.runs.shipping import compare_checksums, ship
 
 
 @pytest.fixture
@@ -59,9 +59,8 @@ def test_the_quick_check_compares_numbers_not_compression(root):
         save(buffer := io.BytesIO(), logits=np.zeros((1, 4, 2)), labels=np.zeros(4))
         contents = {"history.csv": b"epoch\n" + epoch, "predictions.npz": buffer.getvalue()}
         environment = {"processor": "CPU", "vectors": "AVX2", "device": "cpu", "torch": "2"}
-        write(root, contents, "smoke", seed, environment=environment, train_seconds=1.5)
+        write(root, contents, "smoke", seed, environment=environment)
 
-    assert check_smoke() is None
     with pytest.raises(InputError, match="make them with `python -m helpers run`"):
         list(ship("smoke"))
     for seed in (0, 1, 2):
@@ -70,6 +69,5 @@ def test_the_quick_check_compares_numbers_not_compression(root):
     (root / "results" / "smoke").rename(root / "results" / "first")
     write_smoke(0, np.savez_compressed)
     write_smoke(1, np.savez, epoch=b"2")
-    check = check_smoke()
-    assert (check.equal, check.compared, check.runs, check.seconds) == (3, 4, 2, 3)
-    assert check.shipped_by == check.processor == "CPU, AVX2, cpu, torch 2"
+    own = read_records(root / "results" / "smoke")
+    assert compare_checksums(own) == (3, 4, "CPU, AVX2, cpu, torch 2")

@@ -12,7 +12,7 @@ from IPython.display import Markdown
 from helpers import ROOT
 from helpers.catalogue import DATASETS
 from helpers.runs.record import Record, read_records, run_folder
-from helpers.runs.shipping import check_smoke
+from helpers.runs.shipping import compare_checksums, describe_processor
 
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
@@ -199,15 +199,20 @@ def _describe_build(dataset: str) -> dict[str, str]:
 
 def show_quick_check() -> Markdown:
     """Return what the quick check made, how long it took, and how many checksums are as shipped."""
-    if (check := check_smoke()) is None:
+    records = read_records(ROOT / "results" / "smoke", corrupt=[])
+    if not records:
         return Markdown("It has not run here: `python -m helpers run` makes its runs in minutes.")
-    began, here, there = map(escape_markdown, (check.started, check.processor, check.shipped_by))
+    runs = [record.run for record in records]
+    seconds = sum((run["train_seconds"] or 0) + (run["evaluate_seconds"] or 0) for run in runs)
+    began = escape_markdown(min(run["started"] or "unknown" for run in runs))
+    equal, compared, shipped_by = compare_checksums(records)
+    here, there = map(escape_markdown, (describe_processor(records), shipped_by))
     text = (
-        f"It made {check.runs} runs, the first of which began at {began}. Training and evaluation"
-        f" took {check.seconds:,.0f} s, summed over the runs. **{check.equal} of {check.compared}**"
-        f" checksums equal the shipped ones. Made on: {here}. Shipped ones made on: {there}."
+        f"It made {len(runs)} runs, the first of which began at {began}. Training and evaluation"
+        f" took {seconds:,.0f} s, summed over the runs. **{equal} of {compared}** checksums equal"
+        f" the shipped ones. Made on: {here}. Shipped ones made on: {there}."
     )
-    if check.equal < check.compared:
+    if equal < compared:
         text += (
             " Another processor or another version of torch rounds differently, and training am"
             "plifies that; on the same ones, changed code or parameters are the cause."

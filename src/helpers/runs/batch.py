@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from helpers import ROOT, InputError
+from helpers import InputError
+from helpers.source_files import from_root
 
 from .atomic_io import clear_leftovers, list_beside, writing
 from .checkpoint import read_progress
@@ -60,11 +61,15 @@ class Monitor:
                 self.bars[job.name] = tqdm(bar_format="{desc}", leave=False, disable=None)
             self.bars[job.name].set_description_str(text)
 
-    def close(self, job: Job) -> None:
-        """Remove the display of a run that has ended."""
-        self.jobs.remove(job)
-        if job.name in self.bars:
-            self.bars.pop(job.name).close()
+    def close(self, outcome: Outcome) -> None:
+        """Show the outcome of a run instead of its progress."""
+        self.jobs.remove(outcome.job)
+        if outcome.job.name in self.bars:
+            self.bars.pop(outcome.job.name).close()
+        state = f"failed, {outcome.kind}" if outcome.kind else "done"
+        tqdm.write(f"{outcome.job.name:<32} {state:<8} {outcome.seconds:6.0f} s")
+        if outcome.message and not outcome.kind:
+            tqdm.write(outcome.message)
 
 
 def find_missing(jobs: Iterable[Job]) -> list[Job]:
@@ -87,11 +92,9 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
     if errors:
         more = f" (and {len(errors) - 1} more: see status)" if len(errors) > 1 else ""
         raise InputError(errors[0] + more)
-    for job in missing:
-        source = getattr(job.config, "data_source", "synthetic")
-        path = ROOT / Path(source).expanduser()
-        if source not in ("official", "synthetic") and not path.exists():
-            raise InputError(f"data_source: {path} does not exist")
+    for source in {job.config.data_source for job in missing} - {"official", "synthetic"}:
+        if not from_root(source).exists():
+            raise InputError(f"data_source: {from_root(source)} does not exist")
     for folder in {job.folder.parent for job in missing}:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -111,11 +114,9 @@ def run_batch(
     workers : runs at a time on this machine; by default one per GPU or, without any, per core
     scheduler : address of a Dask scheduler whose workers, which see the same files, make them
     """
-    jobs = list(jobs)
-    ended: dict[Path, Outcome] = {}
+    jobs, ended = list(jobs), {}
     try:
-        for outcome in _make_runs(jobs, workers, scheduler):
-            ended[outcome.job.folder] = outcome
+        _make_runs(jobs, ended, workers, scheduler)
     except KeyboardInterrupt:
         done = sum(not outcome.kind for outcome in ended.values())
         begun = "; the scheduler's workers finish the runs that they have begun"
@@ -134,8 +135,10 @@ def run_batch(
     raise BatchError("\n".join([*lines, count]))
 
 
-def _make_runs(jobs: list[Job], workers: int | None, scheduler: str | None) -> Iterator[Outcome]:
-    """Yield the outcomes of runs as they end, and display the runs in progress."""
+def _make_runs(
+    jobs: list[Job], ended: dict[Path, Outcome], workers: int | None, scheduler: str | None
+) -> None:
+    """Fill a dictionary with the outcomes of runs as they end, and display those in progress."""
     where = f" by {scheduler}" if scheduler else ""
     tqdm.write(f"{len(jobs)} run{'s' * (len(jobs) > 1)} to make{where}")
     with (
@@ -143,21 +146,16 @@ def _make_runs(jobs: list[Job], workers: int | None, scheduler: str | None) -> I
         tqdm(total=len(jobs), desc="runs", unit="run", disable=None) as bar,
     ):
         monitor = Monitor(jobs)
-        waiting, ended, announced = jobs, {}, False
+        waiting, announced = jobs, False
         while waiting:
             elsewhere = []
             for outcome in _submit(client, waiting, threads, ended, monitor):
                 if outcome.elsewhere:
                     elsewhere.append(outcome.job)
-                    continue
-                ended[outcome.job.folder] = outcome
-                monitor.close(outcome.job)
-                state = f"failed, {outcome.kind}" if outcome.kind else "done"
-                tqdm.write(f"{outcome.job.name:<32} {state:<8} {outcome.seconds:6.0f} s")
-                if outcome.message and not outcome.kind:
-                    tqdm.write(outcome.message)
-                bar.update()
-                yield outcome
+                else:
+                    ended[outcome.job.folder] = outcome
+                    monitor.close(outcome)
+                    bar.update()
             waiting = elsewhere
             if waiting:
                 if not announced:

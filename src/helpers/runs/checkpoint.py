@@ -24,16 +24,16 @@ class Checkpoint:
         """Return the state saved last; None without one, or if it is damaged."""
         try:
             content = memoryview(self.path.read_bytes())
+            state, checksum = content[:-32], content[-32:]
+            if hashlib.sha256(state).digest() == checksum:
+                return state
+            why = "is damaged"
         except FileNotFoundError:
             return None
         except OSError as error:
-            print(f"{self.path} cannot be read ({error.strerror}): training restarts")
-            return None
-        state, checksum = content[:-32], content[-32:]
-        if hashlib.sha256(state).digest() != checksum:
-            print(f"{self.path} is damaged: training restarts")
-            return None
-        return state
+            why = f"cannot be read ({error.strerror})"
+        print(f"{self.path} {why}: training restarts")
+        return None
 
     def save(self, fill: Callable[[BinaryIO], object]) -> None:
         """Replace the state by what a function writes into a file."""

@@ -84,21 +84,17 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
             f"the workers do not start: {why}; they need the loopback interface (127.0.0.1) and"
             " memory; with these, try the same command again"
         ) from None
+    log = logging.getLogger("distributed")
     try:
         with client:
             yield client, max(1, CPU_COUNT // workers)
-            silence_log()
+            log.setLevel(logging.CRITICAL)  # the connections that end with the cluster are no news
     except BaseException:
-        silence_log()
+        log.setLevel(logging.CRITICAL)
         _kill_workers(cluster)
         raise
     finally:
         cluster.close()
-
-
-def silence_log() -> None:
-    """Keep Dask from reporting the connections that end with the cluster."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager

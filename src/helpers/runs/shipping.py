@@ -1,14 +1,12 @@
-"""What ships with the repository: records without any image of their data, and checksums.
+"""Records that ship, without any image of their data, and checksums of the quick check's runs.
 
-The runs of the quick check (profile ``smoke``) do not ship; ``records/smoke.sha256`` holds the
-checksums of their numbers instead, so that another machine can compare its own.
+Those runs, of profile ``smoke``, do not ship; other machines compare the checksums with their own.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from helpers import ROOT, InputError
 
@@ -61,37 +59,15 @@ def _copy(record: Record, folder: Path, weights: bool) -> list[str]:
     return run["left_out"]
 
 
-class QuickCheck(NamedTuple):
-    """The runs of profile ``smoke`` on this machine against the shipped checksums."""
+def compare_checksums(records: list[Record]) -> tuple[int, int, str]:
+    """Compare runs with the shipped checksums.
 
-    runs: int
-    seconds: float  # of training and evaluation, summed over the runs
-    started: str  # when the first run began, ISO 8601
-    processor: str  # as `describe_processor`
-    shipped_by: str  # the same of the shipped checksums
-    equal: int
-    compared: int
-
-
-def check_smoke() -> QuickCheck | None:
-    """Compare the runs in ``results/smoke`` with the shipped checksums; None without such runs."""
-    records = read_records(ROOT / "results" / "smoke", corrupt=[])
-    if not records:
-        return None
-    lines = (ROOT / CHECKSUMS).read_text().splitlines()
-    shipped = {name: digest for digest, _, name in (x.partition("  ") for x in lines[1:])}
-    own = _digest_numbers(records)
-    both = own.keys() & shipped.keys()
-    seconds = (record.run[f"{k}_seconds"] or 0 for record in records for k in ("train", "evaluate"))
-    return QuickCheck(
-        runs=len(records),
-        seconds=sum(seconds),
-        started=min(record.run["started"] or "" for record in records),
-        processor=describe_processor(records),
-        shipped_by=lines[0].removeprefix("# "),
-        equal=sum(own[name] == shipped[name] for name in both),
-        compared=len(both),
-    )
+    Returns the number of equal ones, of those compared, and the processor that made the shipped.
+    """
+    head, *lines = (ROOT / CHECKSUMS).read_text().splitlines()
+    shipped = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    same = [shipped[n] == digest for n, digest in _digest_numbers(records).items() if n in shipped]
+    return sum(same), len(same), head.removeprefix("# ")
 
 
 def describe_processor(records: list[Record]) -> str:

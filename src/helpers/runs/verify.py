@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,15 +20,8 @@ from .worker import make_run
 NUMERIC = ("history.csv", "metrics.csv", "predictions.npz")
 
 
-class Comparison(NamedTuple):
-    """A record against that of a repeated run."""
-
-    files: dict[str, str]  # numeric file to its difference, "" for the same bits
-    environment: dict[str, tuple]  # field that differs to its values then and now
-
-
-def verify(folder: Path) -> Comparison:
-    """Repeat a run in a new process, in a temporary folder, and compare the two records.
+def verify(folder: Path) -> tuple[dict[str, str], dict[str, tuple]]:
+    """Repeat a run in a new process, in a temporary folder, and `compare` the two records.
 
     The run gets its record's parameters and threads; one that was made on a CPU gets no GPU.
     What prevents that, as other data or a missing GPU, is an InputError; other failures of the run
@@ -93,15 +85,21 @@ def _refuse(record: Record, reason: object, advice: str) -> InputError:
     return InputError(f"{record.folder} cannot be repeated: {reason}; {advice}")
 
 
-def compare(then: Record, now: Record) -> Comparison:
-    """Compare the numeric files of a record with those of another, and their environments."""
+def compare(then: Record, now: Record) -> tuple[dict[str, str], dict[str, tuple]]:
+    """Compare a record with that of a repeated run.
+
+    Returns
+    -------
+    files : numeric file to its difference, "" for the same bits
+    environment : field that differs to its values then and now
+    """
     names = [*NUMERIC, "weights.pt"] if then.experiment in PRETRAINING else NUMERIC
     files = {name: _compare_file(name, then, now) for name in names if then.has(name)}
     old, new = then.environment, now.environment
     pairs = {name: (old.get(name), new.get(name)) for name in old | new}
     # Two trees with uncommitted changes may differ.
     dirty = {"git_dirty"} if old.get("git_dirty") else set()
-    return Comparison(files, {n: p for n, p in pairs.items() if p[0] != p[1] or n in dirty})
+    return files, {n: pair for n, pair in pairs.items() if pair[0] != pair[1] or n in dirty}
 
 
 def _compare_file(name: str, then: Record, now: Record) -> str:
