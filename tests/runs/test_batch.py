@@ -174,29 +174,6 @@ def test_a_corrupt_record_is_made_again_and_leftovers_are_cleared(begin, undistu
     assert re.fullmatch(r"\.seed-0\.\w+\.corrupt", aside)
 
 
-def test_a_users_settings_change_nothing(begin, undisturbed, tmp_path):
-    files = {
-        "ipython/profile_default/startup/00.py": "raise SystemExit('profile')",
-        "ipython/profile_default/ipython_kernel_config.py": "raise SystemExit('configuration')",
-        "jupyter/kernels/python3/kernel.json": '{"argv": ["false"], "display_name": "foreign"}',
-        "mpl/matplotlibrc": "figure.figsize: 1, 1",
-        "dask/dask.yaml": "scheduler-address: tcp://127.0.0.1:9",
-        "startup.py": "raise SystemExit('startup')",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    variables = {"IPYTHONDIR": "ipython", "JUPYTER_PATH": "jupyter", "JUPYTER_DATA_DIR": "jupyter"}
-    variables |= {"MATPLOTLIBRC": "mpl", "DASK_CONFIG": "dask", "PYTHONSTARTUP": "startup.py"}
-    variables = {name: str(tmp_path / value) for name, value in variables.items()}
-    variables |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    variables |= {"HOME": "/dev/null", "PYTHONOPTIMIZE": "2", "MPLBACKEND": "TkAgg"}
-    variables |= {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "3"}
-    batch = begin(**variables)
-    assert batch.run()[-1] == "run complete"
-    assert batch.files() == undisturbed.files()
-
-
 @pytest.fixture
 def slurm() -> str:
     """The lines of the page Reliability that start a batch on a cluster."""
