@@ -53,7 +53,7 @@ def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
         yield _read_examples(path, title)
     shown = [record for group in shown_records(dataset).values() for record in group]
     for record in chain(shown, read_records(results_folder() / "smoke", f"{dataset}_*", [])):
-        if record.examples is not None and part in record.examples:
+        if record.data["classes"] and part in (record.examples or ()):
             name, data = str(record.data["name"]), record.data
             kind = "Drawn stand-ins" if name in STAND_INS else "Images"
             own = data["official"] or name == dataset
