@@ -50,6 +50,7 @@ def test_a_batch_logs_its_epochs_and_leaves_records_and_notebooks(undisturbed):
         assert any(re.search(epoch, line) for line in lines[:-1])
         assert re.search(r" done +\d+ s$", lines[-1])
         assert {"history.csv", "metrics.csv", "predictions.npz"} <= undisturbed.files(seed).keys()
+        assert ("weights.pt" in undisturbed.files(seed)) is (seed == 0)
     assert len(log) == len(set(log))
     assert undisturbed.left() == {"seed-0", "seed-0.ipynb", "seed-1", "seed-1.ipynb"}
     assert [line.split()[3] for line in undisturbed.status()[:2]] == ["done", "done"]

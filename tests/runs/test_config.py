@@ -24,7 +24,6 @@ from helpers.runs.config import (
     read_variants,
     resolve,
 )
-from helpers.runs.run import begin
 
 EXPERIMENTS = list_experiments()
 VALUES = read_defaults("pathmnist_basic")
@@ -124,19 +123,6 @@ def test_bad_values_are_named(name, value, message):
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="a notebook's name must begin with a data set"):
         make_config("birds_basic", VALUES)
-
-
-def test_misspelt_names_are_refused_everywhere():
-    with pytest.raises(InputError, match="unknown parameter 'epoch'; did you mean epochs?"):
-        resolve("pathmnist_basic", "paper", 0, {"epoch": 3})
-    with pytest.raises(InputError, match="unknown parameter 'epoch'; did you mean epochs?"):
-        begin("pathmnist_basic", VALUES | {"epoch": 3})  # as papermill would inject it
-    with pytest.raises(InputError, match="did you mean smoke?"):
-        read_profile("smok")
-    with pytest.raises(InputError, match="did you mean pathmnist_basic?"):
-        read_defaults("pathmnist_basics")
-    with pytest.raises(InputError, match="seed is not set as a parameter; use --seeds"):
-        resolve("pathmnist_basic", "paper", 0, {"seed": 3})
 
 
 @given(values=st.dictionaries(st.sampled_from(sorted(VALUES)), ANY, max_size=3))

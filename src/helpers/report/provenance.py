@@ -113,7 +113,7 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     origin = "published" if data["official"] else PHRASES.get(data["name"], "own data")
     start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
     start = start if weights["sha256"] else "random"
-    made = run["files"].get("weights.pt")
+    made = None if record.has("predictions.npz") else run["files"].get("weights.pt")
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
