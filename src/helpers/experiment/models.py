@@ -34,7 +34,7 @@ class Classifier(nn.Module):
 
     ``mean`` and ``std`` of each channel are for pixels in [0, 1]. ``batch_norm`` is "train";
     "frozen", affine parameters and statistics fixed; or "affine_frozen", affine parameters fixed,
-    statistics fixed in the first epoch only.
+    and statistics in the first epoch.
     """
 
     def __init__(self, name: str, classes: int, mean: list[float], std: list[float], batch_norm):
@@ -134,13 +134,11 @@ def make_model(
 
     Parameters
     ----------
-    network : "resnet18" or "resnet50"
-    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
-        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook. Weights
-        that are missing, corrupt or of another architecture raise InputError.
+    network, batch_norm : "resnet18" or "resnet50", and its mode, see `Classifier`
+    start : "random", by ``seed``; "imagenet", torchvision's supervised weights; "barlow_twins", the
+        ResNet-50 of Zbontar et al. (2021); or the path of the weights of a pretraining notebook.
+        Weights that are missing, corrupt or of another architecture raise InputError.
     data_dir : its folder ``weights`` holds the published weights
-    batch_norm : see `Classifier`
-    seed : of the random weights
     """
     path, state, normalisation = load_weights(network, start, data_dir)
     mean, std = normalisation or data.mean_and_std()
@@ -199,10 +197,8 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
     return fused
 
 
-def load_weights(
-    network: str, start: str, data_dir: str
-) -> tuple[Path | None, dict[str, Tensor], tuple[list[float], list[float]] | None]:
-    """Return file, state dict and normalisation of start weights; nothing of random ones."""
+def load_weights(network: str, start: str, data_dir: str) -> tuple:
+    """Return file, state dict, and mean and std of start weights; None and {} of random ones."""
     if start == "random":
         return None, {}, None
     if (start, network) in PUBLISHED:
