@@ -218,8 +218,8 @@ def test_files_that_were_changed_later_are_noticed(published):
 
 #: Code that would run what a foreign file says.
 UNSAFE = re.compile(
-    r"import (pickle|dill|joblib|shelve|marshal)|(?<![\w.])(eval|exec|compile)\(|os\.system|shell=True"
-    r"|hub\.load\(|unsafe_load|yaml\.(Unsafe)?Loader|allow_pickle=True"
+    r"import (pickle|dill|joblib|shelve|marshal)|(?<![\w.])(eval|exec|compile)\("
+    r"|os\.system|shell=True|hub\.load\(|unsafe_load|yaml\.(Unsafe)?Loader|allow_pickle=True"
     r"|torch\.load\((?!.*weights_only=True)"
 )
 
