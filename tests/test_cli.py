@@ -114,15 +114,6 @@ def test_a_scheduler_that_cannot_be_reached_is_named(call_here, tmp_path, addres
     assert f"cannot reach the scheduler {address}; start one with" in errors
 
 
-def test_output_never_fails_for_a_locale():
-    posix = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    code = "from helpers import cli, __main__\n"
-    code += "cli.call = lambda words: print(chr(963), chr(177)) or 0\n__main__.main()"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | posix)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "? ?\n", "")
-
-
 def test_a_full_disk_under_the_output_is_one_line():
     if not Path("/dev/full").exists():  # Linux has a disk that is always full
         return

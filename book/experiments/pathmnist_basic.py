@@ -14,14 +14,15 @@
 # # PathMNIST: Basic
 #
 # ResNet-18 trained from random weights on PathMNIST without augmentation: the first row of Tables 1
-# to 4, and the baseline for the other two.
+# to 4, and the baseline for the other two rows.
 #
 # ## Configuration
-# The values below are the study's. Values that the profile of this run replaces follow in a cell of
-# their own.
+# The first cell holds the study's values. The cell after it lists the values that the profile of
+# this run sets instead.
 #
-# Source: the authors' public code (jeffwiroj/ece228). Where it differs from their text, the value
-# here is what the code did; the page "Register of open choices" lists the other readings.
+# The values come from the authors' public code (jeffwiroj/ece228). Where the code differs from the
+# text of the paper, they follow the code. The page "Register of open choices" lists the
+# alternatives.
 
 # %% tags=["parameters"]
 seed = 0  # for weights, order, augmentation and MixUp
@@ -61,9 +62,9 @@ model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, see
 
 # %% [markdown]
 # ## Training
-# The weights with the best validation accuracy are kept. Training loss and accuracy are measured in
-# evaluation mode, on a fixed clean subset of the training set that is as large as the validation
-# set.
+# By default, the weights of the epoch with the highest validation accuracy are kept. Training loss
+# and accuracy are measured in evaluation mode, on a fixed clean subset of the training set that is
+# as large as the validation set.
 
 # %%
 training = ex.fit(model, data, **run.config.training, checkpoint=run.checkpoint)
@@ -78,10 +79,11 @@ report.plot_corruptions(evaluation.examples, data.classes)
 
 # %% [markdown]
 # ## Result
-# Accuracy and RMS calibration error (ten equal-width bins) of this seed alone. The noise floor is
-# the calibration error that a perfectly calibrated network would show by chance: its mean, with the
-# 95 % quantile in brackets. ◦ marks errors that cannot be distinguished from it. The book's tables
-# average over all seeds, which narrows the noise floor.
+# The table shows the accuracy and the RMS calibration error (ten equal-width bins) of this seed
+# alone. The noise floor is the calibration error that a perfectly calibrated network would show by
+# chance: its mean, with the 95 % quantile in brackets. ◦ marks errors within that quantile, which
+# cannot be distinguished from those of a calibrated network. The tables of the book average over
+# all seeds.
 
 # %%
 report.show_metrics(run.finish(data, model, training, evaluation))

@@ -14,22 +14,23 @@
 # # PathMNIST: MixUp + Aug
 #
 # ResNet-18 trained from random weights on PathMNIST with MixUp, flips and rotations: the second row
-# of Tables 1 to 4. What do MixUp and augmentation alone do for robustness and calibration?
+# of Tables 1 to 4. It shows what MixUp and augmentation alone do for robustness and calibration.
 #
 # ## Configuration
-# The values below are the study's. Values that the profile of this run replaces follow in a cell of
-# their own.
+# The first cell holds the study's values. The cell after it lists the values that the profile of
+# this run sets instead.
 #
-# Source: the authors' public code (jeffwiroj/ece228). Where it differs from their text, the value
-# here is what the code did; the page "Register of open choices" lists the other readings.
+# The values come from the authors' public code (jeffwiroj/ece228). Where the code differs from the
+# text of the paper, they follow the code. The page "Register of open choices" lists the
+# alternatives.
 #
-# Two values follow what the code did, though its authors probably intended something else:
+# Two settings follow the code although its authors probably intended something else:
 #
-# - `second_forward`: to log the training accuracy, the code passes each batch through the network
-#   once more in training mode, before MixUp, so that batch norm's running statistics see every
-#   batch twice. `False` is MixUp as published.
+# - `second_forward`: to log the training accuracy, the code also passes each batch through the
+#   network before MixUp, in training mode, so that the running statistics of batch norm include the
+#   unmixed images too. `False` is MixUp as published.
 # - `backbone_lr`, `head_lr`: the configuration file of this arm says 5e-4, but the code never
-#   passes it to AdamW, which used its default of 1e-3.
+#   passes this value to AdamW, which therefore used its default of 1e-3.
 
 # %% tags=["parameters"]
 seed = 0  # for weights, order, augmentation and MixUp
@@ -69,9 +70,9 @@ model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, see
 
 # %% [markdown]
 # ## Training
-# The weights with the best validation accuracy are kept. Training loss and accuracy are measured in
-# evaluation mode, on a fixed clean subset of the training set that is as large as the validation
-# set.
+# By default, the weights of the epoch with the highest validation accuracy are kept. Training loss
+# and accuracy are measured in evaluation mode, on a fixed clean subset of the training set that is
+# as large as the validation set.
 
 # %%
 training = ex.fit(model, data, **run.config.training, checkpoint=run.checkpoint)
@@ -86,10 +87,11 @@ report.plot_corruptions(evaluation.examples, data.classes)
 
 # %% [markdown]
 # ## Result
-# Accuracy and RMS calibration error (ten equal-width bins) of this seed alone. The noise floor is
-# the calibration error that a perfectly calibrated network would show by chance: its mean, with the
-# 95 % quantile in brackets. ◦ marks errors that cannot be distinguished from it. The book's tables
-# average over all seeds, which narrows the noise floor.
+# The table shows the accuracy and the RMS calibration error (ten equal-width bins) of this seed
+# alone. The noise floor is the calibration error that a perfectly calibrated network would show by
+# chance: its mean, with the 95 % quantile in brackets. ◦ marks errors within that quantile, which
+# cannot be distinguished from those of a calibrated network. The tables of the book average over
+# all seeds.
 
 # %%
 report.show_metrics(run.finish(data, model, training, evaluation))

@@ -17,12 +17,12 @@
 # first row of Tables 5 to 8.
 #
 # ## Configuration
-# The values below are the study's. Values that the profile of this run replaces follow in a cell of
-# their own.
+# The first cell holds the study's values. The cell after it lists the values that the profile of
+# this run sets instead.
 #
 # The paper states the network, the initialisations, the optimiser, the augmentations, the epochs
-# and the corruptions. The code of this half was never published. A value marked "chosen" is this
-# project's: that of PathMNIST where it carries over, and the same for all three arms except for the
+# and the corruptions. No code for this half was found. Values marked "chosen" are this project's
+# choice: those of PathMNIST where they carry over, and the same for all three arms except for the
 # learning rates. The page "Register of open choices" gives reasons and alternatives.
 
 # %% tags=["parameters"]
@@ -63,9 +63,9 @@ model = ex.make_model(network, run.config.start, data, data_dir, batch_norm, see
 
 # %% [markdown]
 # ## Training
-# The weights with the best validation accuracy are kept. Training loss and accuracy are measured in
-# evaluation mode, on a fixed clean subset of the training set that is as large as the validation
-# set.
+# By default, the weights of the epoch with the highest validation accuracy are kept. Training loss
+# and accuracy are measured in evaluation mode, on a fixed clean subset of the training set that is
+# as large as the validation set.
 
 # %%
 training = ex.fit(model, data, **run.config.training, checkpoint=run.checkpoint)
@@ -80,10 +80,11 @@ report.plot_corruptions(evaluation.examples, data.classes)
 
 # %% [markdown]
 # ## Result
-# Accuracy and RMS calibration error (ten equal-width bins) of this seed alone. The noise floor is
-# the calibration error that a perfectly calibrated network would show by chance: its mean, with the
-# 95 % quantile in brackets. ◦ marks errors that cannot be distinguished from it. The book's tables
-# average over all seeds, which narrows the noise floor.
+# The table shows the accuracy and the RMS calibration error (ten equal-width bins) of this seed
+# alone. The noise floor is the calibration error that a perfectly calibrated network would show by
+# chance: its mean, with the 95 % quantile in brackets. ◦ marks errors within that quantile, which
+# cannot be distinguished from those of a calibrated network. The tables of the book average over
+# all seeds.
 
 # %%
 report.show_metrics(run.finish(data, model, training, evaluation))

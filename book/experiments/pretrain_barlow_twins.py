@@ -13,10 +13,11 @@
 # %% [markdown]
 # # Pretraining: Barlow Twins
 #
-# Trains a backbone without labels: the embeddings of two augmented views of an image must agree in
-# every dimension, and different dimensions must not be redundant. With profile `smoke` it learns
-# from the drawn set *source*, in place of ImageNet; with real data, from the training images of
-# Pets or PathMNIST. The study itself uses published weights and skips this notebook.
+# This notebook trains a backbone without labels: the embeddings of two augmented views of an image
+# should agree in every dimension, and different dimensions should not be redundant. With the
+# profile `smoke`, it learns from the generated data set *source* in place of ImageNet; with real
+# data, from the training images of Pets or PathMNIST. The study itself uses published weights and
+# does not run this notebook.
 #
 # ## Configuration
 

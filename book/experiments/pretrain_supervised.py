@@ -13,10 +13,10 @@
 # %% [markdown]
 # # Pretraining: supervised
 #
-# Trains a classifier on other images; the pretrained arms can start from its backbone. With profile
-# `smoke` it learns from the drawn set *source*, in place of ImageNet; with real data, from the
-# training images of Pets or PathMNIST. The study itself uses published weights and skips this
-# notebook.
+# This notebook trains a classifier on other images; the pretrained arms can start from its
+# backbone. With the profile `smoke`, it learns from the generated data set *source* in place of
+# ImageNet; with real data, from the training images of Pets or PathMNIST. The study itself uses
+# published weights and does not run this notebook.
 #
 # ## Configuration
 

@@ -16,7 +16,7 @@ from PIL import Image
 from helpers import InputError, cli
 from helpers.experiment import published_data, synthetic
 from helpers.experiment.data import Data, Split, load_data
-from helpers.experiment.image_cache import cache_array, free_memory
+from helpers.experiment.image_cache import cache_array
 from helpers.source_files import digest_file
 
 
@@ -299,11 +299,3 @@ def test_where_nothing_can_be_written_images_are_held_in_memory(tmp_path, monkey
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match=r"10,000,000.0 GB, but 0.0 GB of disk and [\d.]+ GB of m"):
         cache_array(tmp_path / "images.npy", (10**16,), refuse())
-
-
-def test_a_containers_limit_counts_as_free_memory(tmp_path):
-    for name, text in (("current", "3000"), ("stat", "anon 7\ninactive_file 500"), ("max", "5000")):
-        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
-    assert free_memory(tmp_path) == 2500
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory(tmp_path) > 10**6

@@ -12,7 +12,7 @@ import pytest
 
 from helpers import InputError, metrics
 from helpers.runs import atomic_io
-from helpers.runs.checkpoint import Checkpoint, read_progress
+from helpers.runs.checkpoint import Checkpoint
 from helpers.runs.config import make_config
 from helpers.runs.record import (
     DEFAULTS,
@@ -261,15 +261,3 @@ def test_a_damaged_checkpoint_is_discarded_with_a_line(tmp_path, capsys, harm):
     checkpoint.path.write_bytes(harmed)
     assert checkpoint.load() is None
     assert capsys.readouterr().out.endswith("is damaged: training restarts\n")
-
-
-def test_progress_is_read_by_others_and_goes_with_the_checkpoint(tmp_path):
-    folder = tmp_path / "seed-0"
-    assert read_progress(folder) is None
-    checkpoint = Checkpoint(folder)
-    checkpoint.report(epoch=3, epochs=80, best_validation_accuracy=0.5)
-    found = read_progress(folder)
-    assert (found["epoch"], found["epochs"], found["best_validation_accuracy"]) == (3, 80, 0.5)
-    assert {"host", "pid", "updated"} <= found.keys()
-    checkpoint.remove()
-    assert list(tmp_path.iterdir()) == []

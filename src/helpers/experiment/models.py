@@ -34,7 +34,7 @@ class Classifier(nn.Module):
 
     ``mean`` and ``std`` of each channel are for pixels in [0, 1]. ``batch_norm`` is "train";
     "frozen", affine parameters and statistics fixed; or "affine_frozen", affine parameters fixed,
-    statistics fixed in the first epoch only.
+    and statistics in the first epoch.
     """
 
     def __init__(self, name: str, classes: int, mean: list[float], std: list[float], batch_norm):
@@ -199,10 +199,8 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
     return fused
 
 
-def load_weights(
-    network: str, start: str, data_dir: str
-) -> tuple[Path | None, dict[str, Tensor], tuple[list[float], list[float]] | None]:
-    """Return file, state dict and normalisation of start weights; nothing of random ones."""
+def load_weights(network: str, start: str, data_dir: str) -> tuple:
+    """Return file, state dict, and mean and std of start weights; None and {} of random ones."""
     if start == "random":
         return None, {}, None
     if (start, network) in PUBLISHED:

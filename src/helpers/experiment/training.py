@@ -239,9 +239,7 @@ def mixed_loss(
     """Return MixUp's loss, the mean cross-entropy against the labels of both sources.
 
     Images float (N, 3, H, W) in [0, 1] are mixed with a permutation of the batch, all with one
-    weight, the lambda of the source; weight 1 gives the plain cross-entropy.
-
-    Source: Zhang et al. (2018), mixup: Beyond Empirical Risk Minimization, section 2.
+    weight, the lambda of Zhang et al. (2018), section 2; weight 1 gives the plain cross-entropy.
     """
     if weight == 1:
         return functional.cross_entropy(model(images), labels)

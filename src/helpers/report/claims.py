@@ -21,7 +21,7 @@ from scipy.special import stdtr
 from helpers import InputError, metrics
 from helpers.runs.config import read_defaults
 
-from .paper import REFERENCE, TRAINING, name_column, parse_column, read_value
+from .paper import REFERENCE, name_column, parse_column, read_value
 from .records import (
     PAPER_ARMS,
     dataset_title,
@@ -75,12 +75,8 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "Claim":
         given = sum(map(bool, (self.metric, self.denies, self.needs)))
-        if given != 1 or bool(self.metric) != bool(self.compare):
+        if given != 1 or bool(self.metric) != bool(self.comparisons()):
             raise ValueError("give one of metric with compare, denies, needs")
-        for row, (*_, column) in product(self.rows(), self.comparisons()):
-            known = self.metric in TRAINING and not self.columns
-            if not known and math.isnan(_read_paper(self.metric, row, column)):
-                raise ValueError(f"the paper's tables have no {name_column(*column)} of {row}")
         return self
 
 
@@ -105,13 +101,12 @@ def parse_claims(text: str) -> list[Claim]:
         place, *field = first["loc"] or (-1,)
         where = ": ".join([f"claim {place + 1}", *map(str, field)])
         raise InputError(f"claims.yaml, {where}: {first['msg']}") from None
-    earlier: dict[str, bool] = {}  # id to whether the claim can be denied
+    ids = Counter(claim.id for claim in claims)
     for claim in claims:
-        if claim.id in earlier:
-            raise InputError(f"claims.yaml, {claim.id}: the id exists already; choose another")
-        if claim.denies and not earlier.get(claim.denies):
-            raise InputError(f"claims.yaml, {claim.id}: denies: name a claim above without figure")
-        earlier[claim.id] = bool(claim.metric) and not claim.figure
+        if ids[claim.id] > 1 or (claim.denies and not ids[claim.denies]):
+            raise InputError(
+                f"claims.yaml, {claim.id}: two have this id, or none the one it denies"
+            )
     return claims
 
 
@@ -287,14 +282,13 @@ def show_claims() -> Markdown:
     rows, data = [["The paper states", "Its own numbers", "These runs"], [":--"] * 3], []
     for claim, *findings in judge_claims():
         note = f"{claim.section}. {claim.reading}".rstrip()
-        rows.append([f"{claim.statement} [{note}]{{.reading}}"])
         data.append(claim.model_dump(include={"id", "section", "statement", "reading"}))
+        rows.append([f"{claim.statement} [{note}]{{.reading}}"])
         for source, finding in zip(SOURCES, findings, strict=True):
-            parts = _describe(finding, claims.get(claim.denies, claim), source)
-            data[-1] |= {f"{source}_{name}": text for name, text in parts.items()}
-            value = parts.pop("value")
-            cells = [f"[{text}]{{.{name}}}" for name, text in parts.items() if text]
-            rows[-1].append(" ".join(filter(None, [cells[0], value, *cells[1:]])))
+            texts = _describe(finding, claims.get(claim.denies, claim), source)
+            data[-1] |= {f"{source}_{name}": text for name, text in texts.items()}
+            cells = [f"[{text}]{{.{name}}}" for name, text in texts.items() if text]
+            rows[-1].append(" ".join(cells))
     statements = len({claim.statement for claim in claims.values()})
     counts = f"**{statements} statements, in {len(claims)} readings.** {count_verdicts()}"
     drawn = [dataset_title(d) for d in PAPER_ARMS if shown_records(d) and not is_real(d)]
@@ -306,23 +300,23 @@ def show_claims() -> Markdown:
 
 
 def _describe(finding: Finding, claim: Claim, source: str) -> dict[str, str]:
-    """Return verdict, value and interval of the comparison that decides, its name, and the rest."""
+    """Return the verdict and, of the comparison that decides, value, interval and the rest."""
     word = f"needs {finding.needs}" if finding.needs else finding.word
-    parts = {"verdict": f"{SIGNS[finding.word]} {word}", "value": ""}
+    texts = {"verdict": f"{SIGNS[finding.word]} {word}"}
     if (row := finding.shown) is None:
-        return parts | {"case": finding.why}
-    measure, right, (shift, strength) = MEASURES[claim.metric], row["right"], row["column"]
+        return texts | {"case": finding.why}
+    measure, right, column = MEASURES[claim.metric], row["right"], row["column"]
     name, sign, moved = f"{row['left']} against {right}", "+", 0.0
     if isinstance(right, float):  # the value itself rather than its distance from the number
-        name, sign, moved = row["left"], "", _read_paper(claim.metric, right, row["column"])
+        name, sign, moved = row["left"], "", _read_paper(claim.metric, right, column)
     size, *ends = (measure.print(row[end] + moved, sign) for end in ("mean", "low", "high"))
-    parts |= {"value": size + " points" * measure.percent}
-    parts["interval"] = " to ".join(ends) * (row["low"] < row["high"])
-    if parts["interval"] and row["gain"] < 0 and not math.isnan(row["p"]):
-        parts["interval"] += f", {print_p_value(row['p'])}"
-    name += f", {name_column(shift, strength).lower()}" * (shift != "training")
-    case = [name, finding.count, finding.why]
+    texts |= {"line": size + " points" * measure.percent, "interval": ""}
+    if row["low"] < row["high"]:
+        texts["interval"] = " to ".join(ends)
+        if row["gain"] < 0 and not math.isnan(row["p"]):
+            texts["interval"] += f", {print_p_value(row['p'])}"
+    case = [name, name_column(*column).lower() * bool(claim.columns), finding.count, finding.why]
     if source == "runs":
         measured = [name for name in dict.fromkeys(claim.rows().values()) if shown_records(name)]
         case += [f"{describe_data(name)}, {describe_evidence(name)}" for name in measured]
-    return parts | {"case": "; ".join(filter(None, case))}
+    return texts | {"case": "; ".join(filter(None, case))}

@@ -32,14 +32,6 @@ from .records import (
 )
 from .table_export import render_table, write_markdown
 
-#: Columns of the CSV file of runs: fields of run.json.
-FACTS = [
-    *("experiment", "variant", "config_hash", "seed", "profile", "best_epoch"),
-    *("data_name", "data_sha256", "data_official", "weights_sha256", "weights_official"),
-    *(f"environment_{name}" for name in ("git_commit", "git_dirty", "device", "threads", "torch")),
-    *("peak_memory_bytes", "train_seconds", "evaluate_seconds"),
-]
-
 #: Name of a data set that is not the published one, to a phrase for it.
 STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.values()}
 PHRASES = STAND_INS | dict.fromkeys(DATASETS, "a part of the published images")
@@ -69,6 +61,10 @@ def _name(record: Record) -> str:
     return run_folder("", record.experiment, record.seed, record.variant).parent.name
 
 
+def _profile(record: Record) -> str:
+    return record.folder.parents[1].name
+
+
 def name_notebooks() -> dict[str, Record]:
     """Return the runs with an executed notebook by its name, without ending, in the book.
 
@@ -78,7 +74,7 @@ def name_notebooks() -> dict[str, Record]:
     for record in filter(lambda record: record.notebook, list_runs()):
         arm = not record.variant and not record.experiment.startswith("pretrain_")
         name = f"{_name(record)}-seed-{record.seed}"
-        name = f"{name}-{record.run['profile']}" if name in named else name
+        name = f"{name}-{_profile(record)}" if name in named else name
         named[record.experiment if arm and record.experiment not in named else name] = record
     return named
 
@@ -101,7 +97,6 @@ def show_runs() -> Markdown:
         rows = [_describe_run(record, names.get(record.folder)) for record in runs]
         cells = [rows[0], [":--"] * 6 + ["--:"] * 3, *(row.values() for row in rows)]
         facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
-        facts = facts.reindex(columns=FACTS).astype(object)
         facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs, with their inputs and costs"
         parts.append(render_table("runs", caption, cells, facts, "runs"))
@@ -118,11 +113,11 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     origin = "published" if data["official"] else PHRASES.get(data["name"], "own data")
     start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
     start = start if weights["sha256"] else "random"
-    made = run["files"].get("weights.pt")
+    made = None if record.has("predictions.npz") else run["files"].get("weights.pt")
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Configuration": f"{escape_code(run['profile'])} {escape_code(record.config_hash)}",
+        "Configuration": f"{escape_code(_profile(record))} {escape_code(record.config_hash)}",
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start + (f"; made {_cut(made)}" if made else ""),
         "Commit": _describe_commit(record),
@@ -176,10 +171,6 @@ def _describe_build(dataset: str) -> dict[str, str]:
         start = f"{record.experiment}: {escape_markdown(record.parameters.get('initialisation'))}"
         return start + " (stand-in)" * (not record.weights["official"])
 
-    def describe_software(record: Record) -> str:
-        versions = {name: record.environment[name] for name in ("python", "torch", "numpy")}
-        return ", ".join(f"{name} {escape_markdown(text)}" for name, text in versions.items())
-
     return {
         "": dataset_title(dataset),
         "Profile": escape_code(find_evidence(dataset).profile),
@@ -192,8 +183,12 @@ def _describe_build(dataset: str) -> dict[str, str]:
         "Runs": f"{len(records)}; training and evaluation took {seconds / 60:,.0f} minutes",
         "Made": join(lambda record: escape_markdown((record.run["started"] or "unknown")[:10])),
         "Commit": join(_describe_commit),
-        "Device": join(lambda record: escape_markdown(record.environment["device"])),
-        "Software": join(describe_software),
+        **{
+            name.capitalize(): join(
+                lambda record, name=name: escape_markdown(record.environment[name])
+            )
+            for name in ("device", "python", "torch", "numpy")
+        },
     }
 
 

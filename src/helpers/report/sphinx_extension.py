@@ -33,8 +33,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", prepare, priority=100)
     app.connect("config-inited", read_in_parallel)
     app.connect("env-before-read-docs", compute_tables)
-    app.connect("html-page-context", set_banner)
-    app.connect("html-page-context", offer_notebook)
+    app.connect("html-page-context", complete_page)
     app.connect("linkcheck-process-uri", doi_api_url)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -125,10 +124,8 @@ def fingerprint(lines: list[str]) -> str:
 
     lines : what is missing or corrupt
     """
-    package = ROOT / "src/helpers"
-    folders = [*(package / name for name in ("metrics", "report", "runs")), NOTEBOOKS]
+    folders = ROOT / "src/helpers", NOTEBOOKS, ROOT / "book/_static"
     paths = [path for folder in folders for path in folder.rglob("[!.]*.*")]
-    paths += [package / "catalogue.py", *(ROOT / "book/_static").iterdir()]
     results = results_folder()  # its example images, and the runs whose images stand in for them
     paths += [*results.glob("examples/*.npz"), *results.glob("smoke/*/*/run.json")]
     digest = hashlib.sha256()
@@ -149,13 +146,9 @@ def compute_tables(app: Sphinx, env, pages: list[str]) -> None:
     pages[:] = [page for start in range(count) for page in pages[start::count]]
 
 
-def set_banner(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Set the banner of a page: which data made its numbers."""
+def complete_page(app: Sphinx, page, template, context: dict, doctree) -> None:
+    """Say which data made a page's numbers, and offer a page with code as an executed notebook."""
     context["theme_announcement"] = write_banner(page)
-
-
-def offer_notebook(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Let the theme offer an executed page as a notebook beside its source."""
     executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
     if doctree is not None and executed.exists() and context.get("page_source_suffix") == ".md":
         offered = Path(app.outdir) / "_sources" / f"{page}.ipynb"

@@ -197,7 +197,7 @@ def read_record(folder: Path) -> Record | None:
     filled |= {name: DEFAULTS[name] | filled[name] for name in ("environment", "data", "weights")}
     # Older records of the study came without their example images and do not say so.
     if "config_hash" not in run and not (folder / "examples.npz").exists():
-        filled["left_out"] = list({*filled["left_out"], "examples.npz"})
+        filled["left_out"] = sorted({*filled["left_out"], "examples.npz"})
     return Record(folder, filled)
 
 
