@@ -7,4 +7,4 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class InputError(ValueError):
-    """Bad input: one line that names the culprit and the mend. The command line exits with 2."""
+    """Bad input: one line that names the cause and the remedy. The command line exits with 2."""

@@ -105,12 +105,14 @@ def test_changed_own_data_are_noticed_without_torch(tmp_path):
     source = tmp_path / "mine.npz"
     source.write_bytes(b"first")
     overrides = {"results": str(tmp_path / "results"), "data_source": str(source)}
-    (job,) = plan("smoke", [0], "pathmnist_basic", overrides)
+    job, later = plan("smoke", [0, 1], "pathmnist_basic", overrides)
     write(job, data={"files": describe_source(str(source))})
     assert job.is_done()
+    assert not later.is_done()
     source.write_bytes(b"other")
-    with pytest.raises(InputError, match="was made with a different content of .*mine.npz"):
-        job.is_done()
+    for seed in (job, later):
+        with pytest.raises(InputError, match="was made with a different content of .*mine.npz"):
+            seed.is_done()
 
 
 def test_other_first_weights_are_noticed(tmp_path):
@@ -124,6 +126,14 @@ def test_other_first_weights_are_noticed(tmp_path):
     write(other, weights={"sha256": "0" * 64})
     with pytest.raises(InputError, match="weights to start from"):
         other.is_done()
+    (tmp_path / "w.pt").write_bytes(b"weights")
+    overrides = {"results": str(tmp_path / "own"), "initialisation": str(tmp_path / "w.pt")}
+    (own,) = plan("smoke", [0], "pathmnist_basic", overrides)
+    write(own, weights={"sha256": record.run["files"]["weights.pt"]})
+    assert own.is_done()
+    (tmp_path / "w.pt").write_bytes(b"others")
+    with pytest.raises(InputError, match="weights to start from"):
+        own.is_done()
 
 
 def test_a_failed_notebook_shows_its_error_and_innermost_frames(job):

@@ -98,12 +98,9 @@ class Data:
 def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Data:
     """Load a data set of the catalogue, or raise an InputError with the remedy.
 
-    Parameters
-    ----------
-    data_source : "official" for the published set, downloaded into ``data_dir`` if missing;
-        "synthetic" for its drawn stand-in; or the path of own data, see `load_custom`
-    data_dir : folder of the data sets; a relative one is taken from the repository
-    image_size : side of the images in pixels
+    Its source is "official", the published set, which is downloaded into ``data_dir`` if missing;
+    "synthetic", its drawn stand-in; or the path of own data, see `load_custom`. Relative paths are
+    taken from the repository; ``image_size`` is in pixels.
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}; choose {', '.join(DATASETS)}")

@@ -27,19 +27,13 @@ def pick_device() -> torch.device:
 
 
 def autocast(device: torch.device, precision: str, cache: bool = True) -> torch.autocast:
-    """Return the context of a forward pass in training; "bfloat16" means mixed precision.
-
-    With ``cache``, a weight that is used several times in the context is cast once.
-    """
+    """Return the context of a forward pass, in which ``cache`` casts each weight only once."""
     mixed = precision == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=cache)
 
 
 def iter_batches(images: Tensor, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield indices and images of each batch, on the device of ``order``, int64 (M,).
-
-    Images, uint8 (N, 3, S, S), that are elsewhere are uploaded batch by batch.
-    """
+    """Yield indices and images of each batch, on the device of ``order``, int64 (M,)."""
     resident = images.device == order.device
     rows = order if resident else order.cpu()
     for index, part in zip(order.split(batch_size), rows.split(batch_size), strict=True):
@@ -47,10 +41,7 @@ def iter_batches(images: Tensor, order: Tensor, batch_size: int) -> Iterator[tup
 
 
 def upload(images: Tensor, index: Tensor, device: torch.device) -> Tensor:
-    """Return images on the device, through page-locked memory, so that the host does not wait.
-
-    While the device works on one batch, the host gathers the next.
-    """
+    """Return images on the device, through page-locked memory, so that the host does not wait."""
     shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
     buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
     torch.index_select(images, 0, index, out=buffer)

@@ -171,9 +171,9 @@ def write_examples(
 ) -> str:
     """Write the example images of a published data set to a ``.npz``; return a line about it.
 
-    The arrays are those of `make_examples`, the names of the ``classes``, and the ``sha256`` of
-    the data. A file with other content is replaced, whole or not at all. Nothing is downloaded:
-    where the published files are missing, nothing is written.
+    It holds the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of the
+    data, and is replaced if these change. Nothing is downloaded; without the published files,
+    nothing is written.
     """
     files = PUBLISHED_FILES[name](data_dir, image_size)
     if (state := files.state) != "as published":

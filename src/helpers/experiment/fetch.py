@@ -26,8 +26,7 @@ def make_once(
 ) -> None:
     """Make a file or folder that is missing, while other processes wait for it.
 
-    It is made in a temporary folder, which the next process removes if this one is killed. The
-    advice ends the InputError that is raised where it cannot be made.
+    If this one is killed, the next makes it. The advice ends the InputError where that fails.
     """
     if is_whole(target):
         return

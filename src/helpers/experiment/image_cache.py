@@ -43,9 +43,8 @@ GROUPS = {
 def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
     """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
 
-    Where the folder cannot be written, or the disk is too small, the array is held in memory. Its
-    rows come in parts, which are read only where the file is missing. The name of the file must
-    identify the content.
+    The name of the file identifies the content, whose rows come in parts. Where the folder cannot
+    be written, or the disk is too small, the array is held in memory.
     """
 
     def is_whole(path: Path) -> bool:

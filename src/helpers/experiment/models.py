@@ -134,13 +134,11 @@ def make_model(
 
     Parameters
     ----------
-    network : "resnet18" or "resnet50"
-    start : "random"; "imagenet", torchvision's supervised weights; "barlow_twins", the ResNet-50
-        of Zbontar et al. (2021); or the path of the weights of a pretraining notebook. Weights
-        that are missing, corrupt or of another architecture raise InputError.
+    network, batch_norm : "resnet18" or "resnet50", and its mode, see `Classifier`
+    start : "random", by ``seed``; "imagenet", torchvision's supervised weights; "barlow_twins", the
+        ResNet-50 of Zbontar et al. (2021); or the path of the weights of a pretraining notebook.
+        Weights that are missing, corrupt or of another architecture raise InputError.
     data_dir : its folder ``weights`` holds the published weights
-    batch_norm : see `Classifier`
-    seed : of the random weights
     """
     path, state, normalisation = load_weights(network, start, data_dir)
     mean, std = normalisation or data.mean_and_std()

@@ -1,4 +1,7 @@
-"""PathMNIST and Oxford-IIIT Pets as published: downloaded, verified, decoded and cached once."""
+"""PathMNIST and Oxford-IIIT Pets as published: downloaded, verified, decoded and cached once.
+
+Sources: Yang et al. (2023), MedMNIST v2; Parkhi et al. (2012), Cats and Dogs.
+"""
 
 import hashlib
 import zipfile
@@ -34,12 +37,7 @@ PETS_OFFICIAL = {
 
 
 def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
-    """Return PathMNIST in its published splits, its class names, and True (it is as published).
-
-    The file is downloaded into ``data_dir`` if it is missing there, verified and unpacked, once.
-
-    Source: Yang et al. (2023), MedMNIST v2, through the package medmnist.
-    """
+    """Return PathMNIST in its published splits, its class names, and True (it is as published)."""
     import medmnist  # here: it takes a second, and drawn images do without it
 
     info, file = medmnist.INFO["pathmnist"], locate_pathmnist(data_dir, image_size)
@@ -74,10 +72,7 @@ def locate_pathmnist(data_dir: str, image_size: int) -> PublishedFile:
 def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     """Return the splits of Oxford-IIIT Pets, its breeds, and whether its lists are as published.
 
-    The images are downloaded to ``<data_dir>/oxford-iiit-pet`` if they are missing there, resized
-    to ``image_size`` pixels on the shorter side and cropped to the centre square, once.
-
-    Source: Parkhi et al. (2012), Cats and Dogs.
+    Images are resized to ``image_size`` pixels on the shorter side, and their centre is cropped.
     """
     from sklearn.model_selection import train_test_split
 
