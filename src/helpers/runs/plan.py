@@ -143,9 +143,9 @@ def plan(
         config = resolve(experiment, profile, seed, overrides, variant)
         if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
             return  # the arm has these values under this profile
-        changed = {"seed", "variant", *read_profile(profile), *overrides}
-        changed |= variants[experiment][variant].keys() if variant else set()
+        changed = {"seed", *read_profile(profile), *overrides}
         shown = changed & read_defaults(experiment).keys()
+        shown |= {"variant", *variants[experiment][variant]} if variant else set()
         job = Job(experiment, config, config.model_dump(include=shown))
         for start in job.needs:
             source, digits = start.parent.name, start.name.removeprefix("seed-")
