@@ -17,6 +17,7 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["book"]
 
+os.environ.pop("PYTHONWARNINGS", None)  # jupyter-book's own warnings would be errors
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")

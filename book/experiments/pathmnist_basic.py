@@ -27,7 +27,6 @@
 # %% tags=["parameters"]
 seed = 0  # for weights, order, augmentation and MixUp
 results = "results/paper"  # folder of the records of this profile
-variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
 data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
 image_size = 28  # pixels
@@ -41,6 +40,7 @@ backbone_lr = 1e-3  # AdamW, no schedule
 head_lr = 1e-3  # AdamW
 weight_decay = 1e-6  # AdamW
 precision = "float32"  # or "bfloat16": mixed precision, faster on a GPU
+keep_epoch = "best"  # by validation accuracy; or "last"
 mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha), one per batch; 0: no MixUp
 second_forward = False  # has no effect without MixUp
 augment_probability = 0.0  # for each of horizontal flip, vertical flip, rotation

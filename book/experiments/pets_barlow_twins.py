@@ -28,7 +28,6 @@
 # %% tags=["parameters"]
 seed = 0  # for weights, order, augmentation and MixUp
 results = "results/paper"  # folder of the records of this profile
-variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
 data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
 image_size = 224  # pixels, shorter side resized, centre cropped; chosen: as in pretraining
@@ -42,6 +41,7 @@ backbone_lr = 5e-5  # AdamW, no schedule; chosen: as on PathMNIST
 head_lr = 5e-4  # AdamW; chosen: as on PathMNIST
 weight_decay = 1e-6  # AdamW; chosen: as on PathMNIST
 precision = "float32"  # or "bfloat16": mixed precision, faster on a GPU
+keep_epoch = "best"  # by validation accuracy; or "last"
 mixup_alpha = 0.3  # lambda ~ Beta(alpha, alpha), one per batch; chosen: as on PathMNIST
 second_forward = False  # chosen: MixUp as published; or True, as the PathMNIST code did
 augment_probability = 0.4  # for each of horizontal flip, vertical flip, rotation

@@ -24,7 +24,6 @@
 # %% tags=["parameters"]
 seed = 0  # for weights, order and augmentation
 results = "results/paper"  # folder of the records of this profile
-variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
 data_source = "official"  # or "synthetic": the drawn set *source*
 dataset = "pets"  # or "pathmnist": the training images to learn from

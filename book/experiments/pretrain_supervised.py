@@ -23,7 +23,6 @@
 # %% tags=["parameters"]
 seed = 0  # for weights, order and augmentation
 results = "results/paper"  # folder of the records of this profile
-variant = ""  # name of an ablation's variant, whose record goes to a folder of its own
 data_dir = "data"  # folder of the data sets and published weights
 data_source = "official"  # or "synthetic": the drawn set *source*
 dataset = "pets"  # or "pathmnist": the training images to learn from
@@ -38,6 +37,7 @@ backbone_lr = 1e-3  # AdamW
 head_lr = 1e-3  # AdamW
 weight_decay = 1e-6  # AdamW
 precision = "float32"  # or "bfloat16": mixed precision, faster on a GPU
+keep_epoch = "best"  # by validation accuracy; or "last"
 mixup_alpha = 0.0  # lambda ~ Beta(alpha, alpha); 0: no MixUp
 augment_probability = 0.4  # for each of horizontal flip, vertical flip, rotation
 rotation_degrees = 20  # degrees; drawn from U(-20, 20)

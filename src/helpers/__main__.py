@@ -1,7 +1,9 @@
 """Entry of the command line; handles Ctrl-C and SIGTERM from the first import on."""
 
+import os
 import signal
 import sys
+import warnings
 
 
 def main() -> int:
@@ -16,6 +18,10 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         # Some locales cannot encode ±; lines reach a log at once.
         stream.reconfigure(errors="replace", line_buffering=True)
+    if sys.warnoptions:  # of PYTHONWARNINGS, also for workers: other packages' would be errors
+        sys.warnoptions.clear()
+        os.environ.pop("PYTHONWARNINGS", None)
+        warnings.simplefilter("ignore")
     try:
         from helpers.cli import call
 

@@ -13,6 +13,7 @@ from helpers.experiment import barlow_twins, training
 from helpers.experiment.augmentation import Augmentation
 from helpers.experiment.barlow_twins import fit_barlow_twins
 from helpers.experiment.data import Split
+from helpers.experiment.evaluation import score
 from helpers.experiment.models import Classifier, make_model
 from helpers.experiment.training import fingerprint, fit, mixed_loss
 
@@ -62,6 +63,17 @@ def pretrain(data, epochs=3, checkpoint=None):
 def assert_same_bits(model, other):
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
+
+
+def test_the_weights_of_the_last_epoch_are_kept_if_wanted(stripes):
+    model, result = train(stripes, epochs=4, lr=3e-2, keep_epoch="last")
+    _, best = train(stripes, epochs=4, lr=3e-2)
+    assert (result.best_epoch, best.best_epoch) == (
+        4,
+        1 + best.history.validation_accuracy.argmax(),
+    )
+    assert best.best_epoch < 4  # else this test shows nothing
+    assert score(model, stripes.validation)[1] == result.history.validation_accuracy.iloc[-1]
 
 
 def test_an_easy_set_is_learned_in_both_precisions(stripes):

@@ -31,7 +31,7 @@ def write(job, **changes):
 
 def test_runs_come_after_the_pretraining_that_they_start_from():
     planned = names(plan("smoke", [0, 1]))
-    assert len(planned) == len(set(planned)) == 20
+    assert len(planned) == len(set(planned)) == 22
     for arm, start in [
         ("pathmnist_pretrained", "pretrain_supervised"),
         ("pets_supervised", "pretrain_supervised"),
@@ -46,7 +46,7 @@ def test_variants_run_with_seed_0_or_where_they_are_named():
     assert {name.split()[-1] for name in every} == {"0"}
     assert "pathmnist_mixup@two_forwards seed 0" in every
     named = names(plan("smoke", [0, 1], only="pathmnist_mixup@*"))
-    assert len(named) == 4
+    assert len(named) == 6
     assert {name.split()[-1] for name in named} == {"0", "1"}
     assert names(plan("smoke", [0], only="pathmnist_basic")) == ["pathmnist_basic seed 0"]
 
@@ -59,7 +59,7 @@ def test_a_variant_that_its_arm_already_is_under_a_profile_is_left_out(profile):
         if name.startswith("pathmnist_mixup@"):
             assert job.config.computed != mixup.computed
             assert job.folder.parent.name == name.split()[0]
-            assert job.injected["variant"] == job.config.variant
+            assert job.injected.get("variant", "") == job.config.variant
     forwards = "two" if profile == "smoke" else "one"
     assert f"pathmnist_mixup@{forwards}_forward{'s' * (forwards == 'two')} seed 0" in jobs
 
@@ -105,12 +105,14 @@ def test_changed_own_data_are_noticed_without_torch(tmp_path):
     source = tmp_path / "mine.npz"
     source.write_bytes(b"first")
     overrides = {"results": str(tmp_path / "results"), "data_source": str(source)}
-    (job,) = plan("smoke", [0], "pathmnist_basic", overrides)
+    job, later = plan("smoke", [0, 1], "pathmnist_basic", overrides)
     write(job, data={"files": describe_source(str(source))})
     assert job.is_done()
+    assert not later.is_done()
     source.write_bytes(b"other")
-    with pytest.raises(InputError, match="was made with a different content of .*mine.npz"):
-        job.is_done()
+    for seed in (job, later):
+        with pytest.raises(InputError, match="was made with a different content of .*mine.npz"):
+            seed.is_done()
 
 
 def test_other_first_weights_are_noticed(tmp_path):
@@ -124,6 +126,14 @@ def test_other_first_weights_are_noticed(tmp_path):
     write(other, weights={"sha256": "0" * 64})
     with pytest.raises(InputError, match="weights to start from"):
         other.is_done()
+    (tmp_path / "w.pt").write_bytes(b"weights")
+    overrides = {"results": str(tmp_path / "own"), "initialisation": str(tmp_path / "w.pt")}
+    (own,) = plan("smoke", [0], "pathmnist_basic", overrides)
+    write(own, weights={"sha256": record.run["files"]["weights.pt"]})
+    assert own.is_done()
+    (tmp_path / "w.pt").write_bytes(b"others")
+    with pytest.raises(InputError, match="weights to start from"):
+        own.is_done()
 
 
 def test_a_failed_notebook_shows_its_error_and_innermost_frames(job):

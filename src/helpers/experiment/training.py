@@ -43,6 +43,8 @@ class TrainingState:
     the same bits: all random draws come from ``generator`` and ``lambdas``.
     """
 
+    keep_last = False  # the last epoch's weights count as the best
+
     def __init__(self, model, groups, weight_decay, seed, epochs, images, checkpoint, guard):
         self.model, self.epochs, self.checkpoint, self.guard = model, epochs, checkpoint, guard
         self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
@@ -94,7 +96,7 @@ class TrainingState:
                 text = f"the {name.replace('_', ' ')} is {value:.0f} in epoch {epoch}"
                 raise FloatingPointError(f"{text}; lower the learning rate")
         self.history.append({"epoch": epoch} | scores)
-        if scores.get("validation_accuracy", -1.0) > self.best:
+        if self.keep_last or scores.get("validation_accuracy", -1.0) > self.best:
             self.best, self.best_epoch = scores["validation_accuracy"], epoch
             self.best_weights = copy.deepcopy(self.model.state_dict())
         if self.checkpoint:
@@ -179,6 +181,7 @@ def fit(
     weight_decay: float,
     precision: str,
     seed: int,
+    keep_epoch: str = "best",
     checkpoint=None,
 ) -> Training:
     """Train with AdamW and cross-entropy, and keep the weights of best validation accuracy.
@@ -195,6 +198,7 @@ def fit(
         gradients, so that batch norm's statistics see it unmixed too
     precision : "float32", or "bfloat16" for mixed precision; weights and tests stay in float32
     seed : of the order, the augmentation and MixUp
+    keep_epoch : "best", or "last" to keep the weights of the last epoch
     checkpoint : a `helpers.runs.Checkpoint` of the state after each epoch, to resume from
     """
     guard = fingerprint(**locals()) if checkpoint else None
@@ -207,6 +211,7 @@ def fit(
     observe = second_forward and augmentation.alpha > 0
     groups = model.parameter_groups(backbone_lr, head_lr)
     state = TrainingState(model, groups, weight_decay, seed, epochs, count, checkpoint, guard)
+    state.keep_last = keep_epoch == "last"
     for epoch in range(len(state.history) + 1, epochs + 1):
         model.train(epoch=epoch)
         network.prepare()

@@ -96,8 +96,12 @@ class Config(BaseModel):
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits shared by runs that differ in nothing but their seed."""
-        text = json.dumps(self.computed, sort_keys=True)
+        """Twelve hexadecimal digits shared by runs that differ in nothing but their seed.
+
+        A parameter that is added later, with its default, leaves them as they were.
+        """
+        values = self.model_dump(mode="json", exclude=LOCATIONS, exclude_defaults=True)
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -117,12 +121,14 @@ class SupervisedConfig(Config):
     mixup_alpha: NotNegative
     augment_probability: float = Field(ge=0, le=1)
     rotation_degrees: float = Field(ge=0, le=180)
+    keep_epoch: Literal["best", "last"] = "best"
 
     @property
     def training(self) -> dict:
         """Arguments of ``helpers.experiment.fit`` besides network and data."""
         names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
-        values = self.model_dump(include=names | {"weight_decay", "precision", "seed"})
+        names |= {"weight_decay", "precision", "seed", "keep_epoch"}
+        values = self.model_dump(include=names)
         augmentation = self.augment_probability, self.rotation_degrees, self.mixup_alpha
         return values | {"augmentation": augmentation}
 

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from helpers import ROOT, InputError
-from helpers.source_files import has_changed
+from helpers.source_files import digest_file, from_root, has_changed
 
 from .config import (
     PRETRAINING,
@@ -61,30 +61,35 @@ class Job:
         It is an InputError if it, or another seed's beside it, was made with another configuration,
         other first weights or other data.
         """
-        if (record := read_record(self.folder)) is None:
-            beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))
-            # One is enough: its own batch compared it with the others.
-            if first := next(filter(None, beside), None):
-                self._require_agreement(first)
-            return False
-        record.check()
-        other = []
-        for needed in filter(None, map(_read_if_whole, self.needs)):
-            if needed.run["files"].get("weights.pt") != record.weights["sha256"]:
-                other.append("weights to start from")
+        if record := read_record(self.folder):
+            record.check()
+        beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))
+        # One is enough: its own batch compared it with the others.
+        if known := record or next(filter(None, beside), None):
+            self._require_agreement(known)
+        return record is not None
+
+    def _list_changed(self, record: Record) -> Iterator[str]:
+        """Yield the sources of a record whose content has changed since."""
+        needed = [
+            run.run["files"].get("weights.pt") for run in map(_read_if_whole, self.needs) if run
+        ]
+        start = from_root(self.config.start)
+        if not needed and start.is_file():
+            needed = [digest_file(start)]
+        if needed and needed[0] != record.weights["sha256"]:
+            yield "weights to start from"
         source = self.config.data_source
         if record.data["files"] and has_changed(source, record.data["files"]):
-            other.append(f"content of {source}")
-        self._require_agreement(record, other)
-        return True
+            yield f"content of {source}"
 
-    def _require_agreement(self, record: Record, other: Iterable[str] = ()) -> None:
-        """Raise InputError if a record has other parameters, or for `other` differences."""
+    def _require_agreement(self, record: Record) -> None:
+        """Raise InputError if a record has other parameters or was made from other files."""
         # A parameter that the record lacks had its default.
         theirs = {n: field.default for n, field in type(self.config).model_fields.items()}
         theirs |= record.parameters
         names = [name for name, ours in self.config.computed.items() if ours != theirs[name]]
-        if names := [*names, *other]:
+        if names := [*names, *self._list_changed(record)]:
             raise InputError(
                 f"{record.folder} was made with a different {', '.join(names)}, and the seeds of"
                 f" one folder must agree; delete it, or give {self.name} another folder:"
@@ -138,9 +143,9 @@ def plan(
         config = resolve(experiment, profile, seed, overrides, variant)
         if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
             return  # the arm has these values under this profile
-        changed = {"seed", "variant", *read_profile(profile), *overrides}
-        changed |= variants[experiment][variant].keys() if variant else set()
+        changed = {"seed", *read_profile(profile), *overrides}
         shown = changed & read_defaults(experiment).keys()
+        shown |= {"variant", *variants[experiment][variant]} if variant else set()
         job = Job(experiment, config, config.model_dump(include=shown))
         for start in job.needs:
             source, digits = start.parent.name, start.name.removeprefix("seed-")

@@ -11,7 +11,7 @@ from helpers import ROOT, InputError
 from helpers.source_files import digest_file
 
 from .cluster import BatchError, list_gpus
-from .config import PRETRAINING, list_experiments, make_config, unknown
+from .config import PRETRAINING, make_config, read_defaults
 from .plan import Job
 from .record import Record, is_run, read_record
 from .worker import make_run
@@ -58,8 +58,6 @@ def plan_repetition(record: Record, results: Path) -> Job:
     Without its notebook, parameters, device or first weights, that is an InputError.
     """
     commit = f"check out the commit of the run ({record.environment['git_commit'] or 'unknown'})"
-    if record.experiment not in list_experiments():
-        raise _refuse(record, unknown("experiment", record.experiment, list_experiments()), commit)
     parameters = record.parameters | {"results": str(results)}
     start = parameters.get("stand_in_weights", {}).get(parameters.get("initialisation"))
     if start is not None:  # a checkpoint of the record's own results folder
@@ -69,8 +67,9 @@ def plan_repetition(record: Record, results: Path) -> Job:
             raise _refuse(record, "it started from other weights", advice)
         parameters |= {"initialisation": str(path), "stand_in_weights": {}}
     try:
+        read_defaults(record.experiment)  # refuses an unknown experiment
         config = make_config(record.experiment, parameters)
-    except InputError as error:  # a parameter that the notebook did not have, or a bad value
+    except InputError as error:  # also a parameter that the notebook did not have, or a bad value
         raise _refuse(record, error, commit) from None
     if gone := parameters.keys() - type(config).model_fields.keys():
         reason = f"{record.experiment} no longer has {', '.join(sorted(gone))}"
