@@ -14,7 +14,9 @@ IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tif
 
 def from_root(path: str | Path) -> Path:
     """Return a path; a relative one is taken from the repository."""
-    return ROOT / Path(path).expanduser()
+    with contextlib.suppress(RuntimeError):  # of a "~name" that is no user's
+        path = Path(path).expanduser()
+    return ROOT / path
 
 
 def digest_file(path: Path, algorithm: str = "sha256") -> str:

@@ -8,7 +8,7 @@ _OFFERS = {
     "calibration": "show_scores show_temperature_differences show_temperatures",
     "claims": "show_claims",
     "explorer": "show_explorer",
-    "figures": "plot_history plot_temperatures show_curves show_deferral show_reliability"
+    "figures": "plot_history plot_temperatures show_curves show_reliability"
     " show_risk_coverage show_strengths",
     "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
     "overview": "show_cells show_findings show_gaps show_made_from show_overview show_summary",

@@ -22,7 +22,8 @@ def show_ablation(dataset: str) -> Markdown:
     shown, variants = shown_records(dataset), find_evidence(dataset).variants
     variants = {key: records for key, records in variants.items() if key[0] in shown}
     if not variants:
-        command = f"python -m helpers run --only '{dataset}_*@*'"
+        profile = find_evidence(dataset).profile or "paper"
+        command = f"python -m helpers run --profile {profile} --only '{dataset}_*@*'"
         return Markdown(f"No ablation of these runs yet. Make them with `{command}`.")
     columns, data = list_columns(dataset), []
     rows = head_columns("Change", columns)
@@ -31,11 +32,9 @@ def show_ablation(dataset: str) -> Markdown:
         for (label, variant), records in variants.items():
             rows.append([_describe_change(label, shown[label][0], records)])
             for column in columns:
-                lines = []
-                for text, found in _compare(dataset, label, variant, metric, column):
-                    lines.append(text)
-                    data += found
-                rows[-1].append(" ".join(lines) or "—")
+                lines = list(_compare(dataset, label, variant, metric, column))
+                rows[-1].append(" ".join(text for text, _ in lines) or "—")
+                data += [row for _, found in lines for row in found]
     caption = f"Scores on {describe_data(dataset)} with one choice changed, minus without"
     return Markdown(f"{render_table(f'{dataset}-ablation', caption, rows, data)}\n\n{LEGEND}")
 

@@ -172,6 +172,7 @@ class Finding(NamedTuple):
     shown: dict | None = None  # row of `compare`
     count: str = ""  # of the comparisons as stated, or the other way
     needs: str = ""  # data, weights or runs without which it cannot be decided
+    elsewhere: bool = False  # whether the runs used other images than the published ones
 
 
 def judge(claim: Claim, source: str) -> Finding:
@@ -225,11 +226,13 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
         measure, largest = MEASURES[claim.metric], known["gain"].max()
         if not abs(measure.scale(largest) - figure) <= 1.501 * 10.0**-measure.digits:
             word, whys = "fails", [f"the largest is not {figure:.{measure.digits}f}"]
+    elsewhere = source == "runs" and not all(real for _, real in kinds)
     if not len(known):
-        return Finding(word, "; ".join(whys), needs=needs)
+        return Finding(word, "; ".join(whys), needs=needs, elsewhere=elsewhere)
     count = f"{against} of {len(known)} the other way" if against else f"{stated} of {len(known)}"
     count += " as stated" * (not against)
-    return Finding(word, "; ".join(whys), known.loc[order.idxmin()].to_dict(), count, needs)
+    shown = known.loc[order.idxmin()].to_dict()
+    return Finding(word, "; ".join(whys), shown, count, needs, elsewhere)
 
 
 def is_real(dataset: str) -> bool:
@@ -269,7 +272,7 @@ def count_verdicts() -> str:
     """Return how many readings hold, fail or are inconclusive, by the paper and by the runs."""
     texts = []
     for findings in list(zip(*judge_claims(), strict=True))[1:]:
-        words = Counter("open" if finding.needs else finding.word for finding in findings)
+        words = Counter("open" if f.needs or f.elsewhere else f.word for f in findings)
         judged = ("holds", "fails", "inconclusive")
         texts.append(", ".join(f"{SIGNS[word]} {word} {words[word]}" for word in judged))
         texts[-1] += f", open for want of data or weights {words['open']}" * bool(words["open"])
@@ -291,17 +294,14 @@ def show_claims() -> Markdown:
             rows[-1].append(" ".join(cells))
     statements = len({claim.statement for claim in claims.values()})
     counts = f"**{statements} statements, in {len(claims)} readings.** {count_verdicts()}"
-    drawn = [dataset_title(d) for d in PAPER_ARMS if shown_records(d) and not is_real(d)]
-    if drawn:
-        counts += f"\n\n**The runs of {' and '.join(drawn)} used stand-in data"
-        counts += "; their verdicts say nothing about the paper.**"
     caption = "The paper's statements, judged by its own numbers and by these runs"
     return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")
 
 
 def _describe(finding: Finding, claim: Claim, source: str) -> dict[str, str]:
     """Return the verdict and, of the comparison that decides, value, interval and the rest."""
-    word = f"needs {finding.needs}" if finding.needs else finding.word
+    word = finding.word + " on other images" * finding.elsewhere
+    word = f"needs {finding.needs}" if finding.needs else word
     texts = {"verdict": f"{SIGNS[finding.word]} {word}"}
     if (row := finding.shown) is None:
         return texts | {"case": finding.why}

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 from matplotlib.ticker import MaxNLocator
 
 from helpers.catalogue import CORRUPTIONS, Corruption
@@ -31,27 +30,19 @@ CURVES = {"loss": ("loss", 1, "{:.3g}"), "accuracy": ("accuracy (%)", 100, "{:.1
 #: Part of the data to the dashes of its curve.
 DASHES = {"train": (4, 2), "validation": ""}
 
-HISTORY_CAPTION = (
-    "Clean training (dashed) and validation images (solid). A validation loss that rises while the"
-    " training loss falls is a sign of overfitting."
-)
-
 
 def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
     """Return the loss and, where it was measured, the accuracy of one run by epoch.
 
-    Parameters
-    ----------
-    history : epoch, train_loss, validation_loss and, except for pretraining without labels,
-        train_accuracy, validation_accuracy (fractions)
-    experiment : an arm of the paper is drawn in its colour
+    The history has epoch, train_loss, validation_loss and, except for pretraining without labels,
+    train_accuracy and validation_accuracy (fractions). An arm of the paper has its colour.
     """
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
-    scores = [score for score in CURVES if f"train_{score}" in history]
-    picture = Picture(caption=HISTORY_CAPTION * (len(scores) > 1))
-    for score in scores:
-        colour = choose_style(places.get(experiment, 0)).colour
-        _plot_curves(picture, history, score, colour, score, width=3.6)
+    colour = choose_style(places.get(experiment, 0)).colour
+    picture = Picture(caption="Clean training (dashed) and validation images (solid).")
+    for score in CURVES:
+        if f"train_{score}" in history:
+            _plot_curves(picture, history, score, colour, score, width=3.6)
     return picture
 
 
@@ -242,12 +233,21 @@ def show_risk_coverage(dataset: str) -> Picture:
     Lines are means over the seeds, bands reach from the lowest to the highest; strengths of a
     shift are pooled.
     """
-    picture, risks = Picture(), _find_risks(dataset, np.linspace(0.02, 1, 99))
+    risks, falls = _find_risks(dataset, np.linspace(0.02, 1, 99)), []
+    text = "If an expert sees the least confident fifth (strengths pooled), the mean risk falls. "
     axes = {"xlabel": "coverage (%)", "ylabel": "risk (%)", "xlim": (0, 100)}
     axes["ylim"] = (0, 1.05 * risks["high"].max() or 1)  # the same axis for all panels
+    picture = Picture()
     for shift, rows in risks.groupby("shift", sort=False):
         name = f"risk against coverage, {shift}"
         _plot_lines(picture, dataset, rows, "coverage", name, draw_band, title=shift, **axes)
+        ends = {
+            label: np.interp([100, 80], arm["coverage"], arm["mean"])
+            for label, arm in rows.groupby("arm", sort=False)
+        }
+        texts = [f"{label} from {full:.1f} to {kept:.1f} %" for label, (full, kept) in ends.items()]
+        falls.append(f"{shift.capitalize()}: {', '.join(texts)}.")
+    picture.caption = text + " ".join(falls)
     return _finish(picture, dataset, legend=True)
 
 
@@ -261,17 +261,3 @@ def _find_risks(dataset: str, coverage: np.ndarray) -> pd.DataFrame:
         rows.append((shift, label, *values))
     table = pd.DataFrame(rows, columns=["shift", "arm", *columns])
     return table.explode(columns).infer_objects()
-
-
-def show_deferral(dataset: str) -> Markdown:
-    """Return by how much the error rate falls if an expert sees the least confident fifth."""
-    lines = []
-    for shift, rows in _find_risks(dataset, np.array([0.8, 1])).groupby("shift", sort=False):
-        arms = rows.groupby("arm", sort=False)["mean"]
-        falls = [f"{label} from {full:.1f} to {kept:.1f} %" for label, (kept, full) in arms]
-        lines.append(f"- {shift}: {', '.join(falls)}")
-    text = (
-        "If an expert sees the least confident fifth of the images (strengths pooled), the error"
-        " rate on the others falls as follows (mean over the seeds):\n"
-    )
-    return Markdown("\n".join([text, *lines]) if lines else missing_runs(dataset) or "")

@@ -53,7 +53,7 @@ def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
         yield _read_examples(path, title)
     shown = [record for group in shown_records(dataset).values() for record in group]
     for record in chain(shown, read_records(results_folder() / "smoke", f"{dataset}_*", [])):
-        if record.examples is not None and part in record.examples:
+        if record.data["classes"] and part in (record.examples or ()):
             name, data = str(record.data["name"]), record.data
             kind = "Drawn stand-ins" if name in STAND_INS else "Images"
             own = data["official"] or name == dataset
@@ -80,10 +80,7 @@ def _read_examples(path: Path, title: str) -> Examples:
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
     """Return the same test images under every corruption and strength.
 
-    Parameters
-    ----------
-    examples : images uint8 (P, k, 3, H, W), labels (k,), corruption str (P,), strength (P,)
-    class_names : by label
+    The examples are those of ``helpers.experiment``; the class names are by label.
     """
     count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
     names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])

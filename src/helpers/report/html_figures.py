@@ -46,16 +46,9 @@ class Picture:
     def plot(
         self, alt: str, width: float = 2.6, height: float = 2.3, grid: str = "y", **axes
     ) -> Iterator[Axes]:
-        """Add a drawing in the page's text colour, light or dark.
+        """Add a drawing (inches) in the page's text colour, with properties of the yielded Axes.
 
-        The style is complete: a user's matplotlibrc changes nothing.
-
-        Parameters
-        ----------
-        alt : text alternative, different for each drawing of a page
-        width, height : inches
-        grid : axis whose grid lines are drawn
-        axes : properties of the yielded Axes, such as title and xlabel
+        The text alternatives of a page differ. A user's matplotlibrc changes nothing.
         """
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -121,12 +114,9 @@ def choose_rendering(side: int) -> str:
 
 
 def encode_image(image: np.ndarray, largest: int = 224) -> str:
-    """Return an image as a data URI of at most `HEAVIEST` bytes, lossless if it is small.
+    """Return an image, uint8 (3, H, W), as a data URI, lossless if it is small.
 
-    Parameters
-    ----------
-    image : uint8 (3, H, W)
-    largest : side in pixels that larger images are reduced to
+    It has at most `HEAVIEST` bytes where that can be, and at most `largest` pixels to a side.
     """
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))

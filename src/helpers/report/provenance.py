@@ -171,6 +171,10 @@ def _describe_build(dataset: str) -> dict[str, str]:
         start = f"{record.experiment}: {escape_markdown(record.parameters.get('initialisation'))}"
         return start + " (stand-in)" * (not record.weights["official"])
 
+    def describe_software(record: Record) -> str:
+        versions = {name: record.environment[name] for name in ("python", "torch", "numpy")}
+        return ", ".join(f"{name} {escape_markdown(text)}" for name, text in versions.items())
+
     return {
         "": dataset_title(dataset),
         "Profile": escape_code(find_evidence(dataset).profile),
@@ -183,12 +187,8 @@ def _describe_build(dataset: str) -> dict[str, str]:
         "Runs": f"{len(records)}; training and evaluation took {seconds / 60:,.0f} minutes",
         "Made": join(lambda record: escape_markdown((record.run["started"] or "unknown")[:10])),
         "Commit": join(_describe_commit),
-        **{
-            name.capitalize(): join(
-                lambda record, name=name: escape_markdown(record.environment[name])
-            )
-            for name in ("device", "python", "torch", "numpy")
-        },
+        "Device": join(lambda record: escape_markdown(record.environment["device"])),
+        "Software": join(describe_software),
     }
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .records import arms
+from .records import arms, shown_records
 
 
 class Style(NamedTuple):
@@ -44,9 +44,9 @@ def show_sign(style: Style) -> str:
 
 
 def draw_legend(dataset: str) -> str:
-    """Return the legend of all panels of a picture, on a line of its own."""
-    styles = style_arms(dataset).items()
-    entries = [f"<span>{show_sign(style)} {escape(label)}</span>" for label, style in styles]
+    """Return the legend of the arms with runs, on a line of its own above all panels."""
+    styles = {label: style_arms(dataset)[label] for label in shown_records(dataset)}
+    entries = [f"<span>{show_sign(s)} {escape(label)}</span>" for label, s in styles.items()]
     line = "flex-basis:100%;display:flex;flex-wrap:wrap;gap:0 1.2rem;justify-content:center"
     return f'<div style="{line};font-size:.85em">{"".join(entries)}</div>'
 

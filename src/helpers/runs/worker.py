@@ -139,10 +139,6 @@ def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict
         own |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     if gpu is not None:
         own["CUDA_VISIBLE_DEVICES"] = gpu
-    try:
-        Path.home()
-    except RuntimeError:  # a user without a name; some packages make a folder at home on import
-        own["HOME"] = str(folder)
     return kept | ALLOCATOR | own
 
 
