@@ -89,6 +89,14 @@ def test_the_arm_joins_its_data_set_whose_other_arms_are_missing(copy):
     assert any(alt.startswith("Aug: accuracy by epoch") for alt in alts)
 
 
+def test_the_corruption_is_tested_on_a_shipped_network(copy):
+    (code,) = re.findall(r"```python\n([^`]*)```", PAGE)
+    (copy / "records").symlink_to(ROOT / "records")
+    drawn = code.replace('"official"', '"synthetic"')  # the published images may not be here
+    table = call(copy, "python -c", drawn)
+    assert re.findall(r"^\d +(\w+)", table, re.MULTILINE) == ["clean", "fog", "fog"]
+
+
 def test_the_metric_is_in_the_tidy_table(copy):
     (path,) = (copy / "book/_build/tidy").glob("estimates-*.csv")
     table = pd.read_csv(path).query("metric == 'confident_errors' and shift == 'fog'")
