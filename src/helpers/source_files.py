@@ -26,12 +26,13 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
 
 
 @contextlib.contextmanager
-def reading() -> Iterator[None]:
+def reading(place: str | Path = "the data") -> Iterator[None]:
     """Turn an error of the file system into an InputError that names its file."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot read {error.filename}: {error.strerror}; fix it there") from None
+        name = error.filename or place
+        raise InputError(f"cannot read {name}: {error.strerror}; fix it there") from None
 
 
 def list_files(folder: Path) -> list[Path]:

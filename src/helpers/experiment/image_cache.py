@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional
 from tqdm import tqdm
 
 from helpers import InputError
+from helpers.source_files import reading
 
 from .fetch import make_once
 
@@ -48,10 +49,9 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     """
 
     def is_whole(path: Path) -> bool:
-        try:
-            return np.load(path, mmap_mode="r").shape == shape
-        except (OSError, ValueError, EOFError):  # missing, or cut short
-            return False
+        with reading(path), contextlib.suppress(ValueError, EOFError):  # of a file cut short
+            return path.exists() and np.load(path, mmap_mode="r").shape == shape
+        return False
 
     def write(path: Path) -> None:
         # Not through a memory map: on a full disk that kills the process instead of raising.

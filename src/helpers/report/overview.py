@@ -145,8 +145,9 @@ def _summarise(dataset: str) -> list[str]:
     for shift in shifts[1:]:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
         named = [f"{row['arm']} {print_with_paper(row)}" for row in rows if row["n_seeds"]]
-        costs.append(f"{shift} costs {', '.join(named)} points of accuracy")
-    texts = ["; ".join(costs) + "."]
+        each = " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
+        costs.append(f"{shift.capitalize()} costs {each} points of accuracy.")
+    texts = [" ".join(costs)]
     for label, metric in product(others, COMPARED):
         rows = [find_difference((dataset, label), (dataset, first), metric, s) for s in shifts]
         if rows[0]["n_seeds"]:

@@ -50,7 +50,7 @@ CELLS = (
 )
 
 PATIENTS = (
-    "Test images count as independent. Those of PathMNIST come from the slides of few patients,"
+    "Test images count as independent. Those of PathMNIST come from the slides of a few patients,"
     " whom the file does not identify ({doc}`/data`), so the test-image part of the interval is too"
     " narrow."
 )
@@ -81,19 +81,24 @@ def show_table(number: int) -> Markdown:
 def show_results(dataset: str) -> Markdown:
     """Return all tables of a data set that the paper lacks, as the body of its page."""
     parts = [_render(dataset, metric, list_columns(dataset)) for metric in PAPER_METRICS]
-    others = show_other_shifts(dataset).data, show_differences(dataset).data
-    return Markdown("\n\n".join([show_legend(dataset).data, *parts, *others]))
+    parts = [show_legend(dataset).data, *parts, *_list_others(dataset)]
+    return Markdown("\n\n".join([*parts, show_differences(dataset).data]))
 
 
-def show_other_shifts(dataset: str) -> Markdown:
+def show_other_shifts(dataset: str) -> Markdown | None:
     """Return tables by strength for each shift that the paper's tables of the data set lack."""
+    parts = _list_others(dataset)
+    return Markdown("\n\n".join(parts)) if parts else None
+
+
+def _list_others(dataset: str) -> list[str]:
     parts = []
     for shift, _ in list_columns(dataset)[1:]:
         if not paper_strengths(dataset, shift):
             strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
             columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
             parts += [_render(dataset, metric, columns, f"-{shift}") for metric in PAPER_METRICS]
-    return Markdown("\n\n".join(parts) or "<!-- none -->")  # a page shows the type of an empty one
+    return parts
 
 
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:

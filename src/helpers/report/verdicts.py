@@ -18,8 +18,8 @@ RULE = (
     "**Reproduced?** With the study's number of epochs and at least three seeds: ✓ *reproduced* if"
     " the paper's value lies in the 95 % prediction interval for one more seed on the same test"
     " images, ✗ *not reproduced* if outside. With other epochs or fewer seeds, the words are ≈"
-    " *consistent* and ≠ *not consistent*. Fewer than three seeds do not show how far seeds differ:"
-    " the standard deviation of single seeds then comes from the runs of the next profile, and"
+    " *consistent* and ≠ *not consistent*. Fewer than three seeds do not show how much seeds"
+    " differ: the standard deviation of single seeds then comes from the next profile's runs, and"
     " without such runs the cell is ? *inconclusive*. In brackets: measured minus paper."
 )
 
