@@ -212,7 +212,7 @@ def test_every_run_has_a_row_with_its_notebook(results):
     ]
     assert rows[4][1:3] == [
         "{doc}`3 </runs/pathmnist_pretrained>`",
-        f"`{results.name}` `pathmnist_pretrained@`",
+        f"`{results.name} pathmnist_pretrained@`",
     ]
     assert "tissue" in rows[4][3]
     assert "stand-in" in rows[4][3]

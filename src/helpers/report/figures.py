@@ -15,7 +15,7 @@ from helpers.metrics import risk_coverage
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
 from .records import PAPER_ARMS, list_evidence, missing_runs, shown_records
-from .styles import choose_style, draw_band, draw_intervals, draw_legend, style_arms
+from .styles import choose_style, draw_intervals, draw_legend, style_arms
 from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
 
 #: Metric to the title and the factor of an axis.
@@ -196,12 +196,13 @@ def show_strengths(dataset: str) -> Picture:
             axes["xlabel"], neutral = describe_axis(shift)
             rows = pd.concat([clean.assign(strength=neutral), rows])
             alt = f"{name} against {axes['xlabel']}"
-            _plot_lines(picture, dataset, rows, "strength", alt, draw_intervals, **axes)
+            _plot_lines(picture, dataset, rows, "strength", alt, **axes)
     return _finish(picture, dataset, legend=True)
 
 
-def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, draw, **axes) -> None:
+def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, **axes) -> None:
     """Add a panel with a line per arm: means and their ranges by a column of a table."""
+    band = x == "coverage"
     drawn = set(rows["arm"])
     styles = {label: style for label, style in style_arms(dataset).items() if label in drawn}
     lines = {label: rows[rows["arm"] == label].sort_values(x) for label in styles}
@@ -210,8 +211,9 @@ def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, dr
     with picture.plot(f"{name}: {'; '.join(texts)}", **axes) as panel:
         for number, (label, line) in enumerate(lines.items()):
             # Bars are apart, by a hundredth of the axis, so that none hides another.
-            aside = 0.01 * (number - (len(lines) - 1) / 2) * (draw is draw_intervals)
-            draw(panel, line[x] + aside * np.ptp(line[x]), line, styles[label])
+            aside = 0.01 * (number - (len(lines) - 1) / 2) * (not band)
+            place = line[x] + aside * np.ptp(line[x])
+            draw_intervals(panel, place, line, styles[label], band)
 
 
 def plot_temperatures(dataset: str) -> Picture:
@@ -223,7 +225,7 @@ def plot_temperatures(dataset: str) -> Picture:
     axes |= {"xticks": [0, 1], "xticklabels": ["as trained", "at T"]}
     for shift, rows in table.groupby("shift", sort=False):
         name = f"RMS calibration error, {shift}, as trained and at the temperature"
-        _plot_lines(picture, dataset, rows, "place", name, draw_intervals, title=shift, **axes)
+        _plot_lines(picture, dataset, rows, "place", name, title=shift, **axes)
     return _finish(picture, dataset, legend=True)
 
 
@@ -240,7 +242,7 @@ def show_risk_coverage(dataset: str) -> Picture:
     picture = Picture()
     for shift, rows in risks.groupby("shift", sort=False):
         name = f"risk against coverage, {shift}"
-        _plot_lines(picture, dataset, rows, "coverage", name, draw_band, title=shift, **axes)
+        _plot_lines(picture, dataset, rows, "coverage", name, title=shift, **axes)
         ends = {
             label: np.interp([100, 80], arm["coverage"], arm["mean"])
             for label, arm in rows.groupby("arm", sort=False)

@@ -61,10 +61,6 @@ def _name(record: Record) -> str:
     return run_folder("", record.experiment, record.seed, record.variant).parent.name
 
 
-def _profile(record: Record) -> str:
-    return record.folder.parents[1].name
-
-
 def name_notebooks() -> dict[str, Record]:
     """Return the runs with an executed notebook by its name, without ending, in the book.
 
@@ -74,7 +70,7 @@ def name_notebooks() -> dict[str, Record]:
     for record in filter(lambda record: record.notebook, list_runs()):
         arm = not record.variant and not record.experiment.startswith("pretrain_")
         name = f"{_name(record)}-seed-{record.seed}"
-        name = f"{name}-{_profile(record)}" if name in named else name
+        name = f"{name}-{record.folder.parents[1].name}" if name in named else name
         named[record.experiment if arm and record.experiment not in named else name] = record
     return named
 
@@ -117,7 +113,7 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Configuration": f"{escape_code(_profile(record))} {escape_code(record.config_hash)}",
+        "Configuration": escape_code(f"{record.folder.parents[1].name} {record.config_hash}"),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start + (f"; made {_cut(made)}" if made else ""),
         "Commit": _describe_commit(record),

@@ -51,15 +51,12 @@ def draw_legend(dataset: str) -> str:
     return f'<div style="{line};font-size:.85em">{"".join(entries)}</div>'
 
 
-def draw_intervals(panel, x, table: pd.DataFrame, style: Style) -> None:
-    """Draw the means of a table as a line with markers, and low to high as bars, NaN as none."""
-    bars = np.abs(table[["low", "high"]].sub(table["mean"], axis=0)).fillna(0)
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
-    panel.errorbar(x, table["mean"], bars.T.to_numpy(), ms=4, capsize=2, **look)
-
-
-def draw_band(panel, x, table: pd.DataFrame, style: Style) -> None:
-    """Draw the means of a table as a line with a few markers, and low to high as a band."""
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line}
-    panel.plot(x, table["mean"], markevery=24, ms=4, **look)
-    panel.fill_between(x, table["low"], table["high"], color=style.colour, alpha=0.2, lw=0)
+def draw_intervals(panel, x, table: pd.DataFrame, style: Style, band: bool = False) -> None:
+    """Draw the means of a table as a line with markers, and low to high as bars or a band."""
+    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line, "ms": 4}
+    if band:
+        panel.plot(x, table["mean"], markevery=24, **look)
+        panel.fill_between(x, table["low"], table["high"], color=style.colour, alpha=0.2, lw=0)
+    else:
+        bars = np.abs(table[["low", "high"]].sub(table["mean"], axis=0)).fillna(0)
+        panel.errorbar(x, table["mean"], bars.T.to_numpy(), capsize=2, **look)
