@@ -28,39 +28,18 @@ from tests.runs.batches import PATIENCE, Batch, write_data
 from helpers import ROOT, InputError
 
 
-def kill_batch(batch: Batch) -> None:
-    """Kill the process of the command."""
-    batch.process.kill()
-
-
-def end_batch(batch: Batch) -> None:
-    """Send the signal of a queue whose time limit is over."""
-    batch.process.send_signal(signal.SIGTERM)
-
-
-def interrupt_all(batch: Batch) -> None:
-    """Send Ctrl-C to all processes, as a terminal does."""
-    os.killpg(batch.process.pid, signal.SIGINT)
-
-
-def kill_worker(batch: Batch) -> None:
-    """Kill a process that executes notebooks, if one has started."""
-    for process in batch.processes("--multiprocessing-fork")[:1]:
-        process.kill()
-
-
-def kill_kernel(batch: Batch) -> None:
-    """Kill a kernel, if one has started."""
-    for process in batch.processes("ipykernel")[:1]:
+def kill_first(batch: Batch, name: str) -> None:
+    """Kill the first process of a batch with a word in its command, if one has started."""
+    for process in batch.processes(name)[:1]:
         process.kill()
 
 
 FAULTS: dict[str, Callable[[Batch], None]] = {
-    "SIGKILL of a batch": kill_batch,
-    "SIGTERM of a batch": end_batch,
-    "Ctrl-C, to all processes of a batch": interrupt_all,
-    "SIGKILL of a worker": kill_worker,
-    "SIGKILL of a kernel": kill_kernel,
+    "SIGKILL of a batch": lambda batch: batch.process.kill(),
+    "SIGTERM of a batch": lambda batch: batch.process.send_signal(signal.SIGTERM),
+    "Ctrl-C, to all processes of a batch": lambda b: os.killpg(b.process.pid, signal.SIGINT),
+    "SIGKILL of a worker": lambda batch: kill_first(batch, "--multiprocessing-fork"),
+    "SIGKILL of a kernel": lambda batch: kill_first(batch, "ipykernel"),
 }
 
 

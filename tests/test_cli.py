@@ -203,6 +203,6 @@ def test_doctor_and_run_fetch_what_is_missing_once(call_here, profile, tmp_path,
     assert code == 1
     assert len(re.findall("^MISSING .* from nowhere$", text, re.MULTILINE)) == len(fetched) >= 2
     monkeypatch.setattr(doctor, "fetch_published", lambda jobs: refuse(str(len(jobs)), "", "", 0))
-    words = ["--profile", name, "--only", "pathmnist_b*", "--seeds", "0-1"]
+    words = ["--profile", name, "--only", "pathmnist_basic", "--seeds", "0-1"]
     code, _, errors = call_here("run", *words)
     assert (code, errors) == (2, "error: cannot get 2 from nowhere\n")

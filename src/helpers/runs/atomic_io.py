@@ -60,13 +60,18 @@ def write_folder(folder: Path, contents: Mapping[str, Buffer]) -> None:
 def quarantine(folder: Path) -> None:
     """Rename a corrupt record, so that the run can be repeated."""
     with writing(folder):
-        folder.rename(_name_beside(folder, "corrupt"))
+        folder.rename(beside(folder, f"{uuid.uuid4().hex}.corrupt"))
 
 
 def remove(path: Path) -> None:
     """Remove a file if it exists."""
     with writing(path):
         path.unlink(missing_ok=True)
+
+
+def beside(path: Path, kind: str) -> Path:
+    """Return the hidden name beside a file or folder that ends in a kind."""
+    return path.with_name(f".{path.name.lstrip('.')}.{kind}")
 
 
 def list_beside(folder: Path, *kinds: str) -> list[Path]:
@@ -86,17 +91,13 @@ def clear_leftovers(folder: Path, done: bool) -> None:
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """Give a name beside a path, which the body renames to the path."""
-    temporary = _name_beside(path, "new")
+    temporary = beside(path, f"{uuid.uuid4().hex}.new")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
         finally:
             _discard(temporary)
-
-
-def _name_beside(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name.lstrip('.')}.{uuid.uuid4().hex}.{kind}")
 
 
 def _write(path: Path, content: Buffer) -> None:

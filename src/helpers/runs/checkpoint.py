@@ -10,15 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from .atomic_io import remove, write_file
+from .atomic_io import beside, remove, write_file
 
 
 class Checkpoint:
     """A file of state that carries its own SHA-256, and one of progress, each replaced whole."""
 
     def __init__(self, folder: Path):
-        self.path = folder.with_name(f".{folder.name}.checkpoint")
-        self.progress = _progress_file(folder)
+        self.path, self.progress = beside(folder, "checkpoint"), beside(folder, "progress")
 
     def load(self) -> memoryview | None:
         """Return the state saved last; None without one, or if it is damaged."""
@@ -56,10 +55,6 @@ class Checkpoint:
 def read_progress(folder: Path) -> dict | None:
     """Return the progress of a run that is being made or was interrupted; None if it has none."""
     try:
-        return json.loads(_progress_file(folder).read_bytes())
+        return json.loads(beside(folder, "progress").read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _progress_file(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.progress")

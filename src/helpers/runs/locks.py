@@ -9,13 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .atomic_io import writing
+from .atomic_io import beside, writing
 
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[bool]:
     """Hold the lock of a run during the body; yield False if another process holds it."""
-    path = _lock_file(folder)
+    path = beside(folder, "lock")
     # Without fallback: filelock would take the existence of a file for a lock, and a host that
     # crashed never removes it.
     lock = FileLock(path, fallback_to_soft=False)
@@ -35,7 +35,7 @@ def lock_run(folder: Path) -> Iterator[bool]:
 
 def is_locked(folder: Path) -> bool:
     """Return whether a process is making a run; writes nothing."""
-    path = _lock_file(folder)
+    path = beside(folder, "lock")
     if not path.exists():
         return False
     try:
@@ -45,7 +45,3 @@ def is_locked(folder: Path) -> bool:
         return True
     except OSError:  # not ours to open, or no locks here
         return False
-
-
-def _lock_file(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")

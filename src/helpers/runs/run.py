@@ -47,7 +47,8 @@ class Run:
     def finish(self, data, model, training, evaluation=None) -> Record:
         """Write the record of the run from what the functions of ``helpers.experiment`` returned.
 
-        Without an evaluation the run is a pretraining, and its record holds the backbone.
+        Without an evaluation the run is a pretraining, and its record holds the backbone. That of
+        an arm's seed 0 holds the network, in float16.
         """
         contents = {"history.csv": training.history.to_csv(index=False).encode()}
         if evaluation is None:

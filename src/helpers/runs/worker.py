@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -86,6 +87,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # no notebook names the variant
     kind, message = None, ""
     # Beside the record, under a name that the next holder of the lock clears after a kill.
     beside = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
