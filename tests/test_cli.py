@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT, InputError, __main__, doctor
-from helpers.runs import config
+import made_up
+from helpers import ROOT, InputError, __main__, cli, doctor
+from helpers.report import records
+from helpers.runs import config, plan
 
 COMMANDS = ["run", "status", "verify", "doctor", "ship", "examples", "tables"]
 
@@ -112,6 +114,21 @@ def test_a_scheduler_that_cannot_be_reached_is_named(call_here, tmp_path, addres
     code, _, errors = call_here("run", *words)
     assert (code, errors.count("\n")) == (2, 1)
     assert f"cannot reach the scheduler {address}; start one with" in errors
+
+
+def test_status_shows_the_profile_of_the_book_and_shipped_runs(call_here, monkeypatch, tmp_path):
+    for module in (cli, plan, records):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "book").mkdir()
+    for seed in (0, 1):
+        made_up.write_run(tmp_path / "records/short", "short", "pathmnist_basic", seed)
+    made_up.forget()
+    code, text, _ = call_here("status", "--only", "p*s_s*")
+    assert (code, text.splitlines()[0]) == (1, f"{'pets_scratch seed 0':<32} missing")
+    code, text, _ = call_here("status", "--only", "pathmnist_basic", "--seeds", "0-1")
+    made_up.forget()
+    assert [line.split()[3] for line in text.splitlines()[:-1]] == ["shipped", "shipped"]
+    assert code == 0
 
 
 def test_a_full_disk_under_the_output_is_one_line():
