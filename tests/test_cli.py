@@ -126,9 +126,13 @@ def test_status_shows_the_profile_of_the_book_and_shipped_runs(call_here, monkey
     code, text, _ = call_here("status", "--only", "p*s_s*")
     assert (code, text.splitlines()[0]) == (1, f"{'pets_scratch seed 0':<32} missing")
     code, text, _ = call_here("status", "--only", "pathmnist_basic", "--seeds", "0-1")
-    made_up.forget()
     assert [line.split()[3] for line in text.splitlines()[:-1]] == ["shipped", "shipped"]
     assert code == 0
+    made_up.write_run(tmp_path / "results/mine", "smoke", "pathmnist_basic", 0)
+    made_up.show(monkeypatch, "results/mine", "")
+    _, text, _ = call_here("status", "--only", "pathmnist_basic", "--seeds", "0")
+    made_up.forget()
+    assert "results/mine/pathmnist_basic/seed-0" in text  # which has other parameters
 
 
 def test_a_full_disk_under_the_output_is_one_line():

@@ -108,10 +108,14 @@ def status(
 def _plan_shown(profile: str | None, seeds: list[int], only: str, overrides: dict) -> list[Job]:
     if profile or overrides:
         return plan(profile or "smoke", seeds, only, overrides)
-    from helpers.report.records import datasets, list_evidence
+    from helpers.report.records import Settings, datasets, list_evidence
 
-    shown = {dataset: list_evidence(dataset)[0].profile or "smoke" for dataset in datasets()}
-    jobs = [(name, job) for name in {*shown.values()} for job in plan(name, seeds, only)]
+    best = {dataset: list_evidence(dataset)[0].profile for dataset in datasets()}
+    shown = {name: p if p in list_profiles() else "smoke" for name, p in best.items()}
+    if results := Settings.read().results:
+        overrides = {"results": results}
+    names = dict.fromkeys(shown.values())
+    jobs = [(name, job) for name in names for job in plan(name, seeds, only, overrides)]
     # Pretraining belongs to no data set of the book; it is planned where a run needs it.
     return [job for name, job in jobs if shown.get(find_dataset(job.experiment), name) == name]
 

@@ -54,6 +54,17 @@ def list_alts(html):
     return texts
 
 
+def test_a_seed_without_predictions_stops_no_page(tmp_path, monkeypatch):
+    for seed, gaps in enumerate((["predictions.npz"], [])):
+        made_up.write_run(tmp_path, "made_up", "pathmnist_basic", seed, leave_out=gaps)
+    made_up.write_run(tmp_path, "made_up", "pets_scratch", 0, leave_out=["predictions.npz"])
+    made_up.show(monkeypatch, tmp_path, "made_up")
+    assert '"label":"Basic","seed":1' in report.show_explorer().data
+    assert "Basic</strong>, seed 1: " in draw("show_errors", "pathmnist")
+    assert "holds images of its errors" in draw("show_errors", "pets")
+    assert draw("show_findings", "pets") == "- No shift is measured."
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_draw_what_records_hold_and_say_what_is_missing(results, monkeypatch, name):
     alts = list_alts(draw(name, "pathmnist"))
@@ -86,6 +97,10 @@ def test_galleries_show_published_images_else_stand_ins_and_name_a_damaged_file(
     names = np.array([f"tissue {number}" for number in range(9)])
     np.savez(path, **drawn.examples, classes=names, sha256=np.array("pathmnist"))
     assert fingerprint([]) != before
+    before = fingerprint([])
+    made_up.write_run(shown, "short", "pathmnist_basic", 1, True, changes={"epochs": 3})
+    made_up.forget()
+    assert fingerprint([]) != before  # by the warning of the seed that is left out
     for name in ("show_corruptions", "show_mixup"):
         assert "Images: PathMNIST, as published." in draw(name, "pathmnist")
         assert "tissue 3" in draw(name, "pathmnist")

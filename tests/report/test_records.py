@@ -31,6 +31,12 @@ def test_each_data_set_shows_its_best_profile(root):
     assert records.shown_records("pets").keys() == {"No Pretraining"}
 
 
+def test_a_profile_of_variants_alone_hides_no_arms(root):
+    write(root / "results/paper", variant="plain")
+    write(root / "results/short")
+    assert [evidence.profile for evidence in records.list_evidence("pathmnist")] == ["short"]
+
+
 def test_the_environment_forces_profile_folder_and_seeds(root, monkeypatch):
     for seed in range(4):
         write(root / "results/smoke", seed=seed)

@@ -66,7 +66,8 @@ def describe_dataset(dataset: str) -> dict:
 
 
 def _describe_arm(dataset, label: str, predictions, labels: list[int], conditions: list) -> dict:
-    record, style, measured = shown_records(dataset)[label][0], style_arms(dataset)[label], {}
+    records, style, measured = shown_records(dataset)[label], style_arms(dataset)[label], {}
+    record = next(record for record in records if record.has("predictions.npz"))
     answers = _list_answers(record, labels)
     for place, condition in enumerate(_list(predictions.conditions)):
         pair = predictions.confidence[:, place], predictions.correct[:, place]

@@ -128,7 +128,8 @@ def show_errors(dataset: str) -> Picture:
     """Return the most confident errors of one run of each arm, by shift."""
     styles, picture = style_arms(dataset), Picture()
     for label, records in shown_records(dataset).items():
-        held = (r for r in records if r.examples is not None and "mistakes" in r.examples)
+        whole = (r for r in records if r.has("predictions.npz"))
+        held = (r for r in whole if r.examples is not None and "mistakes" in r.examples)
         if record := next(held, None):
             sign = show_sign(styles[label])
             for shift, panels in _find_errors(record).items():

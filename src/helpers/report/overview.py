@@ -145,8 +145,8 @@ def _summarise(dataset: str) -> list[str]:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
         named = [f"{row['arm']} {print_with_paper(row)}" for row in rows if row["n_seeds"]]
         each = " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
-        costs.append(f"{shift.capitalize()} costs {each} points of accuracy.")
-    texts = [" ".join(costs)]
+        costs += [f"{shift.capitalize()} costs {each} points of accuracy."] * bool(named)
+    texts = [" ".join(costs) or "No shift is measured."]
     for label, metric in product(others, COMPARED):
         rows = [find_difference((dataset, label), (dataset, first), metric, s) for s in shifts]
         if rows[0]["n_seeds"]:

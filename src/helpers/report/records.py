@@ -121,6 +121,7 @@ def _list_evidence(settings: Settings, dataset: str) -> list[Evidence]:
         for profile, records in _read(settings)[0].items()
     }
     gathered = [_gather(dataset, *item) for item in found.items() if item[1]]
+    gathered.sort(key=lambda evidence: not evidence.arms)  # variants alone compare with nothing
     best, *others = gathered or [_gather(dataset, "", [])]
     hashes = [{r.data["sha256"] for group in e.arms.values() for r in group} for e in gathered]
     beneath = [

@@ -16,11 +16,19 @@ from sphinx.application import Sphinx
 
 from helpers import ROOT, InputError
 from helpers.runs.config import NOTEBOOKS
+from helpers.runs.shipping import CHECKSUMS
 
 from . import accessibility
 from .escape import escape_markdown, redact_paths
 from .provenance import list_runs, name_notebooks, results_folder, write_banner
-from .records import arms, dataset_title, datasets, missing_runs, warn_of_corrupt_records
+from .records import (
+    arms,
+    dataset_title,
+    datasets,
+    list_evidence,
+    missing_runs,
+    warn_of_corrupt_records,
+)
 from .tidy import differences, estimates
 
 
@@ -125,12 +133,16 @@ def fingerprint(lines: list[str]) -> str:
     paths = [path for folder in folders for path in folder.rglob("[!.]*.*")]
     results = results_folder()  # its example images, and the runs whose images stand in for them
     paths += [*results.glob("examples/*.npz"), *results.glob("smoke/*/*/run.json")]
+    # Page "Reproduce" compares the quick check, wherever the shown results are, with checksums.
+    paths += [*ROOT.glob("results/smoke/*/*/run.json"), ROOT / CHECKSUMS]
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
     # A run's checksum does not cover its notebook, which may have been edited or deleted.
     runs = [(record.checksum, bool(record.notebook)) for record in list_runs()]
-    digest.update(json.dumps([runs, lines]).encode())
+    shown = [found for dataset in datasets() for found in list_evidence(dataset)]
+    profiles = [(evidence.profile, evidence.warnings) for evidence in shown]
+    digest.update(json.dumps([runs, profiles, lines]).encode())
     return digest.hexdigest()
 
 

@@ -66,7 +66,7 @@ def show_table(number: int) -> Markdown:
     def show() -> str:
         profile = find_evidence(dataset).profile
         if profile != list_evidence(dataset)[0].profile:
-            return _render(dataset, metric, columns, f"-{profile}")
+            return _render(dataset, metric, columns, f"-{columns[0][0]}-{profile}")
         rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
         title = f"{{table}} {_write_caption(dataset, metric, columns)}."
         options = f":name: table-{number}\n:align: left"
