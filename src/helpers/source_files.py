@@ -1,4 +1,4 @@
-"""Source files of a user's data set, recognised by size, time and SHA-256 (without torch)."""
+"""Source files of a user's data set, identified by size, time and SHA-256 (without torch)."""
 
 import contextlib
 import hashlib
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 
-#: Suffixes of the files that are read from a folder of images.
+#: Suffixes of image files that are read from folders.
 IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def from_root(path: str | Path) -> Path:
-    """Return a path; a relative one is taken from the repository."""
-    with contextlib.suppress(RuntimeError):  # of a "~name" that is no user's
+    """Return a path; a relative one starts at the root of the repository."""
+    with contextlib.suppress(RuntimeError):  # "~name" of an unknown user
         path = Path(path).expanduser()
     return ROOT / path
 
@@ -27,7 +27,7 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
 
 @contextlib.contextmanager
 def reading(place: str | Path = "the data") -> Iterator[None]:
-    """Turn an error of the file system into an InputError that names its file."""
+    """Turn an error of the file system into an InputError that names the file."""
     try:
         yield
     except OSError as error:
@@ -36,7 +36,7 @@ def reading(place: str | Path = "the data") -> Iterator[None]:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return the files below a folder in order, without hidden ones and links to folders above."""
+    """Return the files below a folder in order, without hidden ones and links to parents."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -51,7 +51,7 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is none of the user's: hidden, or macOS's."""
+    """Return whether a file or folder is hidden, or made by macOS."""
     return name.startswith((".", "__MACOSX"))
 
 
@@ -59,8 +59,8 @@ def is_hidden(name: str) -> bool:
 def describe_source(path: str | Path, known: dict | None = None) -> dict:
     """Return number, bytes, latest time and SHA-256 of a file, or of the images in a folder.
 
-    ``listing`` is the SHA-256 of names, sizes and times, ``sha256`` that of the content, which is
-    not read where the listing is that of a ``known`` description; that is returned then.
+    ``listing`` is the SHA-256 of names, sizes and times, and ``sha256`` that of the content. A
+    ``known`` description with the same listing is returned without reading the content.
     """
     path = from_root(path)
     files = list_files(path) if path.is_dir() else [path]
@@ -85,6 +85,6 @@ def describe_source(path: str | Path, known: dict | None = None) -> dict:
 
 
 def has_changed(path: str | Path, recorded: dict) -> bool:
-    """Return whether a source holds other content than recorded; a missing one has not changed."""
+    """Return whether a source differs from its recorded content; a missing one does not."""
     exists = from_root(path).exists()
     return exists and describe_source(path, recorded)["sha256"] != recorded["sha256"]

@@ -1,4 +1,4 @@
-"""Many runs: their configuration, their processes and their records. Imports no torch."""
+"""Runs: their configuration, processes and records. Imports no torch."""
 
 from .run import begin
 

@@ -1,4 +1,4 @@
-"""Many runs at a time, made by a Dask cluster."""
+"""Concurrent runs on a Dask cluster."""
 
 import contextlib
 import sys
@@ -21,7 +21,7 @@ from .plan import Job
 from .record import CorruptRecord
 from .worker import Outcome, make_run
 
-#: Seconds between two looks at the progress of runs, and at the runs that another batch makes.
+#: Seconds between two checks of the progress, and of the runs that another batch is making.
 INTERVAL, PAUSE = 1, 2
 
 
@@ -39,16 +39,16 @@ def describe_progress(progress: dict) -> str:
 
 
 class Monitor:
-    """Display of the runs in progress: a bar each on a terminal, a line per epoch in a log."""
+    """Display of the runs in progress: one bar each on a terminal, one line per epoch in a log."""
 
     def __init__(self, jobs: Iterable[Job]):
         self.jobs = list(jobs)
         self.bars: dict[str, tqdm] = {}
-        # Files of runs that were interrupted before this batch are no news.
+        # Progress files of runs that were interrupted earlier are no news.
         self.shown = {job.name: read_progress(job.folder) for job in self.jobs}
 
     def update(self) -> None:
-        """Read the progress files, and show the ones that have changed."""
+        """Show the progress files that have changed."""
         for job in self.jobs:
             progress = read_progress(job.folder)
             if progress is None or progress == self.shown[job.name]:
@@ -62,7 +62,7 @@ class Monitor:
             self.bars[job.name].set_description_str(text)
 
     def close(self, outcome: Outcome) -> None:
-        """Show the outcome of a run instead of its progress."""
+        """Replace the progress of a run by its outcome."""
         self.jobs.remove(outcome.job)
         if outcome.job.name in self.bars:
             self.bars.pop(outcome.job.name).close()
@@ -80,7 +80,7 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
             if not job.is_done():
                 missing.append(job)
             elif list_beside(job.folder, "new", "checkpoint", "progress", "lock"):
-                # Of a run that was killed right after writing its record.
+                # Left by a run that was killed right after writing its record.
                 with contextlib.suppress(InputError), lock_run(job.folder) as ours:
                     if ours:
                         clear_leftovers(job.folder, done=True)
@@ -106,13 +106,11 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
 def run_batch(
     jobs: Iterable[Job], workers: int | None = None, scheduler: str | None = None
 ) -> None:
-    """Make runs, each after those that it needs, and print a line for each.
+    """Make runs, each after those that it needs, and print one line for each.
 
-    Parameters
-    ----------
-    jobs : what `find_missing` returned
-    workers : runs at a time on this machine; by default one per GPU or, without any, per core
-    scheduler : address of a Dask scheduler whose workers, which see the same files, make them
+    The jobs are those of `find_missing`; `workers` is the number of concurrent runs on this machine
+    (by default one per GPU or, without GPUs, per core); `scheduler` is the address of a Dask
+    scheduler whose workers see the same files.
     """
     jobs, ended = list(jobs), {}
     try:
@@ -138,7 +136,7 @@ def run_batch(
 def _make_runs(
     jobs: list[Job], ended: dict[Path, Outcome], workers: int | None, scheduler: str | None
 ) -> None:
-    """Fill a dictionary with the outcomes of runs as they end, and display those in progress."""
+    """Fill `ended` with the outcomes of runs as they end, and display those in progress."""
     where = f" by {scheduler}" if scheduler else ""
     tqdm.write(f"{len(jobs)} run{'s' * (len(jobs) > 1)} to make{where}")
     with (
@@ -168,7 +166,7 @@ def _make_runs(
 def _submit(
     client, jobs: list[Job], threads: int | None, ended: dict[Path, Outcome], monitor: Monitor
 ) -> Iterator[Outcome]:
-    """Yield the outcomes of jobs as they end, each begun after those that it needs."""
+    """Yield the outcomes of jobs as they end; each job begins after those that it needs."""
     from distributed import CancelledError, wait
 
     futures, owners = {}, {}
@@ -191,5 +189,5 @@ def _submit(
             job = owners.pop(future)
             if (error := future.exception()) is None:
                 yield future.result()
-            else:  # its worker was lost again and again
+            else:  # its worker was lost repeatedly
                 yield Outcome(job, 0, type(error).__name__, str(error))

@@ -1,4 +1,4 @@
-"""State and progress of an unfinished training, kept beside the place of its record."""
+"""State and progress of an unfinished training, next to the place of its record."""
 
 import hashlib
 import io
@@ -14,13 +14,13 @@ from .atomic_io import beside, remove, write_file
 
 
 class Checkpoint:
-    """A file of state that carries its own SHA-256, and one of progress, each replaced whole."""
+    """A file of state with its own SHA-256 and a file of progress, each replaced as a whole."""
 
     def __init__(self, folder: Path):
         self.path, self.progress = beside(folder, "checkpoint"), beside(folder, "progress")
 
     def load(self) -> memoryview | None:
-        """Return the state saved last; None without one, or if it is damaged."""
+        """Return the last saved state, or None if there is none or it is damaged."""
         try:
             content = memoryview(self.path.read_bytes())
             state, checksum = content[:-32], content[-32:]
@@ -35,8 +35,8 @@ class Checkpoint:
         return None
 
     def save(self, fill: Callable[[BinaryIO], object]) -> None:
-        """Replace the state by what a function writes into a file."""
-        state = io.BytesIO()  # in memory, as torch hides the reason of a write that fails
+        """Replace the state by what a function writes to a file."""
+        state = io.BytesIO()  # in memory, as torch hides the reason of a failed write
         fill(state)
         state.write(hashlib.sha256(state.getbuffer()).digest())
         write_file(self.path, state.getbuffer())
@@ -53,7 +53,7 @@ class Checkpoint:
 
 
 def read_progress(folder: Path) -> dict | None:
-    """Return the progress of a run that is being made or was interrupted; None if it has none."""
+    """Return the progress of a run that is being made or was interrupted, or None."""
     try:
         return json.loads(beside(folder, "progress").read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Workers that make runs, on this machine or of a Dask scheduler, and a GPU for each."""
+"""Workers that make runs, on this machine or of a Dask scheduler, each with a GPU if possible."""
 
 import contextlib
 import functools
@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from helpers import InputError
 
-#: Dask's settings in place of the user's. Ticks every 20 ms, a profiler and a monitor of Python's
-#: lock cost 14 % of a core while two workers wait for their kernels.
+#: Dask's settings, instead of the user's. By default, ticks every 20 ms, a profiler and a monitor
+#: of Python's lock take 14 % of a core while two workers wait for their kernels.
 SETTINGS = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.gil.enabled": False,
@@ -27,29 +27,29 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
 }
 
-#: Seconds after which an `nvidia-smi` that hangs counts as no GPU.
+#: Seconds after which a hanging `nvidia-smi` counts as no GPU.
 PATIENCE = 20
 
-#: Keeps its GPU from other workers until this process ends.
+#: Locks that keep GPUs from other workers until this process ends.
 _held: list[FileLock] = []
 
 
 class BatchError(RuntimeError):
-    """Some of the runs could not be made; the message names them or the reason."""
+    """Runs that failed; the message names them or the reason."""
 
 
 @contextlib.contextmanager
 def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iterator[tuple]:
-    """Yield a client of a cluster for some runs, and the number of threads for each of them."""
-    # Imported late: it takes half a second, and most commands do not need it.
+    """Yield a client of a cluster for `count` runs, and the number of threads per run."""
+    # Late: this takes half a second, and most commands do not need it.
     try:
         import dask
-    except ValueError as error:  # a file of the user's settings, which Dask reads on import
+    except ValueError as error:  # an invalid file of the user's settings, read on import
         raise InputError(" ".join(str(error).split())) from None
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
 
-    # A lost connection ends the batch with a line of ours; why a worker was lost is still logged.
+    # A lost connection ends the batch with our own message; lost workers are still logged.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
@@ -74,11 +74,11 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
             cluster = LocalCluster(
                 n_workers=min(workers, count),
                 threads_per_worker=1,
-                memory_limit=0,  # the memory of a run is its kernel's
-                dashboard_address="127.0.0.1:0",  # a fixed port may be another batch's
+                memory_limit=0,  # kernels, not workers, need the memory
+                dashboard_address="127.0.0.1:0",  # any free port
             )
         client = Client(cluster, timeout="60s")
-    except Exception as error:  # no loopback interface, a worker that died at its start
+    except Exception as error:  # no loopback interface, or a worker died while starting
         why = " ".join(str(error).split()) or type(error).__name__
         raise BatchError(
             f"the workers do not start: {why}; they need the loopback interface (127.0.0.1) and"
@@ -88,7 +88,7 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
     try:
         with client:
             yield client, max(1, CPU_COUNT // workers)
-            log.setLevel(logging.CRITICAL)  # the connections that end with the cluster are no news
+            log.setLevel(logging.CRITICAL)  # connections end with the cluster
     except BaseException:
         log.setLevel(logging.CRITICAL)
         _kill_workers(cluster)
@@ -99,11 +99,11 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM in the body, and for good in the processes that it starts."""
+    """Delay Ctrl-C and SIGTERM in the body, and block them in the processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    ensure_running()  # it would unblock the signals when it starts later
+    ensure_running()  # it would unblock the signals if it started later
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -112,7 +112,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _kill_workers(cluster) -> None:
-    """Kill workers and kernels of a local cluster; a graceful stop would wait for their runs."""
+    """Kill the workers and kernels of a local cluster; a graceful stop would wait for runs."""
     import psutil
 
     for nanny in cluster.workers.values():
@@ -126,7 +126,7 @@ def _kill_workers(cluster) -> None:
 def list_gpus() -> list[str]:
     """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    # CUDA ignores what follows the first invalid entry, which -1 is.
+    # CUDA ignores everything from the first invalid entry on, such as -1.
     allowed = None if visible is None else re.split(r",?\s*-1\b", visible)[0].strip()
     if allowed == "" or not shutil.which("nvidia-smi"):
         return []
@@ -135,7 +135,7 @@ def list_gpus() -> list[str]:
         printed = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
-    # Only the parts of a divided GPU can be used.
+    # Of a partitioned GPU, only the partitions can be used.
     parts = re.findall(r"UUID: (MIG-[^)]+)", printed)
     present = parts or re.findall(r"UUID: (GPU-[^)]+)", printed)
     return allowed.split(",") if allowed and present else present

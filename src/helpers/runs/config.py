@@ -27,19 +27,19 @@ NOTEBOOKS = ROOT / "book" / "experiments"
 PROFILES = ROOT / "profiles"
 VARIANTS = NOTEBOOKS / "variants.yaml"
 
-#: The seed and the parameters that decide where files are; no part of the configuration hash.
+#: Parameters that are not part of the configuration hash: the seed and the places of files.
 LOCATIONS = {"seed", "results", "data_dir", "variant"}
 
-#: Initialisations; another one is the path of a checkpoint.
+#: Initialisations by name; any other is the path of a checkpoint.
 STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
 
-#: Sides of PathMNIST's published images in pixels.
+#: Sizes of PathMNIST's published images in pixels.
 PATHMNIST_SIZES = (28, 64, 128, 224)
 
-#: Names of experiments and variants; they appear in pages, folders and on command lines.
+#: Names of experiments and variants, which appear in pages, folders and commands.
 NAME = r"[\w-]+"
 
-#: Parameters that a variant may not change, as it has its arm's images and initial weights.
+#: Parameters that a variant may not change, since it shares its arm's images and initial weights.
 FIXED = {"data_source", "image_size", "corruptions", "network", "initialisation"}
 FIXED |= LOCATIONS | {"stand_in_weights"}
 
@@ -70,10 +70,10 @@ Strengths = Annotated[list[Strength], Field(min_length=1), AfterValidator(_rejec
 class Config(BaseModel):
     """Parameters of a notebook that trains one network.
 
-    A parameter that is added later needs a default, by which older records are read.
+    A parameter that is added later needs a default, with which older records are read.
     """
 
-    # Strict: a notebook uses the value as it is, so "1e-3", a string in YAML, is refused.
+    # Strict: notebooks use values as they are, so "1e-3", a string in YAML, is refused.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     seed: int = Field(ge=0, lt=2**32)
@@ -91,15 +91,12 @@ class Config(BaseModel):
 
     @property
     def computed(self) -> dict:
-        """The parameters that decide what is computed, except the seed."""
+        """Parameters that determine the computation, except the seed."""
         return self.model_dump(mode="json", exclude=LOCATIONS)
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits shared by runs that differ in nothing but their seed.
-
-        A parameter that is added later, with its default, leaves them as they were.
-        """
+        """Twelve hexadecimal digits, which a later parameter does not change at its default."""
         values = self.model_dump(mode="json", exclude=LOCATIONS, exclude_defaults=True)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -125,7 +122,7 @@ class SupervisedConfig(Config):
 
     @property
     def training(self) -> dict:
-        """Arguments of ``helpers.experiment.fit`` besides network and data."""
+        """Arguments of ``helpers.experiment.fit``, except network and data."""
         names = {"epochs", "batch_size", "second_forward", "backbone_lr", "head_lr"}
         names |= {"weight_decay", "precision", "seed", "keep_epoch"}
         values = self.model_dump(include=names)
@@ -153,7 +150,7 @@ class SupervisedPretrainingConfig(PretrainingConfig, SupervisedConfig):
 
     @property
     def training(self) -> dict:
-        """Arguments of ``helpers.experiment.fit`` besides network and data."""
+        """Arguments of ``helpers.experiment.fit``, except network and data."""
         return super().training | {"epochs": self.pretraining_epochs, "second_forward": False}
 
 
@@ -173,7 +170,7 @@ PRETRAINING = {
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name that does not exist, with the nearest one that does."""
+    """Return the error for an unknown name, with the nearest known one."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     advice = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
@@ -181,7 +178,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise InputError for a name that is no notebook's parameter, with the nearest that is."""
+    """Raise InputError for a name that is not a parameter of any notebook."""
     models = (ExperimentConfig, *PRETRAINING.values())
     known = {name for model in models for name in model.model_fields}
     for name in names:
@@ -192,9 +189,9 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def make_config(experiment: str, values: Mapping) -> Config:
-    """Return the checked configuration of an experiment.
+    """Return the validated configuration of an experiment.
 
-    Values that are no parameter are ignored; a parameter with a default may be absent.
+    Values that are not parameters are ignored; parameters with a default may be missing.
     """
     model = PRETRAINING.get(experiment, ExperimentConfig)
     try:
@@ -246,7 +243,7 @@ def list_experiments() -> list[str]:
 
 
 def read_defaults(experiment: str) -> dict:
-    """Return the values of a notebook's ``parameters`` cell, read without running it."""
+    """Return the values of a notebook's ``parameters`` cell without running it."""
     cells = [c for c in _read_cells(experiment) if "parameters" in c.metadata.get("tags", [])]
     if not cells:
         raise InputError(f"{experiment}.py: no cell has the tag parameters")
@@ -264,10 +261,7 @@ def read_defaults(experiment: str) -> dict:
 
 
 def read_title(experiment: str) -> tuple[str, str]:
-    """Return data set and arm of a notebook, from its heading ``# PathMNIST: Basic``.
-
-    A heading without a colon gives an empty data set.
-    """
+    """Return data set ("" if missing) and arm from a notebook's heading, ``# PathMNIST: Basic``."""
     for cell in _read_cells(experiment):
         if heading := re.search(r"^# (.+)$", cell.source, re.MULTILINE):
             dataset, _, arm = heading[1].rpartition(":")
@@ -283,7 +277,7 @@ def _read_cells(experiment: str) -> list:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a name given twice, whose last value would win."""
+    """YAML loader that refuses duplicate names, of which the last value would win."""
 
     def construct_mapping(self, node, deep=False):
         names = [key.value for key, _ in node.value]
@@ -303,7 +297,7 @@ def _read_yaml(path: Path) -> dict:
     return values
 
 
-# Cached by text, as the plan of a hundred seeds reads each file hundreds of times.
+# Cached by text, since the plan of a hundred seeds reads each file hundreds of times.
 _parse_notebook = functools.cache(jupytext.reads)
 _parse_yaml = functools.cache(yaml.load)
 
@@ -314,7 +308,7 @@ def list_profiles() -> list[str]:
 
 
 def read_profile(profile: str) -> dict:
-    """Return the values of ``profiles/<profile>.yaml``, whose names are all parameters."""
+    """Return the values of ``profiles/<profile>.yaml``, checking their names."""
     if profile not in list_profiles():
         raise unknown("profile", profile, list_profiles())
     values = _read_yaml(PROFILES / f"{profile}.yaml")
@@ -323,7 +317,7 @@ def read_profile(profile: str) -> dict:
 
 
 def read_variants() -> dict[str, dict[str, dict]]:
-    """Return the variants of the ablations: experiment to name to the parameters it changes."""
+    """Return the variants of the ablations: experiment to name to changed parameters."""
     variants = {experiment: named or {} for experiment, named in _read_yaml(VARIANTS).items()}
     for experiment, named in variants.items():
         allowed = sorted(read_defaults(experiment).keys() - FIXED)
@@ -349,7 +343,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict:
-    """Return the parameters set by texts such as ``epochs=3``; values are Python literals."""
+    """Parse texts such as ``epochs=3`` into parameters; values are Python literals."""
     values = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -360,5 +354,5 @@ def parse_overrides(assignments: Iterable[str]) -> dict:
         try:
             values[name] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            values[name] = value  # a word is a string without quotes
+            values[name] = value  # an unquoted string
     return values

@@ -1,6 +1,6 @@
 """Locks on runs, so that two batches that share a results folder make each run once.
 
-The operating system releases a lock however the process that holds it ends.
+The operating system releases a lock when its process ends, for whatever reason.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from .atomic_io import beside, writing
 def lock_run(folder: Path) -> Iterator[bool]:
     """Hold the lock of a run during the body; yield False if another process holds it."""
     path = beside(folder, "lock")
-    # Without fallback: filelock would take the existence of a file for a lock, and a host that
-    # crashed never removes it.
+    # No fallback: filelock would treat the existence of a file as a lock, which remains after a
+    # host has crashed.
     lock = FileLock(path, fallback_to_soft=False)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def lock_run(folder: Path) -> Iterator[bool]:
     try:
         yield lock.is_locked
     finally:
-        # Only once the record exists: else two processes could lock two files of this name.
+        # Only once the record exists: otherwise two processes could lock two files of this name.
         if lock.is_locked and (folder / "run.json").exists():
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -34,7 +34,7 @@ def lock_run(folder: Path) -> Iterator[bool]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a process is making a run; writes nothing."""
+    """Return whether a process is making a run, without writing anything."""
     path = beside(folder, "lock")
     if not path.exists():
         return False
@@ -43,5 +43,5 @@ def is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
-    except OSError:  # not ours to open, or no locks here
+    except OSError:  # not permitted, or a file system without locks
         return False

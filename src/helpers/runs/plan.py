@@ -1,4 +1,4 @@
-"""Plan of a batch: the runs that are asked for, the runs they need, and those that are done."""
+"""Plan of a batch: the requested runs, the runs they need, and which of them are done."""
 
 import json
 import re
@@ -40,13 +40,13 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Place of its record."""
+        """Folder of its record."""
         config = self.config
         return run_folder(ROOT / config.results, self.experiment, config.seed, config.variant)
 
     @property
     def notebook(self) -> Path:
-        """Place of its executed notebook, beside the record."""
+        """Path of its executed notebook, next to the record."""
         return self.folder.with_suffix(".ipynb")
 
     @property
@@ -56,21 +56,21 @@ class Job:
         return [(ROOT / start).parent] if start.parent.name else []
 
     def is_done(self) -> bool:
-        """Return whether the record exists; raise CorruptRecord for a corrupt one.
+        """Return whether the record exists; raise CorruptRecord if it is corrupt.
 
-        It is an InputError if it, or another seed's beside it, was made with another configuration,
-        other first weights or other data.
+        Raise InputError if it, or that of another seed, has another configuration, other initial
+        weights or other data.
         """
         if record := read_record(self.folder):
             record.check()
         beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))
-        # One is enough: its own batch compared it with the others.
+        # One is enough: its own batch compared it with the rest.
         if known := record or next(filter(None, beside), None):
             self._require_agreement(known)
         return record is not None
 
     def _list_changed(self, record: Record) -> Iterator[str]:
-        """Yield the sources of a record whose content has changed since."""
+        """Yield the sources of a record that have changed since."""
         needed = [
             run.run["files"].get("weights.pt") for run in map(_read_if_whole, self.needs) if run
         ]
@@ -85,7 +85,7 @@ class Job:
 
     def _require_agreement(self, record: Record) -> None:
         """Raise InputError if a record has other parameters or was made from other files."""
-        # A parameter that the record lacks had its default.
+        # Parameters that the record lacks had their defaults.
         theirs = {n: field.default for n, field in type(self.config).model_fields.items()}
         theirs |= record.parameters
         names = [name for name, ours in self.config.computed.items() if ours != theirs[name]]
@@ -105,7 +105,7 @@ class Job:
             traceback = "\n".join(error["traceback"])
             message = " ".join(f"{error['ename']}: {error['evalue']}".split())
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
-            return []  # no notebook, a part of one, or one without an error
+            return []  # no notebook, an incomplete one, or one without an error
         lines = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip().splitlines()
         frames = [line for line in lines if re.match(r"(Cell|File) |-+> ?\d", line.strip())]
         return [message, *frames[-4:]]
@@ -114,18 +114,18 @@ class Job:
 def _read_if_whole(folder: Path) -> Record | None:
     try:
         return read_record(folder)
-    except CorruptRecord:  # reported where that run is asked for
+    except CorruptRecord:  # reported when that run is requested
         return None
 
 
 def plan(
     profile: str, seeds: Iterable[int], only: str = "*", overrides: Mapping | None = None
 ) -> list[Job]:
-    """Return the runs that are asked for, each after the runs that it needs.
+    """Return the requested runs, each after the runs that it needs.
 
     `only` is a pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``.
-    Variants run with seed 0 alone, unless it names them; pretraining is planned if a run starts
-    from it, or if the pattern begins with ``pretrain``.
+    Variants run with seed 0 only, unless the pattern names them; pretraining is planned if a run
+    starts from it, or if the pattern begins with ``pretrain``.
     """
     overrides = dict(overrides or {})
     variants = read_variants()
@@ -139,10 +139,10 @@ def plan(
     jobs: dict[Path, Job] = {}
 
     def add(experiment: str, seed: int, overrides: dict, variant: str = "") -> None:
-        """Add a run, after the pretraining that it starts from, if that is in its results."""
+        """Add a run, after the pretraining that it starts from if that has the same results."""
         config = resolve(experiment, profile, seed, overrides, variant)
         if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
-            return  # the arm has these values under this profile
+            return  # the profile already gives the arm these values
         changed = {"seed", *read_profile(profile), *overrides}
         shown = changed & read_defaults(experiment).keys()
         shown |= {"variant", *variants[experiment][variant]} if variant else set()

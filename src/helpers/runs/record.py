@@ -1,4 +1,4 @@
-"""Record of a run: one folder, written whole and never replaced, that outlives this code.
+"""Record of a run: one folder, written as a whole and never replaced, readable by later versions.
 
 ``results/<profile>/<experiment>/seed-<n>/`` holds
 
@@ -6,17 +6,16 @@
 run.json           configuration, data, weights, environment, durations, SHA-256 of all files
 history.csv        one row per epoch
 metrics.csv        one row per corruption and strength; the first is the clean test set
-predictions.npz    float16 logits of all test images, clean and corrupted, and of the validation
-                   images, and the labels of both
-examples.npz       a few test images under every corruption, the most confident errors under each,
-                   and one MixUp example
-weights.pt         the backbone of a pretraining; the network, in float16, of an arm's seed 0
+predictions.npz    float16 logits of all test images (clean and corrupted) and of the validation
+                   images, with the labels of both
+examples.npz       a few test images and the most confident errors under every corruption, and one
+                   MixUp example
+weights.pt         the backbone of a pretraining; the float16 network of an arm's seed 0
 =================  =========================================================================
 
-A variant of an ablation has a record of its own, in ``<experiment>@<variant>/seed-<n>/``. The
-executed notebook is beside the folder, ``seed-<n>.ipynb``: papermill finishes it after the record.
-
-A field or file that an older record lacks reads as None.
+A variant of an ablation has its own record, in ``<experiment>@<variant>/seed-<n>/``. The executed
+notebook, ``seed-<n>.ipynb``, is next to the folder, since papermill finishes it after the record.
+Fields and files that an older record lacks read as None.
 """
 
 import hashlib
@@ -36,14 +35,14 @@ from helpers.source_files import digest_file
 
 from .atomic_io import write_file, write_folder
 
-#: Packages whose versions a record keeps.
+#: Packages whose versions are recorded.
 PACKAGES = (
     *("torch", "torchvision", "medmnist", "numpy"),
     *("scipy", "scikit-learn", "pandas", "pillow"),
 )
 PLATFORM = ("device", "threads", "vectors", "processor", "machine", "system", "python")
 
-#: Fields of run.json and their values in a record that lacks them.
+#: Fields of run.json with their values in a record that lacks them.
 DEFAULTS: dict = {
     "variant": "",
     "parameters": {},
@@ -57,12 +56,12 @@ DEFAULTS: dict = {
     "left_out": [],
 }
 
-#: Ends of the folders of records: an experiment, perhaps a variant, and a seed.
+#: End of a record's path: experiment, optional variant, and seed.
 PLACE = re.compile(r"[\w-]+(@[\w-]+)?/seed-\d+")
 
 
 class CorruptRecord(InputError):  # noqa: N818
-    """A record that differs from what was written, or is in another run's place."""
+    """A record that differs from what was written, or that belongs to another run."""
 
     def __init__(self, folder: Path, why: str):
         super().__init__(
@@ -72,12 +71,9 @@ class CorruptRecord(InputError):  # noqa: N818
 
 
 class Record:
-    """A finished run.
+    """A finished run: run.json, with `DEFAULTS` for missing fields, and the files on demand.
 
-    Attributes
-    ----------
-    run : run.json, with `DEFAULTS` for what it lacks
-    checksum : SHA-256 of run.json, which holds those of the other files
+    `checksum` is the SHA-256 of run.json, which contains those of the other files.
     """
 
     def __init__(self, folder: Path, run: dict):
@@ -116,11 +112,11 @@ class Record:
         return self._parse("examples.npz", _parse_arrays)
 
     def has(self, name: str) -> bool:
-        """Return whether the record holds a file; one left out on purpose does not count."""
+        """Return whether the record has a file, and it was not left out on purpose."""
         return name in self.run["files"] and name not in self.run["left_out"]
 
     def check(self) -> "Record":
-        """Return the record, or raise CorruptRecord with the file that is missing or differs."""
+        """Return the record; raise CorruptRecord if a file is missing or differs."""
         for name in filter(self.has, self.run["files"]):
             self._read(name)
         return self
@@ -150,7 +146,7 @@ def _parse_arrays(content: io.BytesIO, part: str | None) -> dict[str, np.ndarray
 
 
 def run_folder(results: Path, experiment: str, seed: int, variant: str = "") -> Path:
-    """Return the place of a run's record."""
+    """Return the folder of a run's record."""
     return Path(results) / (f"{experiment}@{variant}" if variant else experiment) / f"seed-{seed}"
 
 
@@ -160,7 +156,7 @@ def is_run(folder: Path) -> bool:
 
 
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
-    """Write a record, whole or not at all; one that exists is an InputError.
+    """Write a record, as a whole or not at all; InputError if it exists.
 
     ``files`` and ``checksum`` are added to `run`, the content of run.json.
     """
@@ -170,10 +166,7 @@ def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
 
 
 def keep_notebook(folder: Path, content: bytes) -> None:
-    """Write an executed notebook beside the place of a record, and its SHA-256 into run.json.
-
-    Without a record, after a failure, it is kept for its traceback.
-    """
+    """Write an executed notebook next to a record, and its SHA-256 into run.json if that exists."""
     notebook = json.loads(content)
     for name in ("input_path", "output_path"):  # they were temporary
         notebook["metadata"].get("papermill", {}).pop(name, None)
@@ -185,9 +178,9 @@ def keep_notebook(folder: Path, content: bytes) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record in a folder, or None if there is none; its files are read later.
+    """Return the record in a folder, or None; other files than run.json are read later.
 
-    A run.json that differs from what was written, or is of another run, is a CorruptRecord.
+    Raises CorruptRecord if run.json was changed or belongs to another run.
     """
     if not any(folder.glob("*")):
         return None
@@ -206,8 +199,8 @@ def read_records(
 ) -> list[Record]:
     """Return the checked records of a results folder, by experiment, variant and seed.
 
-    `experiment` is a pattern of ``<experiment>`` or ``<experiment>@<variant>``. `corrupt` collects
-    the errors of corrupt records; without it the first one is raised.
+    `experiment` is a pattern of ``<experiment>`` or ``<experiment>@<variant>``. Errors of corrupt
+    records are added to `corrupt`; without it the first one is raised.
     """
     found = []
     for folder in filter(is_run, Path(results).glob(f"{experiment}/seed-*")):
@@ -222,9 +215,9 @@ def read_records(
 
 
 def _split(record: Record) -> list[Record]:
-    """Return the record itself, or one per variant of an ablation's record of the older format.
+    """Return the record, or one per variant if it is an ablation's of the older format.
 
-    Their ``part`` is the name by which tables and arrays of that record call the variant.
+    Their ``part`` is the variant's name in the tables and arrays of that record.
     """
     if "changes" not in record.run:
         return [record]
@@ -267,7 +260,7 @@ def _dump(run: dict) -> bytes:
 
 
 def _sum(run: dict) -> str:
-    """Return the SHA-256 of run.json without its checksum, whatever its layout."""
+    """Return the SHA-256 of run.json without its checksum, independent of its layout."""
     rest = {name: value for name, value in run.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 

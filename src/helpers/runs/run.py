@@ -1,4 +1,4 @@
-"""A run as its notebook sees it: begun with checked parameters, finished with a record."""
+"""A run as its notebook sees it: begun with validated parameters, finished with a record."""
 
 import contextlib
 import io
@@ -23,9 +23,9 @@ from .record import PACKAGES, Record, run_folder, write_record
 
 
 class Run:
-    """One run of an experiment, from `begin` to `finish`, with its checked parameters (`config`).
+    """One run of an experiment, from `begin` to `finish`, with its parameters, `config`.
 
-    `checkpoint` keeps the state of its training, for the case that the process is killed.
+    `checkpoint` saves the state of its training, from which it resumes if the process is killed.
     """
 
     def __init__(self, experiment: str, config: Config):
@@ -45,10 +45,10 @@ class Run:
         }
 
     def finish(self, data, model, training, evaluation=None) -> Record:
-        """Write the record of the run from what the functions of ``helpers.experiment`` returned.
+        """Write the record of the run from the results of the functions of ``helpers.experiment``.
 
-        Without an evaluation the run is a pretraining, and its record holds the backbone. That of
-        an arm's seed 0 holds the network, in float16.
+        Without an evaluation the run is a pretraining, and its record has the backbone. The record
+        of an arm's seed 0 has the network in float16.
         """
         contents = {"history.csv": training.history.to_csv(index=False).encode()}
         if evaluation is None:
@@ -81,9 +81,9 @@ class Run:
 
 
 def begin(experiment: str, values: Mapping) -> Run:
-    """Begin a run of an experiment with the parameters of its notebook, from its ``globals()``.
+    """Begin a run of an experiment with the parameters in its notebook's ``globals()``.
 
-    Before anything else is computed, all plain values are parameters: a misspelt one is noticed.
+    At this point all plain values are parameters, so misspelt ones are noticed.
     """
     config = make_config(experiment, values)
     plain = bool | int | float | str | list | tuple | dict | types.NoneType
@@ -95,20 +95,20 @@ def begin(experiment: str, values: Mapping) -> Run:
 
 
 def describe_commit() -> dict:
-    """Return commit of this project and whether files that decide numbers differ from it.
+    """Return the project's commit, and whether files that affect numbers differ from it.
 
-    None without git or for an unpacked archive, also one inside another repository.
+    Both are None without git, or for an unpacked archive, even inside another repository.
     """
     commit = changes = None
     if (ROOT / ".git").exists() and (commit := _git("rev-parse", "HEAD")):
-        # Files that git does not know yet count too.
-        status = "status", "--porcelain", "--untracked-files=all"  # whatever the user configured
+        # Untracked files count too.
+        status = "status", "--porcelain", "--untracked-files=all"  # whatever the user's settings
         changes = _git(*status, "--", "src", "book/experiments", "profiles")
     return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
 
 
 def _git(*arguments: str) -> str | None:
-    # Hooks and tools set GIT_DIR and such, which would name another repository.
+    # GIT_DIR and similar, set by hooks and tools, would select another repository.
     environment = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_DIR": str(ROOT / ".git"), "GIT_WORK_TREE": str(ROOT)}
     command = ["git", "-C", str(ROOT), *arguments]
@@ -123,7 +123,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _name_processor() -> str:
-    with contextlib.suppress(OSError):  # on Linux; `platform` knows the name elsewhere only
+    with contextlib.suppress(OSError):  # Linux, where `platform` does not know the name
         if found := re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()):
             return found[1]
     return platform.processor()

@@ -1,6 +1,6 @@
-"""Records that ship, without any image of their data, and checksums of the quick check's runs.
+"""Records that ship, without any images, and the checksums of the quick check's runs.
 
-Those runs, of profile ``smoke``, do not ship; other machines compare the checksums with their own.
+Those runs, of profile ``smoke``, do not ship; their checksums are for comparison on other machines.
 """
 
 import hashlib
@@ -14,16 +14,16 @@ from .atomic_io import write_file
 from .config import PRETRAINING, list_profiles, unknown
 from .record import Record, keep_notebook, read_record, read_records, run_folder, write_record
 
-#: Largest total of a shipped record without its weights, and largest weights, in bytes.
+#: Largest size in bytes of a shipped record without its weights, and of the weights.
 LARGEST, LARGEST_WEIGHTS = 1_500_000, 25_000_000
 
 CHECKSUMS = Path("records", "smoke.sha256")
 
 
 def ship(profile: str) -> Iterator[tuple[Path, str]]:
-    """Copy the records of a profile that do not ship yet; yield each place with what it lacks.
+    """Copy the records of a profile that do not ship yet; yield their places and omitted files.
 
-    Images are left out, and weights too, except those of profile ``paper``. Of ``smoke``, only
+    Images are left out, and so are weights, except for profile ``paper``. For ``smoke``, only
     checksums ship.
     """
     if profile not in list_profiles():
@@ -60,10 +60,7 @@ def _copy(record: Record, folder: Path, weights: bool) -> list[str]:
 
 
 def compare_checksums(records: list[Record]) -> tuple[int, int, str]:
-    """Compare runs with the shipped checksums.
-
-    Returns the number of equal ones, of those compared, and the processor that made the shipped.
-    """
+    """Return how many checksums match the shipped ones, of how many, and their processor."""
     path = ROOT / CHECKSUMS
     head, *lines = path.read_text().splitlines() if path.is_file() else ["# unknown"]
     shipped = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
@@ -72,7 +69,7 @@ def compare_checksums(records: list[Record]) -> tuple[int, int, str]:
 
 
 def describe_processor(records: list[Record]) -> str:
-    """Return what the bits of runs depend on: processor, instructions, device, version of torch."""
+    """Return what the bits of runs depend on: processor, instructions, device, torch version."""
     names = ("processor", "vectors", "device", "torch")
     made = {tuple(r.environment[name] or "unknown" for name in names) for r in records}
     return "; ".join("{}, {}, {}, torch {}".format(*values) for values in sorted(made))
@@ -87,10 +84,7 @@ def _write_checksums(records: list[Record]) -> None:
 
 
 def _digest_numbers(records: list[Record]) -> dict[str, str]:
-    """Return the SHA-256 of the history and of the predicted arrays of runs, by their names.
-
-    That of arrays is of their names, types, shapes and values, which no compression changes.
-    """
+    """Return the SHA-256 of each run's history, and of its predictions' names, types and values."""
     found = {}
     for record in records:
         place = f"{record.folder.parent.name}/{record.folder.name}"

@@ -1,4 +1,4 @@
-"""Repetition of a run from its record, and a comparison bit by bit."""
+"""Repetition of a run from its record, with a bitwise comparison."""
 
 import os
 import tempfile
@@ -16,16 +16,15 @@ from .plan import Job
 from .record import Record, is_run, read_record
 from .worker import make_run
 
-#: Files that are compared; neither weights of an experiment nor example images decide a number.
+#: Files that are compared; neither an experiment's weights nor example images affect a number.
 NUMERIC = ("history.csv", "metrics.csv", "predictions.npz")
 
 
 def verify(folder: Path) -> tuple[dict[str, str], dict[str, tuple]]:
     """Repeat a run in a new process, in a temporary folder, and `compare` the two records.
 
-    The run gets its record's parameters and threads; one that was made on a CPU gets no GPU.
-    What prevents that, as other data or a missing GPU, is an InputError; other failures of the run
-    are a BatchError.
+    The run gets its record's parameters and threads, and no GPU if it was made on a CPU. InputError
+    if it cannot be repeated, such as with other data or a missing GPU; BatchError if it fails.
     """
     record = read_record(folder) if is_run(folder.resolve()) else None
     if record is None:
@@ -85,18 +84,12 @@ def _refuse(record: Record, reason: object, advice: str) -> InputError:
 
 
 def compare(then: Record, now: Record) -> tuple[dict[str, str], dict[str, tuple]]:
-    """Compare a record with that of a repeated run.
-
-    Returns
-    -------
-    files : numeric file to its difference, "" for the same bits
-    environment : field that differs to its values then and now
-    """
+    """Map files to differences ("" if none), and changed environment fields to both values."""
     names = [*NUMERIC, "weights.pt"] if then.experiment in PRETRAINING else NUMERIC
     files = {name: _compare_file(name, then, now) for name in names if then.has(name)}
     old, new = then.environment, now.environment
     pairs = {name: (old.get(name), new.get(name)) for name in old | new}
-    # Two trees with uncommitted changes may differ.
+    # Two trees with uncommitted changes may differ from each other.
     dirty = {"git_dirty"} if old.get("git_dirty") else set()
     return files, {n: pair for n, pair in pairs.items() if pair[0] != pair[1] or n in dirty}
 
@@ -108,16 +101,13 @@ def _compare_file(name: str, then: Record, now: Record) -> str:
         return ""
     if name == "weights.pt":
         return "other bytes"
-    # A table is a mapping of columns, as an archive is one of arrays.
+    # Tables and archives both map names to arrays.
     tables = (getattr(record, name.partition(".")[0]) for record in (then, now))
     return "; ".join(list_differences(*tables)) or "other bytes, the same values"
 
 
 def list_differences(then: Mapping, now: Mapping) -> list[str]:
-    """Return the arrays or columns in which two mappings differ, and by how much.
-
-    For example: ``logits differs in 1 of 2 values, by up to 0.5``.
-    """
+    """Describe differing entries, such as ``logits differs in 1 of 2 values, by up to 0.5``."""
     found = [f"{name} is missing" for name in then if name not in now]
     found += [f"{name} is new" for name in now if name not in then]
     for name in [name for name in then if name in now]:

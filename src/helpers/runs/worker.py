@@ -1,4 +1,4 @@
-"""One run, executed by papermill in a kernel that no setting of the user reaches."""
+"""One run, executed by papermill in a kernel that is isolated from the user's settings."""
 
 import contextlib
 import importlib.util
@@ -24,20 +24,20 @@ from .locks import lock_run
 from .plan import Job
 from .record import CorruptRecord, keep_notebook
 
-#: Settings of glibc that keep freed memory for the next training step, a tenth of its time. Blocks
-#: above the first size are mapped one by one; free memory above the second returns to the system.
+#: Settings of glibc that keep freed memory for the next training step (a tenth of its time). Blocks
+#: above the first size are mapped separately; free memory above the second returns to the system.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc accepts
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
 }
 
-#: Beginnings of variables through which a user's settings would reach a kernel.
+#: Prefixes of variables through which a user's settings would reach a kernel.
 FOREIGN = ("IPYTHON", "JUPYTER", "MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONWARNINGS")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """End of a job, with its error if it failed; `elsewhere` if another process is making it.
+    """Result of a job, with its error if it failed; `elsewhere` if another process is making it.
 
     `message` is that of the error, or what the notebook printed, such as ignored files.
     """
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def make_run(job: Job, threads: int | None, needed: list[Outcome]) -> Outcome:
-    """Make a run in a kernel of its own, unless it is done or a run that it needs has failed."""
+    """Make a run in its own kernel, unless it is done or a run that it needs has failed."""
     started = time.perf_counter()
     for outcome in needed:
         if outcome.kind or outcome.elsewhere:
@@ -68,7 +68,7 @@ def make_run(job: Job, threads: int | None, needed: list[Outcome]) -> Outcome:
 
 
 def _is_made(job: Job) -> bool:
-    """Return whether another process has made the run; clear what a killed one left."""
+    """Return whether another process has made the run; remove what a killed one left."""
     try:
         done = job.is_done()
     except CorruptRecord:
@@ -76,12 +76,12 @@ def _is_made(job: Job) -> bool:
         done = False
     clear_leftovers(job.folder, done)
     if not done:
-        remove(job.notebook)  # of a failed attempt
+        remove(job.notebook)  # from a failed attempt
     return done
 
 
 def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
-    """Execute the notebook of a job; return kind and message of its `Outcome`."""
+    """Execute the notebook of a job; return kind and message for its `Outcome`."""
     # Imported late: only workers need them.
     import jupytext
     import papermill
@@ -89,7 +89,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # no notebook names the variant
     kind, message = None, ""
-    # Beside the record, under a name that the next holder of the lock clears after a kill.
+    # Next to the record, under a name that the next holder of the lock removes after a kill.
     beside = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
     with writing(job.folder), tempfile.TemporaryDirectory(**beside) as temporary:
         folder = Path(temporary)
@@ -104,17 +104,17 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
                 progress_bar=False,
                 cwd=ROOT,
                 kernel_manager_class=make_manager(folder, environment),
-                # The record is on the disk: a graceful shutdown would take 1.5 s.
+                # The record is written, and a graceful shutdown would take 1.5 s.
                 shutdown_kernel="immediate",
             )
             outputs = [output for cell in done.cells for output in cell.get("outputs", ())]
             message = "".join(o.text for o in outputs if o.get("name") == "stdout").rstrip()
         except PapermillExecutionError as error:
             kind, message = error.ename, error.evalue
-            if not error.traceback:  # a cell that left no output, for want of files or memory
+            if not error.traceback:  # a cell without output, for lack of files or memory
                 message = message or "the kernel gave no reason"
                 _note_error(executed, kind, message)
-        except OSError:  # of the temporary folder
+        except OSError:  # from the temporary folder
             raise
         except Exception as error:  # a kernel that died: the other runs continue
             kind, message = type(error).__name__, str(error)
@@ -125,9 +125,9 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
 
 
 def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict[str, str]:
-    """Return the environment variables of a kernel; None keeps this process's threads or GPU.
+    """Return a kernel's environment variables; None keeps this process's threads or GPU.
 
-    An empty folder takes the place of the user's IPython and Jupyter folders.
+    The folder replaces the user's IPython and Jupyter folders.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     # Not imported: a worker needs nothing else of matplotlib.
@@ -135,7 +135,7 @@ def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict
     jupyter = [f"JUPYTER_{kind}_DIR" for kind in ("CONFIG", "DATA", "RUNTIME")]
     own = dict.fromkeys(["IPYTHONDIR", *jupyter], str(folder)) | {
         "MATPLOTLIBRC": str(matplotlib / "mpl-data" / "matplotlibrc"),
-        "PYTHONUTF8": "1",  # files are read alike under every locale
+        "PYTHONUTF8": "1",  # so that the locale does not matter
     }
     if threads is not None:
         own |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -145,8 +145,8 @@ def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict
 
 
 def make_manager(folder: Path, environment: dict[str, str]) -> type[AsyncKernelManager]:
-    """Return a class of managers of this interpreter's kernel, whatever kernelspecs a user has."""
-    # Named sockets on Linux: a free TCP port could be another kernel's a moment later.
+    """Return a class of managers for this interpreter's kernel, ignoring the user's kernelspecs."""
+    # Named sockets on Linux: another kernel could take a free TCP port a moment later.
     meeting = {"transport": "ipc", "ip": f"@{uuid.uuid4().hex}"} if sys.platform == "linux" else {}
 
     class Manager(AsyncKernelManager):
@@ -165,9 +165,9 @@ def make_manager(folder: Path, environment: dict[str, str]) -> type[AsyncKernelM
 
 
 def _note_error(notebook: Path, kind: str, message: str) -> None:
-    """Write an error that no cell raised into the notebook, for `status` to show."""
+    """Add an error that no cell raised to the notebook, for `status`."""
     content = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
-    with contextlib.suppress(OSError, ValueError):  # papermill may have written none of it, or half
+    with contextlib.suppress(OSError, ValueError):  # papermill may have written it partly or not
         content = json.loads(notebook.read_bytes())
     output = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
