@@ -148,9 +148,9 @@ def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     for name, difference in files.items():
         print(f"{name:<16} {difference or 'same bits'}")
     if not any(files.values()):
-        print(f"verified: {record} repeats bit by bit")
+        print(f"verified: {record} repeats bit for bit")
         return
-    print(f"not verified: {record} gives other bits; differences in the environment:")
+    print(f"not verified: {record} gives different bits; differences in the environment:")
     lines = [f"{name:<16} then {then}, now {now}" for name, (then, now) in environment.items()]
     print("\n".join(lines) or "none recorded")
     raise typer.Exit(1)

@@ -19,10 +19,7 @@ from helpers.source_files import from_root
 
 
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
-    """Yield subject, finding, and whether it suffices for a run.
-
-    With ``fetch``, missing data sets and weights that are published are downloaded.
-    """
+    """Yield subject, finding, and whether it suffices; with ``fetch``, download what is missing."""
     import torch  # here and below: a batch imports this module, but not torch
 
     from helpers.experiment.image_cache import free_memory
@@ -94,7 +91,6 @@ def _fetch(jobs: list[Job]) -> None:
 
 
 def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:
-    """Return findings on stand-ins, own data, and weights from pretraining runs."""
     made = {job.folder / "weights.pt" for job in jobs if isinstance(job.config, PretrainingConfig)}
     found = set()
     for job in jobs:

@@ -182,8 +182,8 @@ def test_the_published_lists_make_pets_official(pets_dir, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder, image: image.unlink(), "not whole .1 of 370 images are missing.*delete it"),
-        (lambda folder, image: (folder / "annotations/test.txt").unlink(), "not whole .*test.txt"),
+        (lambda folder, image: image.unlink(), "incomplete .1 of 370 images .*delete it"),
+        (lambda folder, image: (folder / "annotations/test.txt").unlink(), "incomplete .*test.txt"),
         (lambda folder, image: image.write_bytes(image.read_bytes()[:300]), "1 of 370 .*_0.jpg"),
     ],
 )

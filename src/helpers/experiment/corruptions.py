@@ -10,10 +10,7 @@ from helpers.catalogue import CORRUPTIONS
 
 
 def brightness(images: Tensor, factor: float) -> Tensor:
-    """Multiply images uint8 (N, 3, H, W) by a factor and clip.
-
-    Equal to ``torchvision.transforms.functional.adjust_brightness`` on PIL images, bit for bit.
-    """
+    """Scale and clip images uint8 (N, 3, H, W), bit for bit as torchvision does on PIL images."""
     return functional.adjust_brightness(images, factor)
 
 

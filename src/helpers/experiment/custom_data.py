@@ -65,7 +65,7 @@ def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
     text = f"{split} holds no image of {', '.join(map(repr, absent[:20]))}"
     if split.endswith("train"):
         hint = " (labels count from 0: do these begin at 1?)" if absent == ["class 0"] else ""
-        raise InputError(f"{text}{hint}; each class needs one, and labels no gaps")
+        raise InputError(f"{text}{hint}; each class needs one, and labels must have no gaps")
     print(text)
 
 

@@ -91,7 +91,7 @@ class Data:
         std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
         if not std.all():
             channel = f"channel {int(std.argmin())} of all training images is constant"
-            raise InputError(f"{self.name}: {channel}; a network cannot be normalised by them")
+            raise InputError(f"{self.name}: {channel}; it cannot be normalised")
         return mean.tolist(), std.tolist()
 
 

@@ -180,10 +180,7 @@ def _move(model: Classifier) -> Classifier:
 
 
 def fuse_batch_norm(model: Classifier) -> Classifier:
-    """Return a copy for inference with every batch norm fused into the convolution before it.
-
-    Its outputs equal those of the model in evaluation mode up to rounding. It cannot be trained.
-    """
+    """Return a copy for inference only, with batch norms fused into the preceding convolutions."""
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in list(fused.modules()):
         # torchvision's ResNets register their layers in the order of the forward pass.

@@ -135,7 +135,7 @@ class PetsFolder(NamedTuple):
                 raise ValueError(f"{len(absent)} of {len(names)} images are missing: {absent[0]}")
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{self.path} is not whole ({error}); delete it to have it downloaded again, or"
+                f"{self.path} is incomplete ({error}); delete it to have it downloaded again, or"
                 f" unpack {self.source} there"
             ) from None
         return lists, official

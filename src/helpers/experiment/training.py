@@ -156,10 +156,7 @@ class TrainingState:
 
 
 def fingerprint(model: Classifier, data: Data, checkpoint: object = None, **config) -> str:
-    """Return a hash of everything that determines a training, except the source code.
-
-    ``checkpoint`` is ignored, so that a function can pass its ``locals()``.
-    """
+    """Return a hash of all that determines a training except the code; ignores `checkpoint`."""
     weights = hashlib.sha256()
     for tensor in [*model.parameters(), *model.buffers()]:
         weights.update(tensor.detach().cpu().contiguous().numpy())

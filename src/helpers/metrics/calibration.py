@@ -54,10 +54,7 @@ class Definition:
 
 
 def assign_equal_width(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Return the bin of each confidence, int (N,); bin i of M is ((i-1)/M, i/M].
-
-    A confidence of exactly 0 is in the first bin.
-    """
+    """Return the bin of each confidence, int (N,); ((i-1)/M, i/M] is bin i of M, the first has 0."""
     return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
 
 
@@ -123,10 +120,7 @@ def equal_width(bins: int, combine: Callable) -> Definition:
 
 
 def equal_count(size: int, combine: Callable) -> Definition:
-    """Return the definition with this many images per bin.
-
-    It has no influence function, since an image would also move the edges of the bins.
-    """
+    """Return the definition with this many images per bin, which has no influence function."""
     return Definition(partial(assign_equal_count, size=size), combine)
 
 

@@ -90,10 +90,7 @@ class Sample:
     influence: np.ndarray | None = None
 
     def __sub__(self, other: "Sample") -> "Sample":
-        """Return the differences, paired by seed and image.
-
-        Raises ValueError without a common seed or with different test images.
-        """
+        """Return paired differences; ValueError without common seeds or with different images."""
         common = tuple(seed for seed in self.seeds if seed in other.seeds)
         if not common:
             raise ValueError(f"no seed in common: {self.seeds} and {other.seeds}")

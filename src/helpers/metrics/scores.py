@@ -124,7 +124,6 @@ def _brier(outcome: Outcome) -> np.ndarray:
 
 
 def _balanced_accuracy(outcome: Outcome) -> tuple[float, np.ndarray]:
-    """Return the mean recall of the classes that occur, and the influence of each image on it."""
     _, index, count = np.unique(outcome.labels, return_inverse=True, return_counts=True)
     recall = np.bincount(index, weights=outcome.correct) / count
     weight = len(index) / (len(count) * count)

@@ -51,7 +51,6 @@ def _describe_change(label: str, arm, records: list) -> str:
 
 
 def _compare(dataset, label, variant, metric, column):
-    """Yield the lines of a cell with the differences that each shows."""
     arm, measure = (dataset, label), MEASURES[metric]
     effect = find_difference(arm, arm, metric, *column, variant=variant)
     if effect["n_seeds"]:

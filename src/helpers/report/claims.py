@@ -241,7 +241,6 @@ def is_real(dataset: str) -> bool:
 
 
 def _list_needs(claim: Claim) -> str:
-    """Return the data sets and weights, else the runs, that are missing to measure a claim."""
     needs, runs = [], []
     for row, dataset in claim.rows().items():
         start = read_defaults(PAPER_ARMS[dataset][row])["initialisation"]
@@ -254,7 +253,6 @@ def _list_needs(claim: Claim) -> str:
 
 
 def _trained_shorter(claim: Claim) -> bool:
-    """Return whether all runs of the first row took fewer epochs than all runs of the others."""
     epochs = {
         row: [record.parameters["epochs"] for record in shown_records(dataset)[row]]
         for row, dataset in claim.rows().items()

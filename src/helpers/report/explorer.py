@@ -103,10 +103,7 @@ def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:
 
 
 def _list_answers(record: Record, labels: list[int]) -> dict[tuple, list[list]]:
-    """Return a run's answers to the first test image of each class, by condition.
-
-    An answer is the predicted class, its probability, and that of the true class.
-    """
+    """Return a run's answers by condition: predicted class, its probability and the true one's."""
     arrays, names = record.predictions, record.data["classes"]
     indices = [np.flatnonzero(arrays["labels"] == label)[0] for label in labels]
     return {

@@ -101,7 +101,6 @@ def _plot_curves(picture, history, score: str, colour: str, name: str, **axes) -
 
 
 def _finish(picture: Picture, dataset: str, legend: bool = False) -> Picture:
-    """Return the picture or, without panels, a line with the command that makes the runs."""
     if not picture.panels:
         return explain(missing_runs(dataset) or "Not measured.")
     if legend:

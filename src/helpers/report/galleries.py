@@ -44,10 +44,7 @@ def find_examples(dataset: str, part: str = "images") -> Examples:
 
 
 def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
-    """Yield the published images, those of the runs shown, and generated ones of profile smoke.
-
-    ``python -m helpers examples`` writes the published ones to ``results/examples``.
-    """
+    """Yield the published images, those of the runs shown, and generated ones of profile smoke."""
     title, path = dataset_title(dataset), results_folder() / f"examples/{dataset}.npz"
     if path.exists():
         yield _read_examples(path, title)
@@ -78,10 +75,7 @@ def _read_examples(path: Path, title: str) -> Examples:
 
 
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
-    """Return the same test images under every corruption and strength.
-
-    The examples are those of ``helpers.experiment``; ``class_names`` is indexed by label.
-    """
+    """Return the same test images under every corruption; ``class_names`` is indexed by label."""
     count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
     names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])
     rows = {}
@@ -144,7 +138,6 @@ def show_errors(dataset: str) -> Picture:
 
 
 def _find_errors(record: Record) -> dict[str, list[str]]:
-    """Map each shift to panels of its errors, with answer, confidence and true class."""
     examples, logits, labels = record.examples, *map(record.predictions.get, ("logits", "labels"))
     names, shifts = record.data["classes"], {str(name): [] for name in examples["corruption"]}
     keys = "mistakes", "mistakes_index", "mistakes_condition"

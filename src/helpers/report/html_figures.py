@@ -108,10 +108,7 @@ def choose_rendering(side: int) -> str:
 
 
 def encode_image(image: np.ndarray, largest: int = 224) -> str:
-    """Return an image, uint8 (3, H, W), as a data URI, lossless if it is small.
-
-    It has at most `largest` pixels per side and, if possible, at most `HEAVIEST` bytes.
-    """
+    """Return an image uint8 (3, H, W) as a data URI of at most `largest` pixels per side."""
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))
     encodings = [{"lossless": True}] * (max(picture.size) <= SMALL)

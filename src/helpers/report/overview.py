@@ -47,10 +47,7 @@ COMPARED = {
 
 
 def show_overview() -> Markdown:
-    """Return one table per data set and profile, with one row per arm.
-
-    Each value has the paper's in brackets; the best of a column is bold.
-    """
+    """Return one table per data set and profile: a row for each arm, with the paper's values."""
     tables = [table for d in datasets() for table in show_each(d, partial(_lay_out, d))]
     return Markdown("\n\n".join(tables))
 
@@ -138,7 +135,6 @@ def _list(texts: list[str]) -> str:
 
 
 def _summarise(dataset: str) -> list[str]:
-    """Return the cost of each shift, and how accuracy and calibration of later arms compare."""
     costs, (first, *others) = [], arms(dataset)
     shifts = [shift for shift, _ in list_columns(dataset)]
     for shift in shifts[1:]:
@@ -161,7 +157,6 @@ def print_with_paper(row: dict) -> str:
 
 
 def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
-    """Return a sentence on the differences between two arms, by shift."""
     measure, (name, better, worse, neither) = MEASURES[metric], COMPARED[metric]
     said, sizes = {better: [], worse: []}, []
     for row in rows:
@@ -177,7 +172,6 @@ def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
 
 
 def _judge_cells(dataset: str) -> str:
-    """Count the paper's cells that the runs reproduce, or return why they are not judged."""
     cells = estimates().query("dataset == @dataset and variant == '' and paper.notna()")
     cells = cells[cells["metric"].isin(PAPER_METRICS)]
     known = cells[cells["n_seeds"] > 0]

@@ -53,10 +53,7 @@ def read_curves() -> pd.DataFrame:
 
 @cache
 def read_values() -> pd.DataFrame:
-    """Return the paper's cells and values derived from them, by `KEYS`: paper, paper_bold.
-
-    Those are the accuracy lost to a shift and, from the authors' logs, the measures of training.
-    """
+    """Return paper and paper_bold by `KEYS`, also of lost accuracies and measures of training."""
     cells = read_paper()[[*KEYS, "paper", "paper_bold"]]
     accuracy = cells[cells["metric"] == "accuracy"].set_index(["dataset", "arm"])
     clean = accuracy[accuracy["shift"] == "clean"]["paper"]

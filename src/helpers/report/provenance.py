@@ -186,7 +186,7 @@ def show_quick_check() -> Markdown:
     """Return the runs and duration of the quick check, and how many checksums match."""
     records = read_records(ROOT / "results" / "smoke", corrupt=[])
     if not records:
-        return Markdown("It has not run here: `python -m helpers run` makes its runs in minutes.")
+        return Markdown("Not run here yet: `python -m helpers run` takes a few minutes.")
     runs = [record.run for record in records]
     seconds = sum((run["train_seconds"] or 0) + (run["evaluate_seconds"] or 0) for run in runs)
     began = escape_markdown(min(run["started"] or "unknown" for run in runs))

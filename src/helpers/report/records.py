@@ -264,10 +264,7 @@ def warn_of_corrupt_records() -> list:
 
 
 def missing_runs(dataset: str) -> str | None:
-    """Return a line with the missing runs and the command for them, or None.
-
-    None are missing if every arm has predictions of the same seeds.
-    """
+    """Return a line with the missing runs and their command; None if all arms have all seeds."""
     shown, parts, needs = shown_records(dataset), [], []
     seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
     for label, experiment in arms(dataset).items():

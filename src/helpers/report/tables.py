@@ -57,10 +57,7 @@ PATIENTS = (
 
 
 def show_table(number: int) -> Markdown:
-    """Return one of the paper's tables as a numbered MyST table with links to CSV and LaTeX.
-
-    While the best profile lacks seeds, the table of the next one follows below.
-    """
+    """Return one of the paper's tables as numbered MyST with links, for each evidence."""
     dataset, metric, columns = _find(number)
 
     def show() -> str:
@@ -191,7 +188,6 @@ def head_columns(first: str, columns: list[tuple]) -> list[list[str]]:
 
 
 def _lay_out(columns: list[tuple], cells: dict, print_one: Callable) -> list[list[str]]:
-    """Return the rows of a table in Markdown, with titles and alignments."""
     rows = [[label, *map(print_one, row)] for label, row in cells.items()]
     return [*head_columns("Model", columns), *rows]
 
@@ -252,7 +248,6 @@ def show_legend(dataset: str) -> Markdown:
 
 
 def _explain_verdicts(dataset: str) -> str:
-    """Return the rule of the verdicts, or why an arm's cells have none."""
     reasons: dict[str, list[str]] = {}
     for label in shown_records(dataset) if dataset in PAPER_ARMS else ():
         reasons.setdefault("; ".join(reasons_not_comparable(dataset, label)), []).append(label)

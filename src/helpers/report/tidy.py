@@ -232,7 +232,6 @@ def _choose_strengths(evidence: Evidence) -> dict[str, list[float]]:
 
 
 def _estimate(sample: Sample, metric: str, shift: str, strength: float | None) -> tuple:
-    """Return the values of a row of `estimates` from shift to high."""
     found = sample.estimate()
     low, high = np.clip([found.low, found.high], *MEASURES[metric].bounds)
     seeds = " ".join(map(str, sample.seeds)), len(sample.seeds)
@@ -255,7 +254,6 @@ def _predict_next(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _add_paper(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the paper's values to the estimates; those that no run measured come last."""
     paper, keys = read_values().assign(variant=""), ["profile", *KEYS, "variant"]
     tables = [table.merge(paper, how="left", on=keys[1:])]
     for dataset in datasets():

@@ -80,17 +80,13 @@ def list_beside(folder: Path, *kinds: str) -> list[Path]:
 
 
 def clear_leftovers(folder: Path, done: bool) -> None:
-    """Remove what killed processes left next to a record; only for the holder of its lock.
-
-    Once the record exists (`done`), this includes the checkpoint and the progress.
-    """
+    """Remove what killed processes left, if `done` also the checkpoint; only with the lock held."""
     for path in list_beside(folder, "new", *(["checkpoint", "progress"] if done else [])):
         _discard(path)
 
 
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Yield a temporary name next to a path, which the body renames to the path."""
     temporary = beside(path, f"{uuid.uuid4().hex}.new")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -96,7 +96,7 @@ class Config(BaseModel):
 
     @property
     def hash(self) -> str:
-        """Twelve hexadecimal digits, which a later parameter does not change at its default."""
+        """Twelve hexadecimal digits for all parameters but `LOCATIONS` and unchanged defaults."""
         values = self.model_dump(mode="json", exclude=LOCATIONS, exclude_defaults=True)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -189,10 +189,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def make_config(experiment: str, values: Mapping) -> Config:
-    """Return the validated configuration of an experiment.
-
-    Values that are not parameters are ignored; parameters with a default may be missing.
-    """
+    """Return the validated configuration; values that are not parameters are ignored."""
     model = PRETRAINING.get(experiment, ExperimentConfig)
     try:
         config = model(**{name: values[name] for name in model.model_fields if name in values})
@@ -222,10 +219,7 @@ def make_config(experiment: str, values: Mapping) -> Config:
 def resolve(
     experiment: str, profile: str, seed: int, overrides: Mapping, variant: str = ""
 ) -> Config:
-    """Return the configuration of a run.
-
-    Later values replace earlier ones: notebook, profile, overrides, variant.
-    """
+    """Return a run's configuration: notebook, then profile, overrides and variant on top."""
     check_names(overrides)
     values = read_defaults(experiment) | read_profile(profile) | dict(overrides)
     if variant:

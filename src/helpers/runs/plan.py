@@ -70,7 +70,6 @@ class Job:
         return record is not None
 
     def _list_changed(self, record: Record) -> Iterator[str]:
-        """Yield the sources of a record that have changed since."""
         needed = [
             run.run["files"].get("weights.pt") for run in map(_read_if_whole, self.needs) if run
         ]
@@ -84,7 +83,6 @@ class Job:
             yield f"content of {source}"
 
     def _require_agreement(self, record: Record) -> None:
-        """Raise InputError if a record has other parameters or was made from other files."""
         # Parameters that the record lacks had their defaults.
         theirs = {n: field.default for n, field in type(self.config).model_fields.items()}
         theirs |= record.parameters

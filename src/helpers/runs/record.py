@@ -71,10 +71,7 @@ class CorruptRecord(InputError):  # noqa: N818
 
 
 class Record:
-    """A finished run: run.json, with `DEFAULTS` for missing fields, and the files on demand.
-
-    `checksum` is the SHA-256 of run.json, which contains those of the other files.
-    """
+    """A finished run; `checksum` is the SHA-256 of run.json, which has those of the other files."""
 
     def __init__(self, folder: Path, run: dict):
         self.folder, self.run = folder, run
@@ -156,10 +153,7 @@ def is_run(folder: Path) -> bool:
 
 
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:
-    """Write a record, as a whole or not at all; InputError if it exists.
-
-    ``files`` and ``checksum`` are added to `run`, the content of run.json.
-    """
+    """Write a record, adding ``files`` and ``checksum`` to `run`; InputError if it exists."""
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write_folder(folder, contents | {"run.json": _dump(run | {"files": checksums})})
     return read_record(folder)
@@ -178,10 +172,7 @@ def keep_notebook(folder: Path, content: bytes) -> None:
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record in a folder, or None; other files than run.json are read later.
-
-    Raises CorruptRecord if run.json was changed or belongs to another run.
-    """
+    """Return the record in a folder, or None; CorruptRecord if run.json was changed or moved."""
     if not any(folder.glob("*")):
         return None
     run = _load(folder)

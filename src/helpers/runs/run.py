@@ -23,10 +23,7 @@ from .record import PACKAGES, Record, run_folder, write_record
 
 
 class Run:
-    """One run of an experiment, from `begin` to `finish`, with its parameters, `config`.
-
-    `checkpoint` saves the state of its training, from which it resumes if the process is killed.
-    """
+    """One run, from `begin` to `finish`; its training can resume from `checkpoint` after a kill."""
 
     def __init__(self, experiment: str, config: Config):
         self.experiment, self.config = experiment, config
@@ -81,10 +78,7 @@ class Run:
 
 
 def begin(experiment: str, values: Mapping) -> Run:
-    """Begin a run of an experiment with the parameters in its notebook's ``globals()``.
-
-    At this point all plain values are parameters, so misspelt ones are noticed.
-    """
+    """Begin a run with its notebook's ``globals()``, in which all plain values are parameters."""
     config = make_config(experiment, values)
     plain = bool | int | float | str | list | tuple | dict | types.NoneType
     for name, value in values.items():
@@ -95,10 +89,7 @@ def begin(experiment: str, values: Mapping) -> Run:
 
 
 def describe_commit() -> dict:
-    """Return the project's commit, and whether files that affect numbers differ from it.
-
-    Both are None without git, or for an unpacked archive, even inside another repository.
-    """
+    """Return the commit and whether files that affect numbers differ from it; None if unknown."""
     commit = changes = None
     if (ROOT / ".git").exists() and (commit := _git("rev-parse", "HEAD")):
         # Untracked files count too.

@@ -33,7 +33,7 @@ def verify(folder: Path) -> tuple[dict[str, str], dict[str, tuple]]:
     record.check()
     with tempfile.TemporaryDirectory() as results:
         job = plan_repetition(record, Path(results))
-        print(f"repeating {job.name}, {record.run['train_seconds'] or 0:.0f} s of training then")
+        print(f"repeating {job.name}, {record.run['train_seconds'] or 0:.0f} s of training")
         if record.environment["device"] == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         outcome = make_run(job, record.environment["threads"], [])
@@ -52,10 +52,7 @@ def verify(folder: Path) -> tuple[dict[str, str], dict[str, tuple]]:
 
 
 def plan_repetition(record: Record, results: Path) -> Job:
-    """Return the job that repeats a run in another results folder.
-
-    Without its notebook, parameters, device or first weights, that is an InputError.
-    """
+    """Return the job that repeats a run in `results`; InputError if anything needed is missing."""
     commit = f"check out the commit of the run ({record.environment['git_commit'] or 'unknown'})"
     parameters = record.parameters | {"results": str(results)}
     start = parameters.get("stand_in_weights", {}).get(parameters.get("initialisation"))
@@ -75,7 +72,7 @@ def plan_repetition(record: Record, results: Path) -> Job:
         raise _refuse(record, reason, commit)
     if record.environment["device"] not in (None, "cpu") and not list_gpus():
         reason = f"it was made on {record.environment['device']}, and this machine has no GPU"
-        raise _refuse(record, reason, "repeat it on one that has")
+        raise _refuse(record, reason, "repeat it on a machine with a GPU")
     return Job(record.experiment, config, config.model_dump())
 
 

@@ -81,7 +81,6 @@ def _is_made(job: Job) -> bool:
 
 
 def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
-    """Execute the notebook of a job; return kind and message for its `Outcome`."""
     # Imported late: only workers need them.
     import jupytext
     import papermill
@@ -165,7 +164,6 @@ def make_manager(folder: Path, environment: dict[str, str]) -> type[AsyncKernelM
 
 
 def _note_error(notebook: Path, kind: str, message: str) -> None:
-    """Add an error that no cell raised to the notebook, for `status`."""
     content = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     with contextlib.suppress(OSError, ValueError):  # papermill may have written it partly or not
         content = json.loads(notebook.read_bytes())
