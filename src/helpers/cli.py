@@ -94,7 +94,7 @@ def status(
 
     Without --profile and -p, show each data set with the profile that the book uses for it.
     """
-    states = ("done", "shipped", "running", "interrupted", "missing", "failed", "corrupt")
+    states = ("done", "running", "interrupted", "missing", "failed", "corrupt", "shipped")
     counts = dict.fromkeys(states, 0)
     for job in _plan_shown(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
         state, why = _inspect(job)
