@@ -54,7 +54,7 @@ class Definition:
 
 
 def assign_equal_width(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """Return the bin of each confidence, int (N,); ((i-1)/M, i/M] is bin i of M, the first has 0."""
+    """Return the bins, int (N,), of confidences; bin i of M is ((i-1)/M, i/M], the first has 0."""
     return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
 
 
