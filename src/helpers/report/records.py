@@ -206,16 +206,16 @@ def find_evidence(dataset: str) -> Evidence:
     return shown if shown and shown.dataset == dataset else list_evidence(dataset)[-1]
 
 
-def show_each(dataset: str, show: Callable[[], str]) -> list[str]:
+def show_each(dataset: str, show: Callable) -> list:
     """Return what a function shows of each evidence of a data set, the best profile first."""
-    texts = []
+    found = []
     for evidence in list_evidence(dataset):
         token = _SHOWN.set(evidence)
         try:
-            texts.append(show())
+            found.append(show())
         finally:
             _SHOWN.reset(token)
-    return texts
+    return found
 
 
 def arms(dataset: str) -> dict[str, str]:
