@@ -193,7 +193,7 @@ def profile(tmp_path, monkeypatch):
 def test_doctor_finds_what_smoke_needs(call_here):
     code, text, _ = call_here("doctor")
     assert code == 0 or "MISSING  packages" in text
-    assert re.search(r"^ok +pathmnist, 28 px +drawn stand-in$", text, re.MULTILINE)
+    assert re.search(r"^ok +pathmnist, 28 px +generated stand-in$", text, re.MULTILINE)
     assert re.search(
         r"^ok .*pretrain_barlow_twins.* (exists|the batch makes it first)$", text, re.MULTILINE
     )

@@ -1,14 +1,14 @@
-"""What the notebooks and the pages of the report call: metrics, experiment, runs, report."""
+"""Code behind the notebooks and the pages of the book: metrics, experiment, runs and report."""
 
 import os
 from pathlib import Path
 
 try:
     Path.home()
-except RuntimeError:  # a user without a name and HOME
+except RuntimeError:  # HOME is not set, and the user has no name
     os.environ["HOME"] = os.sep
 
-#: The repository; relative paths in parameters are taken from here.
+#: Root of the repository; relative paths in parameters start here.
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -1,4 +1,4 @@
-"""Entry of the command line; handles Ctrl-C and SIGTERM from the first import on."""
+"""Entry point of the command line; handles Ctrl-C and SIGTERM from the first import on."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         # Some locales cannot encode ±; lines reach a log at once.
         stream.reconfigure(errors="replace", line_buffering=True)
-    if sys.warnoptions:  # of PYTHONWARNINGS, also for workers: other packages' would be errors
+    if sys.warnoptions:  # from PYTHONWARNINGS: other packages' warnings must not become errors
         sys.warnoptions.clear()
         os.environ.pop("PYTHONWARNINGS", None)
         warnings.simplefilter("ignore")

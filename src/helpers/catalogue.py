@@ -1,7 +1,6 @@
 """Registry of the corruptions, data sets and published weights that parameters refer to by name.
 
-One entry adds one. Functions are named as ``module:function``, so that reading names imports no
-torch.
+An entry adds one. Functions are given as ``module:function``: reading names does not import torch.
 """
 
 from typing import NamedTuple
@@ -10,10 +9,10 @@ from typing import NamedTuple
 class Corruption(NamedTuple):
     """A corruption of test images."""
 
-    function: str  # takes images uint8 (N, 3, H, W) and a strength, and returns such images
-    title: str = ""  # label of an axis, with the unit of the strength
-    symbol: str = ""  # abbreviation of the strength in the heads of tables
-    neutral: float = 0.0  # strength that changes nothing; plots show the clean test set there
+    function: str  # images uint8 (N, 3, H, W) and strength -> images uint8 (N, 3, H, W)
+    title: str = ""  # axis label, with the unit of the strength
+    symbol: str = ""  # symbol of the strength in table headers
+    neutral: float = 0.0  # strength that changes nothing, at which plots show the clean test set
 
 
 CORRUPTIONS = {
@@ -27,25 +26,25 @@ CORRUPTIONS = {
 class Dataset(NamedTuple):
     """A data set.
 
-    Its loader takes a ``data_dir`` and an ``image_size`` in pixels; it returns, for "train",
-    "validation" and "test", images uint8 (N, 3, H, W) and labels int64 (N,), then the names of the
-    classes, and whether these are the published images.
+    The loader takes ``data_dir`` and ``image_size`` (in pixels). It returns the images, uint8
+    (N, 3, H, W), and labels, int64 (N,), of "train", "validation" and "test"; the class names; and
+    whether these are the published images.
     """
 
-    loader: str | None  # None: drawn only
-    stand_in: str | None = None  # drawn set that ``data_source = "synthetic"`` takes instead
-    title: str = ""  # name in prose and in headings of pages
+    loader: str | None  # None: generated only
+    stand_in: str | None = None  # generated set used for ``data_source = "synthetic"``
+    title: str = ""  # name in prose and page headings
 
 
 DATASETS = {
     "pathmnist": Dataset("helpers.experiment.published_data:load_pathmnist", "tissue", "PathMNIST"),
     "pets": Dataset("helpers.experiment.published_data:load_pets", "creatures", "Oxford-IIIT Pets"),
-    "source": Dataset(None, "source", "drawn images for pretraining"),
+    "source": Dataset(None, "source", "generated images for pretraining"),
 }
 
 
 def find_dataset(experiment: str) -> str | None:
-    """Return the longest name of a data set that an experiment's name begins with; None if none."""
+    """Return the longest name of a data set that an experiment's name begins with, or None."""
     named = [name for name in DATASETS if experiment.startswith(f"{name}_")]
     return max(named, key=len, default=None)
 
@@ -57,8 +56,8 @@ class Published(NamedTuple):
     sha256_prefix: str
 
 
-#: Published weights by initialisation and network. For ImageNet torchvision's IMAGENET1K_V1, the
-#: meaning of `pretrained=True` when the study was made; its file name holds the checksum.
+#: Published weights by initialisation and network. For ImageNet, torchvision's IMAGENET1K_V1, which
+#: `pretrained=True` meant at the time of the study; its file name contains the checksum.
 PUBLISHED = {
     ("imagenet", "resnet18"): Published(
         "https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd"

@@ -31,12 +31,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-#: Error of the words on a command line; the class is typer's or click's, depending on the version.
+#: Error in the command line's words; the class is typer's or click's, depending on the version.
 UsageError = typer.BadParameter.__base__
 
 
 def _command(example: str) -> Callable:
-    # \b keeps the line whole.
+    # \b prevents line wrapping.
     return app.command(epilog=f"\b\nExample: python -m helpers {example}")
 
 
@@ -73,7 +73,7 @@ def run(
     ] = None,
     p: Overrides = None,
 ) -> None:
-    """Make the runs that are missing; interrupted ones continue from their last epoch."""
+    """Make the missing runs; interrupted ones continue from their last epoch."""
     asked = plan(profile, parse_seeds(seeds), only, parse_overrides(p or []))
     if missing := find_missing(asked):
         from helpers.doctor import fetch_published
@@ -92,9 +92,9 @@ def status(
 ) -> None:
     """Show which runs are done, running, interrupted, missing, failed or corrupt.
 
-    Without a profile and -p, these are the runs of each data set's profile that the book shows.
+    Without --profile and -p, show each data set with the profile that the book uses for it.
     """
-    states = ("done", "shipped", "running", "interrupted", "missing", "failed", "corrupt")
+    states = ("done", "running", "interrupted", "missing", "failed", "corrupt", "shipped")
     counts = dict.fromkeys(states, 0)
     for job in _plan_shown(profile, parse_seeds(seeds), only, parse_overrides(p or [])):
         state, why = _inspect(job)
@@ -116,12 +116,11 @@ def _plan_shown(profile: str | None, seeds: list[int], only: str, overrides: dic
         overrides = {"results": results}
     names = dict.fromkeys(shown.values())
     jobs = [(name, job) for name in names for job in plan(name, seeds, only, overrides)]
-    # Pretraining, which has no data set of the book, is planned where a run needs it.
+    # Pretraining belongs to no data set of the book; it is planned where a run needs it.
     return [job for name, job in jobs if shown.get(find_dataset(job.experiment), name) == name]
 
 
 def _inspect(job: Job) -> tuple[str, str]:
-    """Return the state of a run, and lines about it."""
     try:
         if job.is_done():
             return "done", ""
@@ -144,7 +143,7 @@ def _inspect(job: Job) -> tuple[str, str]:
 
 @_command("verify results/smoke/pathmnist_basic/seed-0")
 def verify(record: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Repeat a run in a new process, and compare the bits."""
+    """Repeat a run in a new process and compare the results bit by bit."""
     files, environment = verify_record(record if record.exists() else ROOT / record)
     for name, difference in files.items():
         print(f"{name:<16} {difference or 'same bits'}")
@@ -164,7 +163,7 @@ def doctor(
         bool, typer.Option("--fetch", help="Download missing data sets and published weights.")
     ] = False,
 ) -> None:
-    """Check what this machine has and lacks for running a profile offline."""
+    """Check whether this machine has everything to run a profile offline."""
     from helpers.doctor import examine
 
     complete = True
@@ -176,14 +175,14 @@ def doctor(
 
 @_command("ship --profile short")
 def ship(profile: Profile = "short") -> None:
-    """Copy the records of a profile into records/, without any image; of smoke only checksums."""
+    """Copy the records of a profile into records/ without images; for smoke, only checksums."""
     for place, left_out in shipping.ship(profile):
         print(f"{place}: left out {left_out or 'nothing'}")
 
 
 @_command("examples")
 def examples() -> None:
-    """Write example images of the data sets in data/ for the book; downloads and trains nothing."""
+    """Write example images of the data sets in data/ for the book; never downloads or trains."""
     from helpers.experiment.evaluation import PUBLISHED_FILES, write_examples
 
     configs = {find_dataset(job.experiment): job.config for job in plan("paper", [0])}
@@ -196,12 +195,12 @@ def examples() -> None:
 @_command("tables 5 --profile paper --format latex > table-5.tex")
 def tables(
     number: Annotated[
-        int | None, typer.Argument(min=1, max=8, help="Number of a table; by default all.")
+        int | None, typer.Argument(min=1, max=8, help="Number of a table; by default all tables.")
     ] = None,
     profile: Annotated[str | None, ProfileOption] = None,
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
 ) -> None:
-    """Print the paper's tables from the runs, by default those that the book shows."""
+    """Print the paper's tables from the runs, by default from those that the book shows."""
     if profile:
         os.environ |= {"REPORT_PROFILE": profile, "REPORT_RESULTS": ""}
     from helpers.report.records import warn_of_corrupt_records
@@ -209,13 +208,13 @@ def tables(
 
     warn_of_corrupt_records()
     texts = [export_table(chosen, form) for chosen in ([number] if number else range(1, 9))]
-    if form == "csv":  # of all tables one, with one header
+    if form == "csv":  # one table with one header
         texts = ["".join([texts[0], *(text.partition("\n")[2] for text in texts[1:])])]
     print("\n".join(texts).rstrip())
 
 
 def call(words: list[str]) -> int:
-    """Run a command, print its errors in a line each, and return its exit code."""
+    """Run a command, print its errors one per line, and return its exit code."""
     try:
         if not (ROOT / "book").is_dir():
             why = f"helpers is installed without its repository ({ROOT} has no book/)"
@@ -229,7 +228,7 @@ def call(words: list[str]) -> int:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         return 2
-    except (BatchError, OSError) as error:  # one of the output: a full disk, or `| head`
+    except (BatchError, OSError) as error:  # OSError: output to a full disk, or `| head`
         print(f"error: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
         return 1
     except typer.Abort:

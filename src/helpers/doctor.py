@@ -1,4 +1,4 @@
-"""Check of this machine: what a profile needs, what is missing, and the download of that."""
+"""Check of this machine: what a profile needs, what is missing, and its download."""
 
 import os
 import platform
@@ -19,11 +19,11 @@ from helpers.source_files import from_root
 
 
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
-    """Yield what was examined, what was found, and whether it suffices for a run.
+    """Yield subject, finding, and whether it suffices for a run.
 
-    With ``fetch``, missing data sets and weights are downloaded if they are published.
+    With ``fetch``, missing data sets and weights that are published are downloaded.
     """
-    import torch  # here, as below: a batch imports this module, and does without torch
+    import torch  # here and below: a batch imports this module, but not torch
 
     from helpers.experiment.image_cache import free_memory
 
@@ -52,7 +52,7 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
 
 
 def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
-    """Return the published data sets and weights that jobs need, each to what downloads it."""
+    """Map the published data sets and weights that jobs need to functions that download them."""
     from helpers.experiment import load_data
     from helpers.experiment.fetch import locate_weights
     from helpers.experiment.published_data import PUBLISHED_FILES
@@ -71,7 +71,6 @@ def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
 
 
 def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
-    """Return the state of a published file or folder, with the remedy, and whether it suffices."""
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
     state = item.state
     if state in ("as published", "a part"):
@@ -82,7 +81,7 @@ def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
 
 
 def fetch_published(jobs: list[Job]) -> None:
-    """Download and unpack what jobs need, in a process of its own, since that imports torch."""
+    """Download and unpack what jobs need, in a separate process because that imports torch."""
     configs = [job.config for job in jobs]
     if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -95,14 +94,14 @@ def _fetch(jobs: list[Job]) -> None:
 
 
 def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:
-    """Return findings on stand-ins, own data, and weights that a run leaves for others."""
+    """Return findings on stand-ins, own data, and weights from pretraining runs."""
     made = {job.folder / "weights.pt" for job in jobs if isinstance(job.config, PretrainingConfig)}
     found = set()
     for job in jobs:
         config, name = job.config, _find_dataset(job)
         what, path = f"{name}, {config.image_size} px", from_root(config.data_source)
         if config.data_source == "synthetic" and DATASETS[name].stand_in:
-            found.add((what, "drawn stand-in", True))
+            found.add((what, "generated stand-in", True))
         elif config.data_source not in ("official", "synthetic"):
             missing = "" if path.exists() else ": missing"
             found.add((what, f"own data in {path}{missing}", not missing))
@@ -124,7 +123,6 @@ def _find_dataset(job: Job) -> str:
 
 
 def _compare_packages() -> tuple[str, bool]:
-    """Return how the installed packages agree with requirements.txt, and whether all are there."""
     pins = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     other, missing = [], []
     for name, pinned in pins:

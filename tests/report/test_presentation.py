@@ -93,7 +93,7 @@ def test_galleries_show_published_images_else_stand_ins_and_name_a_damaged_file(
     shown = tmp_path / "short"
     made_up.write_run(shown, "short", "pathmnist_basic", 0, True, leave_out=["examples.npz"])
     made_up.show(monkeypatch, shown, "short")
-    assert "Drawn stand-ins: tissue, in place of PathMNIST." in draw(
+    assert "Generated stand-ins: tissue, in place of PathMNIST." in draw(
         "show_corruptions", "pathmnist"
     )
     before, path = fingerprint([]), tmp_path / "examples/pathmnist.npz"

@@ -1,4 +1,4 @@
-"""One run: data, network, training, corruption, predictions. Knows no notebooks and no results."""
+"""One run: data, network, training, corruption, predictions. Independent of notebooks."""
 
 from .augmentation import Augmentation as Augmentation
 from .barlow_twins import fit_barlow_twins as fit_barlow_twins

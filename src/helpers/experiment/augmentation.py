@@ -1,4 +1,4 @@
-"""Augmentation of batches on the device, with one draw per image."""
+"""Augmentation of batches on the device, with independent draws for each image."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ class Augmentation(NamedTuple):
     """The augmentation of the paper: flips, rotations (nearest neighbour, zero fill) and MixUp."""
 
     probability: float  # of each of horizontal flip, vertical flip and rotation, per image
-    degrees: float  # rotations are by U(-degrees, degrees)
+    degrees: float  # rotation angles are from U(-degrees, degrees)
     alpha: float  # MixUp's lambda is drawn from Beta(alpha, alpha) per batch; 0: no MixUp
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Flip and rotate each image by its own draw: uint8 (N, 3, S, S) to the same."""
+        """Flip and rotate each of the images uint8 (N, 3, S, S) at random."""
         if self.probability == 0:
             return images
         draws = torch.rand(4, len(images), generator=generator, device=images.device)
@@ -25,7 +25,7 @@ class Augmentation(NamedTuple):
         return flip_and_rotate(images, horizontal, vertical, angle)
 
     def draw_lambdas(self, count: int, generator: np.random.Generator) -> list[float]:
-        """Draw MixUp's lambda for ``count`` batches; all 1 (nothing mixed) without MixUp."""
+        """Draw MixUp's lambda for ``count`` batches; all 1 without MixUp."""
         if self.alpha == 0:
             return [1.0] * count
         return generator.beta(self.alpha, self.alpha, count).tolist()
@@ -40,15 +40,14 @@ def flip_and_rotate(images: Tensor, horizontal: Tensor, vertical: Tensor, angle:
     radians = torch.deg2rad(angle)
     cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
     flip_x, flip_y = 1 - 2.0 * horizontal, 1 - 2.0 * vertical
-    # From an output point to its input point: back through the rotation, then through the flip.
-    # y points down, as in an image.
+    # From output to input coordinates: undo the rotation, then the flip. y points down.
     first = flip_x * cosine, -flip_x * sine, zero
     second = flip_y * sine, flip_y * cosine, zero
     return resample(images.float(), first, second, mode="nearest").to(torch.uint8)
 
 
 def resample(images: Tensor, first: tuple, second: tuple, **options) -> Tensor:
-    """Read images at the points given by two rows of an affine matrix, each of three (N,)."""
+    """Sample images on the grid of an affine matrix, given as two rows of three (N,) entries."""
     matrix = torch.stack([torch.stack(row, dim=1) for row in (first, second)], dim=1)
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False, **options)

@@ -1,4 +1,4 @@
-"""Barlow Twins: a backbone learned from images without labels.
+"""Barlow Twins: self-supervised pretraining of a backbone.
 
 Source: Zbontar et al. (2021), Barlow Twins: Self-Supervised Learning via Redundancy Reduction,
 section 2 (loss, projector) and appendix A (augmentations).
@@ -17,13 +17,13 @@ from .device import autocast
 from .models import Classifier
 from .training import Training, TrainingState, fingerprint
 
-#: Added to the variance by which a dimension of the embedding is divided.
+#: Added to the variance when an embedding dimension is standardised.
 EPSILON = 1e-5
-#: Side of the crop as a fraction of the image's, and the range of its aspect ratio's logarithm.
+#: Range of the crop's side as a fraction of the image's, and of the logarithm of its aspect ratio.
 CROP, LOG_ASPECT = (0.5, 1.0), 0.29
-#: Strengths of the colour jitter, of brightness, contrast and saturation.
+#: Strengths of the jitter in brightness, contrast and saturation.
 JITTER = 0.6, 0.6, 0.9
-#: Probabilities of the other changes, and the blur's standard deviation in pixels.
+#: Probabilities of flip, greyscale and blur, and the blur's standard deviation in pixels.
 P_FLIP, P_GREY, P_BLUR, BLUR_SIGMA = 0.5, 0.3, 0.3, 0.8
 
 
@@ -44,7 +44,7 @@ def barlow_twins_loss(first: Tensor, second: Tensor, off_diagonal_weight: float)
 
 
 def make_projector(features: int, widths: list[int]) -> nn.Sequential:
-    """Return linear layers of these widths, with batch norm and ReLU between them."""
+    """Return linear layers of the given widths, with batch norm and ReLU in between."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise([features, *widths]):
         layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
@@ -66,9 +66,9 @@ def fit_barlow_twins(
 ) -> Training:
     """Train a backbone by Barlow Twins with AdamW; labels are not used.
 
-    The projector, layers of these widths, replaces the head, and the weights of the last epoch are
+    A projector with layers of the given widths replaces the head. The weights of the last epoch are
     kept. The history's validation_loss is measured in evaluation mode on one fixed pair of views.
-    Other parameters, and errors, are those of `fit`.
+    Other parameters and errors are those of `fit`.
     """
     guard = fingerprint(**locals()) if checkpoint else None
     device = model.device
@@ -86,7 +86,7 @@ def fit_barlow_twins(
         for _, batch in state.batches(images, batch_size):
             views = [random_view(batch, state.generator) for _ in range(2)]
             with autocast(device, precision):
-                # One after the other: batch norm sees each view by itself, as in the paper.
+                # One view at a time: batch norm uses the statistics of each, as in the paper.
                 first, second = (model(view).float() for view in views)
             state.step(barlow_twins_loss(first, second, off_diagonal_weight))
         model.eval()
@@ -98,10 +98,10 @@ def fit_barlow_twins(
 
 
 def random_view(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop, flip, jitter, grey and blur each image by its own draws: uint8 to float32 in [0, 1].
+    """Crop, flip, jitter, grey and blur each image at random: uint8 -> float32 in [0, 1].
 
-    Appendix A of Zbontar et al. (2021) without hue and solarisation, with milder crops and
-    stronger changes of colour: at 28 px two views share their objects and their mean colour.
+    As in appendix A of Zbontar et al. (2021), but without hue and solarisation, and with milder
+    crops and stronger colour jitter: at 28 px two views share their objects and mean colour.
     """
     view = _crop(images / 255, generator)
     view = _jitter(view, generator)
@@ -110,7 +110,6 @@ def random_view(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Resize a random upright crop of each image, mirrored or not, to the full size."""
     draws = torch.rand(5, len(images), generator=generator, device=images.device)
     side = CROP[0] + (CROP[1] - CROP[0]) * draws[0]
     stretch = torch.exp((draws[1] - 0.5) * LOG_ASPECT)
@@ -124,7 +123,6 @@ def _crop(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Change brightness, contrast and saturation of all images, and turn some grey."""
     brightness, contrast, saturation = (
         1 + strength * (2 * _draw(images, generator) - 1) for strength in JITTER
     )
@@ -137,5 +135,4 @@ def _jitter(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw U(0, 1) for each image, to broadcast over its pixels."""
     return torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)

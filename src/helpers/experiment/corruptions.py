@@ -1,4 +1,4 @@
-"""Corruptions of 8-bit images: brightness and Gaussian blur, as in torchvision."""
+"""Corruptions of 8-bit images: brightness and Gaussian Blur, as in torchvision."""
 
 from pkgutil import resolve_name
 
@@ -10,7 +10,7 @@ from helpers.catalogue import CORRUPTIONS
 
 
 def brightness(images: Tensor, factor: float) -> Tensor:
-    """Multiply every channel by a factor and clip: uint8 (N, 3, H, W) to the same.
+    """Multiply images uint8 (N, 3, H, W) by a factor and clip.
 
     Equal to ``torchvision.transforms.functional.adjust_brightness`` on PIL images, bit for bit.
     """
@@ -18,12 +18,12 @@ def brightness(images: Tensor, factor: float) -> Tensor:
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur with a 5x5 Gaussian of a standard deviation in pixels: uint8 (N, 3, H, W) to the same.
+    """Blur images uint8 (N, 3, H, W) with a 5x5 Gaussian; sigma is in pixels.
 
-    Equal to ``torchvision.transforms.functional.gaussian_blur`` on PIL images, except for one
-    grey level in about 1 pixel of 100,000 (the same sum, rounded in another order).
+    Equal to ``torchvision.transforms.functional.gaussian_blur`` on PIL images, except that about 1
+    in 100,000 pixels differs by one grey level (the same sum, rounded in another order).
     """
-    # One image of N * 3 channels: a depthwise convolution is five times faster on many than on 3.
+    # One image with N * 3 channels: depthwise convolution is five times faster on many channels.
     planes = functional.gaussian_blur(images.flatten(0, 1)[None], [5, 5], [sigma, sigma])
     return planes.view_as(images)
 
@@ -40,6 +40,6 @@ def corrupt(images: Tensor, name: str, strength: float | None) -> Tensor:
 
 
 def condition_arrays(conditions: list[tuple[str, float | None]]) -> dict[str, np.ndarray]:
-    """Return the conditions as arrays of P names and P strengths, NaN for clean."""
+    """Return the conditions as arrays of P names and P strengths (NaN for clean)."""
     corruption, strength = zip(*conditions, strict=True)
     return {"corruption": np.array(corruption), "strength": np.array(strength, dtype=np.float64)}

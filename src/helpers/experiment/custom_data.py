@@ -25,22 +25,22 @@ from .image_cache import (
     stream_array,
 )
 
-#: Labels of a file lie below this, as each number up to the largest is a class.
+#: Labels must be below this, since each number up to the largest is a class.
 MAX_CLASSES = 2**15
 
-#: Modes of Pillow that 8-bit RGB can hold; "1" is black and white.
+#: Pillow modes that fit into 8-bit RGB; "1" is black and white.
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
 def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, list[str], dict]:
     """Return name, splits, class names and source files of a user's own data.
 
-    They are a ``.npz`` with the arrays ``train_images``, ``train_labels``, and the same of ``val``
-    and ``test``, images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1), whole numbers from
-    0; or a folder with ``train/<class>/``, ``val/<class>/`` and ``test/<class>/``, see
-    `convert_to_rgb`. There, hidden files are ignored, and other files that are no images of a class
-    too, with a message. Images are resized to ``image_size`` pixels on the shorter side and cropped
-    to the centre square, once, into ``<data_dir>/cache``.
+    The path is a ``.npz`` with the arrays ``train_images``, ``train_labels`` and the same for
+    ``val`` and ``test``: images uint8 (N, H, W) or (N, H, W, 3), labels (N,) or (N, 1), whole
+    numbers from 0. Or it is a folder with ``train/<class>/``, ``val/<class>/`` and
+    ``test/<class>/``, see `convert_to_rgb`; hidden files are ignored, and so are, with a message,
+    files that are not images of a class. Images are resized to ``image_size`` pixels on the shorter
+    side and cropped to the centre square, once, into ``<data_dir>/cache``.
     """
     place = from_root(path)
     if not place.exists():
@@ -58,9 +58,9 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
 
 
 def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
-    """Refuse a class without a training image; report one that another split lacks."""
+    """Raise InputError for a class without a training image; report one missing elsewhere."""
     absent = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if not absent or not any(counts):  # an empty split has an error of its own
+    if not absent or not any(counts):  # an empty split raises another error
         return
     text = f"{split} holds no image of {', '.join(map(repr, absent[:20]))}"
     if split.endswith("train"):
@@ -71,12 +71,12 @@ def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a .npz, and name it in one line where it is not in MedMNIST's layout."""
+    """Open a .npz; raise a one-line InputError if it is not in MedMNIST's layout."""
     try:
         with zipfile.ZipFile(place) as archive:
             yield archive
     except Exception as error:  # a damaged file makes zipfile and numpy raise anything
-        if getattr(error, "filename", None):  # the system's error, which no other layout mends
+        if getattr(error, "filename", None):  # an error of the operating system, not the layout
             raise InputError(f"cannot read {place}: {error.strerror}; fix it there") from None
         reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
         raise InputError(
@@ -86,7 +86,7 @@ def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _read_file(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
-    """Return the labels of each split, the names of the classes, and all images in parts."""
+    """Return the labels of each split, the class names, and all images in chunks."""
     with _opening(place) as archive:
         labels = [_read_labels(archive, split, size) for split in SPLITS]
     count = 1 + max(part.max(initial=-1) for part in labels)
@@ -102,7 +102,6 @@ def _read_file(place: Path, size: int) -> tuple[list, list[str], Iterator[np.nda
 
 
 def _read_labels(archive: zipfile.ZipFile, split: str, size: int) -> np.ndarray:
-    """Return a split's labels int64 (N,), or raise an error for other images or labels."""
     shape, dtype, _ = read_header(archive, f"{split}_images")
     if dtype != np.uint8:
         raise TypeError(f"its images are {dtype}, not uint8")
@@ -122,7 +121,6 @@ def _read_labels(archive: zipfile.ZipFile, split: str, size: int) -> np.ndarray:
 
 
 def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
-    """Return the same as `_read_file`."""
     if absent := [split for split in SPLITS if not (place / split).is_dir()]:
         raise InputError(f"{place} has no folder {absent[0]}; it needs train, val and test")
     classes, paths, labels, ignored = _list_classes(place), [], [], Counter()
@@ -143,12 +141,12 @@ def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.
 
 
 def _list_classes(place: Path) -> list[str]:
-    """Return the names of all visible class folders, in order; refuse those that look the same."""
+    """Return the sorted names of all visible class folders; refuse names that look the same."""
     folders = [folder for split in SPLITS for folder in (place / split).iterdir()]
     classes = sorted({f.name for f in folders if f.is_dir() and not is_hidden(f.name)})
     seen = {}
     for name in classes:
-        if not name.isprintable():  # as bytes that are not UTF-8
+        if not name.isprintable():  # such as bytes that are not UTF-8
             raise InputError(f"{place}: rename the class folder {name!a}: it is not plain UTF-8")
         other = seen.setdefault(unicodedata.normalize("NFC", name), name)
         if other != name:
@@ -159,14 +157,14 @@ def _list_classes(place: Path) -> list[str]:
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image's first picture in 8-bit RGB, upright by its EXIF orientation, on white.
+    """Return the first frame of an image in 8-bit RGB, upright by its EXIF orientation, on white.
 
-    16 bits are scaled to 8 where they use more than a quarter of their range; otherwise, and with
-    32 bits, floating point or signed numbers, ValueError is raised.
+    16-bit images that use more than a quarter of their range are scaled to 8 bits. Others, and
+    32-bit, floating-point or signed pixels, raise ValueError.
     """
     grey = image.mode.startswith("I;16")
-    deep = grey or ";16" in str(image.tile)  # of colour, Pillow keeps the upper 8 bits
-    tags = getattr(image, "tag_v2", {})  # of TIFF: its numbers are signed, or white is 0
+    deep = grey or ";16" in str(image.tile)  # for colour, Pillow keeps the upper 8 bits
+    tags = getattr(image, "tag_v2", {})  # TIFF: 262 is 0 if white is 0; 339 is 2 for signed
     inverted = grey and (tags.get(262) == 0 or "transparency" in image.info)
     if 2 in np.ravel(tags.get(339, 1)) or inverted:
         raise ValueError("signed, inverted or transparent grey; save it as 8-bit RGB")

@@ -1,4 +1,4 @@
-"""Data sets as 8-bit tensors in one layout: published, drawn, and a user's own."""
+"""Data sets as 8-bit tensors in one layout: published, generated, and a user's own."""
 
 import hashlib
 import warnings
@@ -49,7 +49,7 @@ class Data:
     train: Split
     validation: Split
     test: Split
-    files: dict | None = None  # of own data, see `describe_source`
+    files: dict | None = None  # for own data, see `describe_source`
 
     def __post_init__(self):
         for name in ("train", "validation", "test"):
@@ -65,7 +65,7 @@ class Data:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of all images and labels, of training, validation and test set in turn."""
+        """SHA-256 of the images and labels of training, validation and test set, in this order."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
             digest.update(split.images.numpy())
@@ -81,10 +81,10 @@ class Data:
 
     def mean_and_std(self) -> tuple[list[float], list[float]]:
         """Return each channel's mean and standard deviation over the training set, in [0, 1]."""
-        # Counts of the 256 grey levels are exact; the moments then take 256 terms.
+        # Counts of the 256 grey levels are exact, which leaves 256 terms per moment.
         levels = torch.arange(256, dtype=torch.float64) / 255
         counts = torch.zeros(3, 256, dtype=torch.int64)
-        for part in self.train.images.split(1024):  # so that few images are in memory at a time
+        for part in self.train.images.split(1024):  # bounds the memory in use
             counts += torch.stack([c.flatten().bincount(minlength=256) for c in part.unbind(1)])
         weights = counts / self.train.images[:, 0].numel()
         mean = (weights * levels).sum(1)
@@ -96,11 +96,11 @@ class Data:
 
 
 def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Data:
-    """Load a data set of the catalogue, or raise an InputError with the remedy.
+    """Load a data set of the catalogue; on failure, raise InputError with the remedy.
 
-    Its source is "official", the published set, which is downloaded into ``data_dir`` if missing;
-    "synthetic", its drawn stand-in; or the path of own data, see `load_custom`. Relative paths are
-    taken from the repository; ``image_size`` is in pixels.
+    ``data_source`` is "official", the published set (downloaded into ``data_dir`` if missing);
+    "synthetic", its generated stand-in; or the path of own data, see `load_custom`. Relative paths
+    start at the root of the repository; ``image_size`` is in pixels.
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}; choose {', '.join(DATASETS)}")
@@ -113,8 +113,8 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
     elif entry.loader:
         splits, classes, official = resolve_name(entry.loader)(data_dir, image_size)
     else:
-        raise InputError(f"data_source: {name} is drawn only; choose synthetic")
+        raise InputError(f"data_source: {name} is generated only; choose synthetic")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # read only
         splits = {split: Split(*map(torch.from_numpy, pair)) for split, pair in splits.items()}
     return Data(name, official, tuple(classes), **splits, files=files)

@@ -27,7 +27,7 @@ def pick_device() -> torch.device:
 
 
 def autocast(device: torch.device, precision: str, cache: bool = True) -> torch.autocast:
-    """Return the context of a forward pass, in which ``cache`` casts each weight only once."""
+    """Return the context of a forward pass; with ``cache``, each weight is cast only once."""
     mixed = precision == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=cache)
 
@@ -41,7 +41,7 @@ def iter_batches(images: Tensor, order: Tensor, batch_size: int) -> Iterator[tup
 
 
 def upload(images: Tensor, index: Tensor, device: torch.device) -> Tensor:
-    """Return images on the device, through page-locked memory, so that the host does not wait."""
+    """Return images on the device, copied asynchronously through page-locked memory."""
     shape, pinned = (len(index), *images.shape[1:]), torch.cuda.is_available()
     buffer = torch.empty(shape, dtype=images.dtype, pin_memory=pinned)
     torch.index_select(images, 0, index, out=buffer)
@@ -49,9 +49,9 @@ def upload(images: Tensor, index: Tensor, device: torch.device) -> Tensor:
 
 
 class GraphedForward:
-    """A network in training mode; on CUDA its forward and backward passes replay a graph.
+    """A network in training mode, whose forward and backward passes replay a graph on CUDA.
 
-    Results are those of the network itself, which takes batches of another size than ``shape``,
+    Results equal those of the network itself, which handles batches of another size than ``shape``,
     (N, 3, H, W), and all batches on a CPU. Parameters and buffers must keep their memory, and each
     backward pass must precede the next forward pass, which overwrites the activations.
     """
@@ -62,11 +62,11 @@ class GraphedForward:
         self.replay, self.modes = None, None
 
     def prepare(self) -> None:
-        """Capture the graph if a layer has changed its mode; call this before each epoch."""
+        """Capture the graph if the mode of a layer has changed; call this before each epoch."""
         modes = [module.training for module in self.model.modules()]
         if not self.enabled or modes == self.modes:
             return
-        self.modes, self.replay = modes, None  # the old graph returns its memory
+        self.modes, self.replay = modes, None  # frees the memory of the old graph
         before = [buffer.clone() for buffer in self.model.buffers()]
         images = torch.zeros(self.shape, device=self.model.device)
         try:
@@ -86,7 +86,7 @@ class GraphedForward:
 
 
 class _Pass(nn.Module):
-    """A forward pass in its precision; a module of its own, since a capture replaces `forward`."""
+    """A forward pass in its precision; a separate module, since a capture replaces `forward`."""
 
     def __init__(self, model: nn.Module, precision: str):
         super().__init__()

@@ -20,7 +20,7 @@ from .fetch import make_once
 from .models import Classifier, fuse_batch_norm
 from .published_data import PUBLISHED_FILES
 
-#: Images per batch; with nine conditions one batch takes nine forward passes.
+#: Images per batch; each batch passes through the network once per condition.
 BATCH_SIZE = 256
 
 
@@ -33,7 +33,7 @@ class Evaluation:
     labels: np.ndarray  # int64 (N,)
     validation_logits: np.ndarray  # float16 (V, C)
     validation_labels: np.ndarray  # int64 (V,)
-    examples: dict[str, np.ndarray]  # of `make_examples` and `find_confident_errors`
+    examples: dict[str, np.ndarray]  # from `make_examples` and `find_confident_errors`
     seconds: float
 
     def scores(self) -> pd.DataFrame:
@@ -56,11 +56,11 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(model: Classifier, data: Data, corruptions: dict[str, list[float]]) -> Evaluation:
-    """Return the logits of test and validation set, the former under each corruption too.
+    """Return the logits of the validation set, and of the test set under every condition.
 
-    Corruption acts on 8-bit images on the device. Batch norm is fused into the convolutions.
+    Images are corrupted as 8-bit arrays on the device. Batch norm is fused into the convolutions.
     Everything is in float32: bfloat16 would blur differently from the paper. A logit that is not
-    finite, or too large for float16, raises FloatingPointError.
+    finite in float16 raises FloatingPointError.
     """
     started = time.perf_counter()
     conditions = list_conditions(corruptions)
@@ -100,7 +100,7 @@ def _predict(model: Classifier, split: Split, conditions: list) -> np.ndarray:
 
 @torch.inference_mode()
 def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy in evaluation mode, of all images or of int64 (M,)."""
+    """Return mean cross-entropy and accuracy in evaluation mode; ``subset`` is int64 (M,)."""
     model.eval()
     split = split.on(model.device)
     order = torch.arange(len(split.labels)) if subset is None else subset
@@ -115,10 +115,10 @@ def score(model: Classifier, split: Split, subset: Tensor | None = None) -> tupl
 def make_examples(data: Data, conditions: list, count: int = 4) -> dict[str, np.ndarray]:
     """Return arrays for the report's galleries.
 
-    ``images``, uint8 (P, k, 3, H, W), and ``labels``, int64 (k,), are the first test image of k
-    classes under all P conditions, which `condition_arrays` names; ``mixup``, uint8 (3, 3, H, W),
-    two training images, of different classes if possible, and their mix at lambda = 0.5, and
-    ``mixup_labels``, int64 (2,), the labels of the two.
+    ``images``, uint8 (P, k, 3, H, W), are the first test image of each of k classes under all P
+    conditions, named as in `condition_arrays`; ``labels``, int64 (k,), are their classes.
+    ``mixup``, uint8 (3, 3, H, W), are two training images, of different classes if possible, and
+    their mix at lambda = 0.5; ``mixup_labels``, int64 (2,), are the labels of the two.
     """
     present = data.test.labels.unique()
     classes = present[np.linspace(0, len(present) - 1, min(count, len(present))).astype(int)]
@@ -140,15 +140,14 @@ def make_examples(data: Data, conditions: list, count: int = 4) -> dict[str, np.
 def find_confident_errors(
     split: Split, logits: np.ndarray, conditions: list, count: int = 4
 ) -> dict[str, np.ndarray]:
-    """Return the most confident errors under each corruption, each image once, at its worst.
+    """Return the most confident errors under each corruption, each image at its worst.
 
-    Of logits float16 (P, N, C), as stored, ``count`` errors per corruption are returned, if there
-    are as many, by corruption and then by confidence: ``mistakes``, uint8 (M, 3, H, W), as the
-    network saw them, and their indices, int64 (M,), in the split (``mistakes_index``) and among
-    the conditions (``mistakes_condition``).
+    From logits float16 (P, N, C), up to ``count`` errors per corruption, most confident first:
+    ``mistakes``, uint8 (M, 3, H, W), as the network saw them, and their int64 (M,) indices in the
+    split (``mistakes_index``) and among the conditions (``mistakes_condition``).
     """
     labels = split.labels.numpy()
-    # Confidence in a wrong answer, which is positive; 0 for a right answer.
+    # Confidence of wrong predictions, which is positive; 0 for correct ones.
     wrong = [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
     wrong = np.stack(wrong)
     chosen = []
@@ -169,11 +168,10 @@ def find_confident_errors(
 def write_examples(
     target: Path, name: str, corruptions: dict[str, list[float]], data_dir: str, image_size: int
 ) -> str:
-    """Write the example images of a published data set to a ``.npz``; return a line about it.
+    """Write the example images of a published data set to a ``.npz``; return a status line.
 
-    It holds the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of the
-    data, and is replaced if these change. Nothing is downloaded; without the published files,
-    nothing is written.
+    The file has the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of
+    the data, and is replaced if these change. Without the published files, nothing is written.
     """
     files = PUBLISHED_FILES[name](data_dir, image_size)
     if (state := files.state) != "as published":

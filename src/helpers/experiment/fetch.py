@@ -1,4 +1,4 @@
-"""Downloads and caches: made once, by one process at a time, and whole or not at all."""
+"""Downloads and caches: made once, by one process at a time, complete or not at all."""
 
 import shutil
 import socket
@@ -14,7 +14,7 @@ from helpers import InputError
 from helpers.catalogue import PUBLISHED
 from helpers.source_files import digest_file, from_root
 
-#: Seconds without a byte after which a server counts as gone.
+#: Seconds without data after which a download is given up.
 PATIENCE = 60
 
 
@@ -24,9 +24,9 @@ def make_once(
     advice: str,
     is_whole: Callable[[Path], bool] = Path.exists,
 ) -> None:
-    """Make a file or folder that is missing, while other processes wait for it.
+    """Make a missing file or folder while other processes wait; if it is killed, the next makes it.
 
-    If this one is killed, the next makes it. The advice ends the InputError where that fails.
+    On failure, an InputError ends with the advice.
     """
     if is_whole(target):
         return
@@ -34,13 +34,13 @@ def make_once(
     before = socket.getdefaulttimeout()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # No soft lock, which nobody releases when its process is killed.
+        # No soft lock: after its process is killed, nothing releases it.
         with FileLock(target.with_name(f".{target.name}.lock"), fallback_to_soft=False):
             if is_whole(target):
                 return
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            socket.setdefaulttimeout(PATIENCE)  # the libraries that download set none
+            socket.setdefaulttimeout(PATIENCE)  # torch and torchvision set no timeout
             try:
                 make(folder / target.name)
                 (folder / target.name).replace(target)
@@ -54,7 +54,7 @@ def make_once(
 
 
 class PublishedFile(NamedTuple):
-    """A published file: path on this machine, address, and first digits of its checksum."""
+    """A published file: its path on this machine, address, and first digits of its checksum."""
 
     path: Path
     url: str
@@ -68,15 +68,15 @@ class PublishedFile(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Whether it is "missing", "damaged" or "as published" on this machine."""
+        """State on this machine: "missing", "damaged" or "as published"."""
         if not self.path.exists():
             return "missing"
         found = digest_file(self.path, self.algorithm)
         return "as published" if found.startswith(self.digest) else "damaged"
 
     def fetch(self) -> Path:
-        """Return the path of the file, downloaded if it is missing, and verified."""
-        import torch  # here, so that a process that only waits for a file does without it
+        """Return the path of the file, downloaded if missing, and verified."""
+        import torch  # late: a process that finds the file does without it
 
         def download(path: Path) -> None:
             torch.hub.download_url_to_file(self.url, str(path))
@@ -94,7 +94,7 @@ class PublishedFile(NamedTuple):
 
 
 def locate_weights(name: str, network: str, data_dir: str) -> PublishedFile:
-    """Return the file of published weights."""
+    """Locate the file of published weights."""
     url, prefix = PUBLISHED[name, network]
     path = from_root(data_dir) / "weights" / f"{name}-{network}-{prefix}.pth"
     return PublishedFile(path, url, "sha256", prefix)

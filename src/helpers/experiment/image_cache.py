@@ -1,4 +1,4 @@
-"""Images as arrays in files: decoded once, whole or not at all, and read through a memory map."""
+"""Images as arrays in files: decoded once, complete or not at all, and memory-mapped."""
 
 import contextlib
 import math
@@ -26,15 +26,14 @@ SPLITS = ("train", "val", "test")
 #: Bytes read at a time, and images decoded at a time.
 BLOCK, CHUNK = 2**24, 512
 
-#: Pixels of an image, which take 100 MB as RGB, and images that an error names at most.
+#: Most pixels per image (100 MB as RGB), and most images named in an error.
 MAX_PIXELS, MAX_NAMED = 2**25, 200
 
-#: Formats by content, not by suffix. Pillow would run Ghostscript for EPS.
+#: Formats, recognised by content. Not EPS, for which Pillow runs Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 
-
-#: Controllers of control groups, version 2 and 1, to their files of use and limit, and the entry of
-#: memory that the system can take back.
+#: Controllers of control groups (version 2, 1) to their files of use and limit, and the entry of
+#: reclaimable memory.
 GROUPS = {
     "": ("memory.current", "memory.max", "inactive_file"),
     "memory": ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file"),
@@ -42,14 +41,14 @@ GROUPS = {
 
 
 def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if need be.
+    """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if missing.
 
-    The name of the file identifies the content, whose rows come in parts. Where the folder cannot
-    be written, or the disk is too small, the array is held in memory.
+    The file name identifies the content, whose rows come in parts. If the folder is not writable or
+    the disk too small, the array is held in memory.
     """
 
     def is_whole(path: Path) -> bool:
-        with reading(path), contextlib.suppress(ValueError, EOFError):  # of a file cut short
+        with reading(path), contextlib.suppress(ValueError, EOFError):  # a truncated file
             return path.exists() and np.load(path, mmap_mode="r").shape == shape
         return False
 
@@ -66,7 +65,7 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
     folder = next(path for path in cache.parents if path.exists())
     disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
     memory, needed = free_memory(), math.prod(shape)
-    if needed and (is_whole(cache) or needed < disk):  # nothing cannot be mapped
+    if needed and (is_whole(cache) or needed < disk):  # an empty array cannot be mapped
         make_once(cache, write, f"free space in {cache.parent} or make it writable", is_whole)
         return np.load(cache, mmap_mode="r")
     if needed > memory:
@@ -84,9 +83,9 @@ def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]
 def cache_splits(
     cache: Path, size: int, parts: Iterable[np.ndarray], labels: list[np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return "train", "validation" and "test" to their images, cached, and their labels.
+    """Return the cached images and the labels of "train", "validation" and "test".
 
-    The parts hold the images of all splits in turn, uint8 (n, 3, size, size).
+    The parts are the images of all splits in this order, uint8 (n, 3, size, size).
     """
     ends = np.cumsum([len(part) for part in labels])
     images = np.split(cache_array(cache, (int(ends[-1]), 3, size, size), parts), ends[:-1])
@@ -96,7 +95,7 @@ def cache_splits(
 def free_memory(
     cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> int:
-    """Return the bytes that are free in the machine, or in a container if that is less."""
+    """Return the free memory in bytes, of the container if it has less than the machine."""
     free = psutil.virtual_memory().available
     lines = own.read_text().splitlines() if own.exists() else []
     for kind, path in (line.split(":", 2)[1:] for line in lines):
@@ -105,7 +104,7 @@ def free_memory(
         used, limit, reclaimable = GROUPS[kind]
         group = cgroup / kind / path.lstrip("/")
         for folder in (group, *group.parents):
-            # Without such a group, or with the limit "max", this one sets none.
+            # A missing group, or "max", sets no limit.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 entries = dict(line.split() for line in (folder / "memory.stat").open())
                 taken = int((folder / used).read_text()) - int(entries[reclaimable])
@@ -114,10 +113,10 @@ def free_memory(
 
 
 def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return shape, type and offset in bytes of an array in a .npz, if it can be streamed."""
+    """Return shape, type and offset in bytes of an array in a .npz that can be streamed."""
     with archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
-        if version != (1, 0):  # as numpy writes every plain array; the header is short then
+        if version != (1, 0):  # the version of plain arrays, with a short header
             raise ValueError(f"{name} has format {version}; save it with numpy.savez")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         offset = file.tell()
@@ -144,7 +143,7 @@ def stream_array(archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray]:
 def decode_images(
     paths: list[Path], size: int, convert: Callable[[Image.Image], Image.Image]
 ) -> Iterator[np.ndarray]:
-    """Yield image files as uint8 (n, 3, size, size): shorter side resized, centre cropped.
+    """Yield images as uint8 (n, 3, size, size), resized on the shorter side and centre-cropped.
 
     After the last image, an InputError names all that cannot be decoded.
     """
@@ -159,7 +158,7 @@ def decode_images(
             return f"{path} ({' '.join(str(error).split()) or type(error).__name__})"
 
     damaged = []
-    # Threads suffice: Pillow decodes and resizes without holding the interpreter's lock.
+    # Threads suffice: Pillow releases the interpreter lock while decoding and resizing.
     progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
     with ThreadPoolExecutor(os.cpu_count()) as pool, progress:
         for start in range(0, len(paths), CHUNK):
@@ -176,7 +175,7 @@ def decode_images(
 
 
 def check_pixels(width: int, height: int, size: int) -> None:
-    """Raise ValueError where an image is too large, as it is or once resized."""
+    """Raise ValueError if an image is too large, as it is or once resized."""
     short, long = sorted((width, height))
     if short < 1 or long * max(short, size**2 / short) > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels cannot be resized to {size}")

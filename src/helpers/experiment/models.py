@@ -1,4 +1,4 @@
-"""Networks: a torchvision ResNet behind its normalisation, with a new head, and its weights."""
+"""Networks: a torchvision ResNet with input normalisation, a new head, and initial weights."""
 
 import copy
 import functools
@@ -22,19 +22,19 @@ from .device import pick_device
 from .fetch import locate_weights
 from .small_maps import SmallMapConv2d, use_small_maps
 
-#: Content of a file of weights that `Classifier` packs.
+#: Keys of a file of weights that `Classifier` writes.
 PACKED = ("network", "state", "mean", "std")
 
-#: Mean and standard deviation of each channel of ImageNet's training set, as in torchvision.
+#: Channel means and standard deviations of ImageNet's training set, as in torchvision.
 IMAGENET_NORMALISATION = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 class Classifier(nn.Module):
-    """A network whose first layer normalises, so that it takes images as they are stored.
+    """A ResNet whose first step normalises, so that it takes images as they are stored.
 
-    ``mean`` and ``std`` of each channel are for pixels in [0, 1]. ``batch_norm`` is "train";
-    "frozen", affine parameters and statistics fixed; or "affine_frozen", affine parameters fixed,
-    and statistics in the first epoch.
+    ``mean`` and ``std`` per channel are for pixels in [0, 1]. ``batch_norm`` is "train"; "frozen",
+    with affine parameters and statistics fixed; or "affine_frozen", with affine parameters fixed,
+    and statistics fixed in the first epoch.
     """
 
     def __init__(self, name: str, classes: int, mean: list[float], std: list[float], batch_norm):
@@ -54,14 +54,14 @@ class Classifier(nn.Module):
 
     @property
     def machine(self) -> dict:
-        """Device, and the threads and vector instructions of the CPU, on which sums depend."""
+        """Device, and the CPU's threads and vector instructions, on which sums depend."""
         device = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         vectors = torch.backends.cpu.get_cpu_capability()
         return {"device": device, "threads": torch.get_num_threads(), "vectors": vectors}
 
     @property
     def peak_gpu_memory_bytes(self) -> int | None:
-        """The most GPU memory that this process has used; None on a CPU."""
+        """Peak GPU memory of this process; None on a CPU."""
         return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else None
 
     @property
@@ -70,13 +70,13 @@ class Classifier(nn.Module):
         return self.network.fc
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, C) of images: uint8, or float in [0, 1]; (N, 3, H, W)."""
+        """Return logits (N, C) of images (N, 3, H, W): uint8, or float in [0, 1]."""
         white = 255 if images.dtype == torch.uint8 else 1
         images = (images - white * self.mean).div_(white * self.std)
         return self.network(images.contiguous(memory_format=torch.channels_last))
 
     def train(self, mode: bool = True, epoch: int = 1) -> "Classifier":
-        """Switch to training in an epoch (from 1); fixed statistics are used and do not change."""
+        """Switch to training mode in an epoch (from 1); fixed statistics do not change."""
         super().train(mode)
         if self.batch_norm == "frozen" or (self.batch_norm == "affine_frozen" and epoch == 1):
             for module in self._batch_norms():
@@ -91,12 +91,12 @@ class Classifier(nn.Module):
         return [{"params": backbone, "lr": backbone_lr}, {"params": head, "lr": head_lr}]
 
     def pack_backbone(self) -> bytes:
-        """Return the backbone as the content of a file that `load_weights` reads."""
+        """Return the backbone as the content of a file for `load_weights`."""
         state = self.network.state_dict()
         return self._pack({name: state[name] for name in state if not name.startswith("fc.")})
 
     def pack_weights(self) -> bytes:
-        """Return the whole network in float16, like `pack_backbone`."""
+        """Return the whole network in float16, as the content of a file for `load_network`."""
         state = self.network.state_dict().items()
         return self._pack({n: v.half() if v.is_floating_point() else v for n, v in state})
 
@@ -128,9 +128,9 @@ def make_model(
 ) -> Classifier:
     """Make a network for a data set, on the device of `pick_device`.
 
-    Its input is normalised by the mean and standard deviation of the training set, with pretrained
-    weights by those of the data that these were trained on, as in the paper (section 6). The
-    result's attribute ``weights`` describes for the record what it started from.
+    The input is normalised by the mean and standard deviation of the training set or, with
+    pretrained weights, of the data that they were trained on, as in the paper (section 6). The
+    result's attribute ``weights`` describes the initial weights for the record.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def make_model(
     start : "random", by ``seed``; "imagenet", torchvision's supervised weights; "barlow_twins", the
         ResNet-50 of Zbontar et al. (2021); or the path of the weights of a pretraining notebook.
         Weights that are missing, corrupt or of another architecture raise InputError.
-    data_dir : its folder ``weights`` holds the published weights
+    data_dir : folder whose subfolder ``weights`` holds the published weights
     """
     path, state, normalisation = load_weights(network, start, data_dir)
     mean, std = normalisation or data.mean_and_std()
@@ -157,10 +157,10 @@ def make_model(
 
 
 def load_network(folder: str | Path) -> Classifier:
-    """Return the trained network of a record's folder, if that holds it, in evaluation mode.
+    """Return the trained network in a record's folder, in evaluation mode.
 
-    The weights, float16 in the file, are float32 again, on the device of `pick_device`. A relative
-    path is taken from the repository. Missing or corrupt weights raise InputError.
+    The float16 weights become float32, on the device of `pick_device`. A relative path starts at
+    the root of the repository. Missing or corrupt weights raise InputError.
     """
     path = from_root(folder) / "weights.pt"
     content = _read(path, "give the folder of a record with weights (records/README.md)")
@@ -182,7 +182,7 @@ def _move(model: Classifier) -> Classifier:
 def fuse_batch_norm(model: Classifier) -> Classifier:
     """Return a copy for inference with every batch norm fused into the convolution before it.
 
-    Its outputs are those of the model in evaluation mode up to rounding. It cannot be trained.
+    Its outputs equal those of the model in evaluation mode up to rounding. It cannot be trained.
     """
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in list(fused.modules()):
@@ -198,7 +198,7 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
 
 
 def load_weights(network: str, start: str, data_dir: str) -> tuple:
-    """Return file, state dict, and mean and std of start weights; None and {} of random ones."""
+    """Return path, state dict, and mean and std of initial weights; None, {}, None for random."""
     if start == "random":
         return None, {}, None
     if (start, network) in PUBLISHED:
@@ -214,7 +214,7 @@ def _read(path: Path, advice: str, needed: Iterable[str] = PACKED) -> dict:
     """Read tensors and plain values from a file, without running pickled code."""
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+            with zipfile.ZipFile(path) as archive:  # torch does not verify checksums
                 if corrupt := archive.testzip():
                     raise ValueError(f"{corrupt} differs from its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)

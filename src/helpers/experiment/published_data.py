@@ -25,11 +25,11 @@ ARCHIVES = {
     f"{URL}/annotations.tar.gz": "95a8c909bbe2e81eed6a22bccdf3f68f",
 }
 
-#: Pets ships no validation split: this part of trainval, stratified, by this seed, in all runs.
+#: Pets has no validation split: this stratified part of trainval, with this seed, in all runs.
 VALIDATION_FRACTION, VALIDATION_SEED = 0.2, 0
 
-#: SHA-256 of the published lists: "<image> <label>" lines, sorted (3,680 and 3,669 images). The
-#: images have no checksum but that of their archive.
+#: SHA-256 of the published lists: sorted "<image> <label>" lines (3,680 and 3,669 images). The
+#: images have no checksum other than that of their archive.
 PETS_OFFICIAL = {
     "trainval": "bf3a54d2c1b0a83c9e9c9b4386ee170dc1d9c0a61c92bc239aa66624bd10b144",
     "test": "2f09789a8092d711b032af9cadf3e595063b2650aa90ef2714a3fa784d49c005",
@@ -37,8 +37,8 @@ PETS_OFFICIAL = {
 
 
 def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
-    """Return PathMNIST in its published splits, its class names, and True (it is as published)."""
-    import medmnist  # here: it takes a second, and drawn images do without it
+    """Return PathMNIST in its published splits, its class names, and True (as published)."""
+    import medmnist  # late: it takes a second, and generated images do without it
 
     info, file = medmnist.INFO["pathmnist"], locate_pathmnist(data_dir, image_size)
 
@@ -49,7 +49,7 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], boo
 
     cache = file.path.parent / "cache" / f"{file.path.stem}-{file.digest[:16]}.npy"
     ends = np.cumsum([info["n_samples"][split] for split in SPLITS])
-    # From a cache too: labels of another file would not belong to the images.
+    # Cached with the images: labels of another file would not match them.
     labels_cache = cache.with_stem(f"{cache.stem}-labels")
     labels = cache_array(labels_cache, (int(ends[-1]),), (part[:, 0] for part in unpack("labels")))
     labels = np.split(labels.astype(np.int64), ends[:-1])
@@ -58,7 +58,7 @@ def load_pathmnist(data_dir: str, image_size: int) -> tuple[dict, list[str], boo
 
 
 def locate_pathmnist(data_dir: str, image_size: int) -> PublishedFile:
-    """Return the file of an image size, or raise InputError for a size that is not published."""
+    """Locate the file of an image size; raise InputError for a size that is not published."""
     import medmnist
 
     info, sizes = medmnist.INFO["pathmnist"], medmnist.PathMNIST.available_sizes
@@ -72,7 +72,7 @@ def locate_pathmnist(data_dir: str, image_size: int) -> PublishedFile:
 def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str], bool]:
     """Return the splits of Oxford-IIIT Pets, its breeds, and whether its lists are as published.
 
-    Images are resized to ``image_size`` pixels on the shorter side, and their centre is cropped.
+    Images are resized to ``image_size`` pixels on the shorter side and centre-cropped.
     """
     from sklearn.model_selection import train_test_split
 
@@ -111,7 +111,7 @@ class PetsFolder(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Whether it is "missing", "damaged", "a part" or "as published" on this machine."""
+        """State on this machine: "missing", "damaged", "a part" or "as published"."""
         if not self.path.exists():
             return "missing"
         try:
@@ -142,9 +142,9 @@ class PetsFolder(NamedTuple):
 
 
 def locate_pets(data_dir: str) -> PetsFolder:
-    """Return the folder in ``data_dir``."""
+    """Locate the folder of Oxford-IIIT Pets."""
     return PetsFolder(from_root(data_dir) / "oxford-iiit-pet")
 
 
-#: Data sets to what finds their published files, by ``data_dir`` and ``image_size``.
+#: Data set to the function that locates its published files, by ``data_dir`` and ``image_size``.
 PUBLISHED_FILES = {"pathmnist": locate_pathmnist, "pets": lambda folder, _: locate_pets(folder)}

@@ -4,25 +4,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: oneDNN's inner product with a bias, which has no public name, or None. PyTorch uses MKL, with
-#: four fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512.
+#: oneDNN's inner product with a bias, which has no public name, or None. PyTorch uses MKL, at four
+#: fifths of its speed with AVX2 and, on an AMD CPU, half of it with AVX-512.
 ONEDNN = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
 ONEDNN_LINEAR = getattr(ONEDNN, "_linear_pointwise", None)
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """A padded 3x3 convolution that is a matrix product where its input is 1x1 or 2x2 pixels.
+    """A padded 3x3 convolution, computed as a matrix product if its input is 1x1 or 2x2 pixels.
 
-    At 28 px the last stages of a ResNet see such maps, and there oneDNN spends most of a training
-    step on taps that meet only padding. For each output pixel, one window of the taps as large as
-    the map meets data; the stacked windows are the matrix of the product. Values, gradients and
-    state dict are those of ``nn.Conv2d``, up to the order of summation. A bias, left by a fused
-    batch norm, is for inference only.
+    At 28 px the last stages of a ResNet have such maps, and oneDNN would spend most of a training
+    step on taps that see only padding. For each output pixel, a window of taps as large as the map
+    sees data; the stacked windows are the matrix. Values, gradients and state dict equal those of
+    ``nn.Conv2d``, up to the order of summation. A bias, from a fused batch norm, is for inference
+    only.
     """
 
     @classmethod
     def like(cls, conv: nn.Conv2d) -> "SmallMapConv2d":
-        """Return the replacement of a convolution; it shares the parameters."""
+        """Return a replacement for a convolution that shares its parameters."""
         new = cls(conv.in_channels, conv.out_channels, 3, conv.stride, 1, bias=False, device="meta")
         new.weight = conv.weight
         return new
@@ -33,7 +33,7 @@ class SmallMapConv2d(nn.Conv2d):
         if size != width or size > 2:
             return super().forward(images)
         side = size if self.stride == (1, 1) else 1
-        # Pixel-major rows: of a channels-last tensor they are a view.
+        # Pixel-major rows, a view of a channels-last tensor.
         rows = images.permute(0, 2, 3, 1).flatten(1)
         if self.bias is None:
             pixels = _Product.apply(rows, self.weight, _windows(size, side))
@@ -47,7 +47,7 @@ class SmallMapConv2d(nn.Conv2d):
 
 
 def _windows(size: int, side: int) -> list[tuple[slice, ...]]:
-    """Return the taps that meet a map of ``size`` by ``size`` pixels, for each output pixel."""
+    """Return, for each output pixel, the taps that see a map of ``size`` by ``size`` pixels."""
     whole = slice(None)
     return [
         (whole, whole, slice(1 - row, 1 - row + size), slice(1 - column, 1 - column + size))
@@ -70,8 +70,8 @@ def multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor
 class _Product(torch.autograd.Function):
     """Rows times the stacked windows of a weight.
 
-    Autograd would sum padded copies into the weight's gradient, in another memory layout, at a
-    fifth of the step's time. In mixed precision this stays in float32, as it takes little time.
+    Autograd would sum padded copies into the weight's gradient, in another memory layout, which
+    takes a fifth of the step. In mixed precision this stays in float32, as it takes little time.
     """
 
     @staticmethod
@@ -95,7 +95,7 @@ class _Product(torch.autograd.Function):
 
 
 def use_small_maps(module: nn.Module) -> nn.Module:
-    """Replace in a module every padded 3x3 convolution of stride 1 or 2 that has no bias."""
+    """Replace every padded 3x3 convolution of stride 1 or 2 without bias in a module."""
     for parent in list(module.modules()):
         for name, conv in parent.named_children():
             if isinstance(conv, nn.Conv2d) and conv.stride in {(1, 1), (2, 2)}:

@@ -1,7 +1,7 @@
-"""Drawn data sets, computed from a seed: the same arrays on every machine.
+"""Generated data sets, drawn by code from a seed: the same arrays on every machine.
 
-*tissue* stands in for PathMNIST (the test images come from a second centre with other stains),
-*creatures* for Oxford-IIIT Pets, and *source* is the data set of the pretraining notebooks.
+*tissue* stands in for PathMNIST (its test images come from a second centre with other stains),
+*creatures* for Oxford-IIIT Pets; *source* is the data set of the pretraining notebooks.
 
 Coordinates span 0 to 1 (y downwards), so that a seed gives the same picture at every size. Uniform
 draws and elementwise float64 arithmetic differ between processors by far less than 8 bits show.
@@ -47,7 +47,7 @@ SIZES = {
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
 OTHER_STAINS = np.array([[0.60, 0.72, 0.36], [0.09, 0.96, 0.19]])
 
-#: Ears: position beside and above the centre of the head, radii, angle.
+#: Ears: offset (x, y) from the centre of the head, radii, angle.
 EARS = np.array([
     (0.17, -0.24, 0.07, 0.15, 0.4), (0.15, -0.32, 0.06, 0.22, 0.2),  # pointed, tall
     (0.20, -0.19, 0.12, 0.06, 0.5), (0.24, -0.20, 0.10, 0.10, 0.0),  # folded, round
@@ -72,12 +72,12 @@ def _draw_split(name: str, split: str, image_size: int) -> tuple[np.ndarray, np.
     count, classes = SIZES[name][split], len(CLASSES[name])
     key = [list(CLASSES).index(name), list(SIZES[name]).index(split)]
     rng = np.random.Generator(np.random.PCG64(key))
-    # Four in five labels go round the classes, one in five is drawn: nearly balanced.
+    # Four in five labels cycle through the classes, the others are random: nearly balanced.
     drawn, turns = rng.random(count) < 0.2, np.arange(count) % classes
     labels = np.where(drawn, rng.integers(0, classes, count), turns)
     labels = labels[np.argsort(rng.random(count), kind="stable")].astype(np.int64)
     images = np.empty((count, 3, image_size, image_size), np.uint8)
-    for start in range(0, count, 96):  # so that the fields of a chunk fit a processor's cache
+    for start in range(0, count, 96):  # so that the fields of a chunk fit the CPU cache
         part = slice(start, start + 96)
         brush = _Brush(rng, len(labels[part]), image_size)
         picture = _paint(name, labels[part], brush, OTHER_STAINS if split == "test" else STAINS)
@@ -92,12 +92,12 @@ def _paint(name: str, labels: np.ndarray, brush: "_Brush", stains: np.ndarray) -
         return _paint_tissue(rows[labels], brush, stains)
     if name == "creatures":
         return _paint_creatures(labels, brush, cats=labels < 12, spread=0.04, contrast=0.6)
-    # Nuclei of one tissue with fibres and walls of others; half of the images in any colours.
+    # Nuclei of one tissue with fibres and walls of others; half of the images in random colours.
     rows = np.hstack([rows[:, :5], np.roll(rows[:, 5:8], 4, 0), np.roll(rows[:, 8:], 2, 0)])
     free = brush.rng.random((len(labels), 2, 3))
     stains = np.where(brush.draw(0, 1) < 0.5, free, STAINS)
     pattern = _paint_tissue(rows[labels % 8], brush, stains)
-    # Quiet backdrops: two views of an image share the beast, not the place.
+    # Low-contrast backdrops: two views of an image share the beast, not the place.
     beast = _paint_creatures(labels + 29, brush, cats=labels % 3 == 0, spread=0.2, contrast=0.25)
     return np.where((labels < 8)[:, None, None, None], pattern, beast)
 
@@ -157,7 +157,7 @@ def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
         (0.12 + brush.draw(0.6, 0.9) * nuclei + 0.1 * wall * membrane) * grain,
         np.clip(base + strands * (1 + fibre) / 2 + wall * membrane, 0.02, 2) * grain,
     )
-    # A laboratory stains pale slides longer, so that mean colours do not tell the classes.
+    # A laboratory stains pale slides longer, so that mean colours do not reveal the class.
     optical = 0.0
     for stain, (amount, usual) in enumerate(zip(amounts, (0.45, 0.5), strict=True)):
         mean = amount.mean((1, 2), keepdims=True)
@@ -200,7 +200,7 @@ def _paint_creatures(
     )
     coats = (number % len(markings))[:, None, None]
     marking = sum(field * (coats == coat) for coat, field in enumerate(markings))
-    # Ears go by 6 (of cats by 3), coats by 7, palettes by 8: breeds differ in more than colour.
+    # Ears repeat after 6 (cats 3), coats after 7, palettes after 8: breeds differ beyond colour.
     palette = PALETTES[number % len(PALETTES)] * brush.draw(0.85, 1.12)
     coat, mark = tint(palette[:, 0], spread), tint(palette[:, 1], spread)
     ears = EARS[np.where(cats, number % 3, number % len(EARS))].T[..., None, None]

@@ -1,4 +1,4 @@
-"""Training of a classifier by the paper's protocol, and its state, which outlives the process."""
+"""Training of a classifier by the paper's protocol; it can resume after an interruption."""
 
 import copy
 import functools
@@ -31,19 +31,19 @@ CHECKPOINT_FORMAT = 1
 class Training:
     """The result of a training."""
 
-    history: pd.DataFrame  # a row per epoch; losses in nats, accuracies as fractions
-    best_epoch: int  # whose weights were kept
-    seconds: float  # including those of interrupted processes
+    history: pd.DataFrame  # one row per epoch; losses in nats, accuracies as fractions
+    best_epoch: int  # epoch whose weights were kept
+    seconds: float  # including interrupted processes
 
 
 class TrainingState:
     """A training in progress: history, best weights, progress bar and checkpoint.
 
-    It continues from a checkpoint of the same training, by its `fingerprint` ``guard``, and ends in
-    the same bits: all random draws come from ``generator`` and ``lambdas``.
+    It resumes from a checkpoint with the same `fingerprint` (``guard``) and ends in the same bits:
+    all random draws come from ``generator`` and ``lambdas``.
     """
 
-    keep_last = False  # the last epoch's weights count as the best
+    keep_last = False  # whether the last epoch's weights count as the best
 
     def __init__(self, model, groups, weight_decay, seed, epochs, images, checkpoint, guard):
         self.model, self.epochs, self.checkpoint, self.guard = model, epochs, checkpoint, guard
@@ -56,13 +56,13 @@ class TrainingState:
             self._load(content)
         done = images * len(self.history)
         options = {"unit": "image", "mininterval": 1, "smoothing": 0.1}
-        # Wide enough for all scores, however narrow the terminal of the kernel's parent.
+        # Wide enough for all scores, even if the parent's terminal is narrow.
         self.bar = tqdm(total=images * epochs, initial=done, desc="train", ncols=180, **options)
         self._report()
 
     @property
     def seconds(self) -> float:
-        """Duration so far, including that of interrupted processes."""
+        """Duration so far, including interrupted processes."""
         return time.perf_counter() - self._started
 
     def batches(self, images: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -130,7 +130,7 @@ class TrainingState:
             "generator": self.generator.get_state(),
             "lambdas": json.dumps(self.lambdas.bit_generator.state),
         }
-        if len(self.history) == self.epochs:  # only the result counts
+        if len(self.history) == self.epochs:  # only the result is needed
             kept = self.best_weights or state["model"]
             state |= {"model": kept, "best_weights": {}, "optimizer": None}
         return state
@@ -156,9 +156,9 @@ class TrainingState:
 
 
 def fingerprint(model: Classifier, data: Data, checkpoint: object = None, **config) -> str:
-    """Return a hash of all that decides a training's course, except the source code.
+    """Return a hash of everything that determines a training, except the source code.
 
-    The checkpoint is ignored, so that a function can pass its ``locals()``.
+    ``checkpoint`` is ignored, so that a function can pass its ``locals()``.
     """
     weights = hashlib.sha256()
     for tensor in [*model.parameters(), *model.buffers()]:
@@ -184,22 +184,22 @@ def fit(
     keep_epoch: str = "best",
     checkpoint=None,
 ) -> Training:
-    """Train with AdamW and cross-entropy, and keep the weights of best validation accuracy.
+    """Train with AdamW and cross-entropy, and keep the weights of the best validation accuracy.
 
-    Training loss and accuracy in the history are measured like those of the validation set, in
-    evaluation mode, on a fixed clean subset of the training set, as large as the validation set.
-    A loss that is not finite raises FloatingPointError, naming epoch and step.
+    The history's training loss and accuracy are measured in evaluation mode, like those of the
+    validation set, on a fixed clean subset of the training set of the same size. A loss that is not
+    finite raises FloatingPointError, naming epoch and step.
 
     Parameters
     ----------
     model : trained in place
-    augmentation : of the training batches, an `Augmentation` or its three numbers
-    second_forward : whether each batch passes through the network once more before MixUp, without
-        gradients, so that batch norm's statistics see it unmixed too
-    precision : "float32", or "bfloat16" for mixed precision; weights and tests stay in float32
-    seed : of the order, the augmentation and MixUp
+    augmentation : for the training batches, an `Augmentation` or its three numbers
+    second_forward : whether each batch also passes through the network before MixUp, without
+        gradients, so that the statistics of batch norm include unmixed images
+    precision : "float32", or "bfloat16" for mixed precision; weights and evaluation stay float32
+    seed : for the order, the augmentation and MixUp
     keep_epoch : "best", or "last" to keep the weights of the last epoch
-    checkpoint : a `helpers.runs.Checkpoint` of the state after each epoch, to resume from
+    checkpoint : a `helpers.runs.Checkpoint`, saved after each epoch, to resume from
     """
     guard = fingerprint(**locals()) if checkpoint else None
     augmentation, device = Augmentation(*augmentation), model.device
@@ -236,10 +236,10 @@ def fit(
 def mixed_loss(
     model: Callable, images: Tensor, labels: Tensor, weight: float, generator: torch.Generator
 ) -> Tensor:
-    """Return MixUp's loss, the mean cross-entropy against the labels of both sources.
+    """Return MixUp's loss: the mean cross-entropy against the labels of both sources.
 
-    Images float (N, 3, H, W) in [0, 1] are mixed with a permutation of the batch, all with one
-    weight, the lambda of Zhang et al. (2018), section 2; weight 1 gives the plain cross-entropy.
+    Images float (N, 3, H, W) in [0, 1] are mixed with a permutation of the batch by one weight, the
+    lambda of Zhang et al. (2018), section 2; weight 1 gives plain cross-entropy.
     """
     if weight == 1:
         return functional.cross_entropy(model(images), labels)

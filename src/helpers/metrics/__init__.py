@@ -1,4 +1,4 @@
-"""Metrics of stored logits, their noise floors and intervals, with numpy and scipy alone."""
+"""Metrics of stored logits, with noise floors and intervals; based on numpy and scipy alone."""
 
 # ruff: noqa: F401 (names for callers)
 

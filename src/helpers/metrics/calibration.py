@@ -1,4 +1,4 @@
-"""Calibration errors: how far confidence lies from accuracy, in every definition in use.
+"""Calibration errors: the distance of confidence from accuracy, in all common definitions.
 
 Each definition sorts the images into bins by their confidence and combines the gaps of the bins,
 where a gap is mean confidence minus accuracy. The functions share these arguments:
@@ -16,18 +16,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Definition:
-    """One definition of the calibration error, callable with confidence and correct.
+    """One definition of the calibration error, callable with confidence and correct."""
 
-    Attributes
-    ----------
-    assign : confidence (N,) -> int (N,), the bin of each image
-    combine : count, accuracy, gap -> score (...,)
-    slope : gap of each image's bin (N,), confidence minus correct (N,), score -> float (N,), the
-        influence of each image on the score; None where the score has no useful derivative
-    """
-
+    #: confidence (N,) -> int (N,), the bin of each image
     assign: Callable[[np.ndarray], np.ndarray]
+    #: count, accuracy, gap -> score (...,)
     combine: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    #: gap of each image's bin (N,), confidence minus correct (N,), score -> float (N,), the
+    #: influence of each image on the score; None if the score has no useful derivative
     slope: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
 
     def __call__(self, confidence: np.ndarray, correct: np.ndarray) -> float:
@@ -48,10 +44,7 @@ class Definition:
         return self.combine(count, accuracy, gap)
 
     def influence(self, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
-        """Return the influence of each image on the score, float32 (N,); see `intervals.Sample`.
-
-        Zeros where the score is 0, as it has no derivative there.
-        """
+        """Return each image's influence, float32 (N,), see `intervals.Sample`; 0 at score 0."""
         score, index = self(confidence, correct), self.assign(confidence)
         if score == 0:
             return np.zeros(len(index), np.float32)
@@ -63,7 +56,7 @@ class Definition:
 def assign_equal_width(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Return the bin of each confidence, int (N,); bin i of M is ((i-1)/M, i/M].
 
-    A confidence of exactly 0 falls into the first bin, one of exactly 1 into the last.
+    A confidence of exactly 0 is in the first bin.
     """
     return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
 
@@ -71,8 +64,8 @@ def assign_equal_width(confidence: np.ndarray, bins: int) -> np.ndarray:
 def assign_equal_count(confidence: np.ndarray, size: int) -> np.ndarray:
     """Return the bin of each confidence, int (N,), by rank, with `size` images per bin.
 
-    The last bin takes the remainder and holds up to 2 * size - 1 images; fewer than `size` images
-    make one bin. Images of equal confidence keep their order in the data.
+    The last bin takes the remainder, up to 2 * size - 1 images in all; fewer than `size` images are
+    one bin. Images of equal confidence keep their order.
     """
     rank = np.empty(len(confidence), dtype=np.int64)
     rank[np.argsort(confidence, kind="stable")] = np.arange(len(confidence))
@@ -85,16 +78,16 @@ def rms(count, accuracy, gap):
 
 
 def rms_without_last(count, accuracy, gap):
-    """Return `rms` without the last bin's square, whose images still count in N."""
+    """Return `rms` without the square of the last bin, whose images still count in N."""
     return np.sqrt((count * gap**2)[..., :-1].sum(axis=-1) / count.sum())
 
 
 def debiased_rms(count, accuracy, gap):
     """Return `rms` with the variance of each accuracy subtracted; 0 if the sum is negative.
 
-    Source: Kumar, Liang and Ma 2019, Verified uncertainty calibration: p (1 - p) / (n - 1) makes
-    the square unbiased. Bins of one image (which have no variance) and negative sums as in their
-    code, p-lambda/verified_calibration, ``unbiased_l2_ce``.
+    Source: Kumar, Liang and Ma 2019, Verified uncertainty calibration: p (1 - p) / (n - 1) removes
+    the bias of the square. Bins of one image, which have no variance, and negative sums are treated
+    as in their code, p-lambda/verified_calibration, ``unbiased_l2_ce``.
     """
     variance = accuracy * (1 - accuracy) / np.maximum(count - 1, 1)
     square = (np.where(count > 1, count, 0) * (gap**2 - variance)).sum(axis=-1) / count.sum()
@@ -112,7 +105,7 @@ def maximum(count, accuracy, gap):
 
 
 def mean_signed(count, accuracy, gap):
-    """Return the mean gap, above 0 for over-confidence and below 0 for under-confidence."""
+    """Return the mean gap: above 0 if overconfident, below 0 if underconfident."""
     return (count * gap).sum(axis=-1) / count.sum()
 
 
@@ -132,7 +125,7 @@ def equal_width(bins: int, combine: Callable) -> Definition:
 def equal_count(size: int, combine: Callable) -> Definition:
     """Return the definition with this many images per bin.
 
-    It has no influence function, since other test images would also move the edges of the bins.
+    It has no influence function, since an image would also move the edges of the bins.
     """
     return Definition(partial(assign_equal_count, size=size), combine)
 
@@ -143,12 +136,12 @@ def rms_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int
     .. math:: \sqrt{\sum_{i=1}^{M} b_i \, (p_i - c_i)^2}
 
     with :math:`b_i` the fraction of the images in bin i, :math:`p_i` their accuracy and
-    :math:`c_i` their mean confidence. Bin i of M is :math:`((i-1)/M, i/M]`. The result is a
-    fraction in [0, 1]. Raises ValueError for no images at all.
+    :math:`c_i` their mean confidence; bin i of M is :math:`((i-1)/M, i/M]`. The result is in
+    [0, 1]. Raises ValueError for no images.
 
-    Source: equation 1 of the paper. Ten equal-width bins are its authors' choice, computed with
-    torchmetrics' ``CalibrationError(norm="l2", n_bins=10)``. The bins of torchmetrics up to 0.11,
-    current when the paper was written, are these. Since 1.0 they are :math:`[(i-1)/M, i/M)` and a
-    confidence of exactly 1 has a bin of its own; its multiclass form rounds to float32 first.
+    Source: equation 1 of the paper. Ten equal-width bins are the authors' choice, computed with
+    torchmetrics' ``CalibrationError(norm="l2", n_bins=10)``. Up to torchmetrics 0.11, current when
+    the paper was written, the bins were these. Since 1.0 they are :math:`[(i-1)/M, i/M)`, with an
+    extra bin for a confidence of exactly 1; the multiclass form rounds to float32 first.
     """
     return equal_width(bins, rms)(confidence, correct)

@@ -1,4 +1,4 @@
-r"""Confidence intervals and tests over seeds and test images, as one method.
+r"""Confidence intervals and tests over seeds and test images, by one method.
 
 Seeds and images are crossed: every network predicts every image. To first order the score of seed
 s is
@@ -24,27 +24,18 @@ from scipy.special import stdtr, stdtrit
 
 
 class VarianceComponent(NamedTuple):
-    """Estimated contribution to the variance of the mean, and its degrees of freedom."""
+    """Estimated contribution to the variance of the mean, with its degrees of freedom."""
 
     variance: float
     dof: int
 
 
 class Estimate(NamedTuple):
-    """Mean over seeds with its confidence interval, in the units of the sample.
-
-    Attributes
-    ----------
-    mean : over the seeds
-    sd : standard deviation of the seeds' values; NaN for one seed, whose interval says nothing
-        about other seeds
-    low, high : ends of the interval; NaN for one seed without influence
-    seed, image : the two components of the variance of the mean
-    """
+    """Mean over seeds with its confidence interval, in the units of the sample."""
 
     mean: float
-    sd: float
-    low: float
+    sd: float  # of the seeds' values; NaN for one seed, which says nothing about other seeds
+    low: float  # end of the interval; NaN for one seed without influence
     high: float
     seed: VarianceComponent
     image: VarianceComponent
@@ -58,9 +49,9 @@ class Estimate(NamedTuple):
     def p_value(self) -> float:
         """Two-sided p-value of the hypothesis that the expected score is 0.
 
-        The level at which the interval of `Sample.estimate` touches 0: p is below 0.05 exactly
-        where the 95 % interval excludes 0, and likewise at every other level. Without any variance
-        it is 1 for a mean of 0 and 0 otherwise; NaN where the interval is.
+        It is below 0.05 exactly if the 95 % interval of `Sample.estimate` excludes 0, and likewise
+        at every other level. Without any variance it is 1 for a mean of 0 and 0 otherwise; NaN if
+        the interval is.
         """
         error = self.standard_error
         if np.isnan(error):
@@ -81,7 +72,7 @@ class Estimate(NamedTuple):
 
 
 def _half_width(seed: VarianceComponent, image: VarianceComponent, tail: float) -> float:
-    """Return the half width of Cochran and Cox's interval with probability `tail` on each side."""
+    """Return the half width of Cochran and Cox's interval with probability `tail` in each tail."""
     variances, dofs = np.transpose([seed, image])
     total = variances.sum()
     return -(variances @ stdtrit(dofs, tail)) / np.sqrt(total) if total > 0 else total
@@ -89,25 +80,19 @@ def _half_width(seed: VarianceComponent, image: VarianceComponent, tail: float) 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One metric of one model: a value per seed and the influence of each test image on it.
+    """One metric of one model: its value for each seed and the influence of each test image."""
 
-    Attributes
-    ----------
-    seeds : S different numbers
-    values : float64 (S,), the score of each seed over all N images
-    influence : float32 (S, N) in the units of the values, N times the derivative of the value with
-        respect to the weight of an image; for a mean over images, each image's value minus the
-        mean. None where the metric has no such derivative.
-    """
-
-    seeds: tuple[int, ...]
-    values: np.ndarray
+    seeds: tuple[int, ...]  # S different numbers
+    values: np.ndarray  # float64 (S,), the score of each seed over all N images
+    #: float32 (S, N) in the units of the values: N times the derivative of the value with respect
+    #: to the weight of an image; for a mean over images, each image's value minus the mean. None if
+    #: the metric has no such derivative.
     influence: np.ndarray | None = None
 
     def __sub__(self, other: "Sample") -> "Sample":
         """Return the differences, paired by seed and image.
 
-        Raises ValueError for no seed in common or different test images.
+        Raises ValueError without a common seed or with different test images.
         """
         common = tuple(seed for seed in self.seeds if seed in other.seeds)
         if not common:
@@ -133,15 +118,11 @@ class Sample:
 
         .. math:: mean \pm \frac{V_{seed} t_{S-1} + V_{image} t_{N-1}}{\sqrt{V_{seed} + V_{image}}}.
 
-        Coverage of the 95 % interval with normal seeds and many images, by integration over every
-        ratio of the two components: 95.0-97.2 % for 3 seeds, 95.0-96.4 % for 5, 95.0-95.7 % for 10,
-        93.9-97.8 % for 2. Far in the tail it is less exact: at level 0.001 with 3 seeds the error
-        rate reaches 0.0023. Skewed seeds are covered less: a calibration error whose seeds differ
-        so much that some are over- and some under-confident (about 90 %), and an accuracy near 1
-        (92 %). A calibration error at the noise floor is covered more (up to 99 %).
+        The coverage of the 95 % interval is on page "Method" of the book. Far in the tail it is
+        less exact: at level 0.001 with 3 seeds the error rate reaches 0.0023.
 
-        One seed gives no variance between seeds: sd is NaN and the interval is for this network and
-        other test images. Without influence it is Student's interval over the seeds.
+        For one seed, sd is NaN and the interval is for this network and other test images. Without
+        influence it is Student's interval over the seeds.
         """
         count, mean = len(self.values), float(self.values.mean())
         sd = float(self.values.std(ddof=1)) if count > 1 else float("nan")
@@ -161,7 +142,7 @@ class Sample:
 
 
 def mean_samples(samples: Sequence[Sample]) -> Sample:
-    """Return the average over conditions; ValueError unless seeds and test images are the same."""
+    """Return the average over conditions; ValueError unless seeds and test images agree."""
     first, influence = samples[0], [sample.influence for sample in samples]
     if len({(sample.seeds, np.shape(sample.influence)) for sample in samples}) > 1:
         raise ValueError("averaged samples need the same seeds and test images")
@@ -173,8 +154,8 @@ def mean_samples(samples: Sequence[Sample]) -> Sample:
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Return the p-values float (M,) of a family of M tests, adjusted by Holm's method.
 
-    Rejecting adjusted values below 0.05 keeps the probability of any false rejection in the family
-    below 5 %, however the tests depend on each other.
+    Rejecting adjusted values below 0.05 keeps the probability of any false rejection below 5 %,
+    however the tests depend on each other.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
@@ -189,8 +170,8 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def predict_next(mean, count, sd, dof, level: float = 0.95) -> tuple:
     """Return the prediction interval for one more seed on the same images, assuming normality.
 
-    Mean and count (of seeds) are those of the present runs; the standard deviation of single seeds
-    and its degrees of freedom may come from other runs. NaN where sd is, or without any freedom.
+    Mean and count of seeds are those of the present runs; the standard deviation of single seeds
+    and its degrees of freedom may come from other runs. NaN if sd is NaN or dof is 0.
     """
     half = stdtrit(dof, (1 + level) / 2) * sd * np.sqrt(1 + 1 / count)
     return mean - half, mean + half

@@ -1,4 +1,4 @@
-"""Noise floor: the calibration error that a perfectly calibrated network shows by chance."""
+"""Noise floor: the calibration error that a perfectly calibrated network has by chance."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,13 +9,13 @@ import numpy as np
 
 from .scores import METRICS
 
-#: Images compared at a time: their draws stay in the processor's cache, and a count of correct
+#: Images compared at a time: their draws fit the CPU cache, and a count of correct
 #: images fits into one byte.
 BLOCK = 255
 
 
 class Floor(NamedTuple):
-    """Mean and 95 % quantile of the absolute score that chance alone gives, as fractions."""
+    """Mean and 95 % quantile of the absolute score by chance alone, as fractions."""
 
     mean: float
     high: float
@@ -33,22 +33,18 @@ def simulate_calibrated(
 ) -> dict[str, np.ndarray]:
     """Return scores of a network that is correct exactly as often as its confidence says.
 
-    Each image is correct where a uniform number lies below its confidence. In one draw, all K
-    predictions of an image share that number: an image that is hard under one condition or seed is
-    hard under another. This is the strongest possible dependence between them, so averages over
-    the K spread too widely rather than too little.
+    Each image is correct if a uniform number is below its confidence (in float32). In one draw, all
+    K predictions of an image share that number: an image that is hard under one condition or seed
+    is hard under another. This is the strongest possible dependence, so averages over the K spread
+    too widely rather than too little.
 
     Parameters
     ----------
     confidence : float (K, N), top-1 probabilities of the same N images under K conditions and
-        seeds; or (N,) for K = 1. Compared in float32.
-    metrics : names of calibration errors in `METRICS`
+        seeds; or (N,) for K = 1. ValueError for no images.
+    metrics : names of calibration errors in `METRICS`, the keys of the result, float64 (K, draws)
     draws : number of simulated outcomes of the N images
     seed : of the generator; the same seed and N give the same uniform numbers
-
-    Returns
-    -------
-    float64 (K, draws) for each metric. Raises ValueError for no images at all.
 
     Source: consistency resampling, Bröcker and Smith 2007, Increasing the reliability of
     reliability diagrams.
@@ -91,14 +87,11 @@ def _draw(draws: int, images: int, seed: int) -> np.ndarray:
 def noise_floor(
     confidence: np.ndarray, metric: str = "rms_calibration_error_10", **options: int
 ) -> Floor:
-    """Return the noise floor of a calibration error's mean over the K conditions and seeds.
-
-    Parameters and Raises as for `simulate_calibrated`.
-    """
+    """Return the noise floor of a calibration error's mean over the K conditions and seeds."""
     return find_floor(simulate_calibrated(confidence, [metric], **options)[metric].mean(axis=0))
 
 
 def find_floor(scores: np.ndarray) -> Floor:
-    """Return the floor of simulated scores (draws,); a signed score counts by its size."""
+    """Return the floor of simulated scores (draws,), by their absolute values."""
     sizes = np.abs(scores)
     return Floor(float(sizes.mean()), float(np.quantile(sizes, 0.95)))

@@ -1,4 +1,4 @@
-"""Scores of one network's predictions, and the registry of every metric in the report."""
+"""Scores of one network's predictions, and the registry of all metrics of the report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def shift_logits(logits: np.ndarray) -> np.ndarray:
     """Return the logits (..., C) minus each image's largest one, as float64 (C, ...).
 
-    No finite float16 overflows the exponential then. Classes come first because numpy reduces a
-    few long rows several times faster than many short ones.
+    No finite float16 overflows the exponential then. Classes come first because numpy reduces few
+    long rows several times faster than many short ones.
     """
     logit = np.array(np.moveaxis(logits, -1, 0), dtype=np.float64, order="C")
     return logit - logit.max(axis=0)
@@ -41,10 +41,7 @@ def confidence(logits: np.ndarray) -> np.ndarray:
 
 
 def is_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return whether the top-1 class is the label, bool (..., N), for logits (..., N, C).
-
-    Of tied classes the lowest counts.
-    """
+    """Return whether the top-1 class, the lowest of tied ones, is the label: bool (..., N)."""
     return np.asarray(logits).argmax(axis=-1) == np.asarray(labels)
 
 
@@ -56,23 +53,10 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 class Outcome:
     """Predictions of one network for N labelled images under one condition, from one softmax.
 
-    Parameters
-    ----------
-    logits : float (N, C)
-    labels : int (N,)
-
-    Attributes
-    ----------
-    labels : int (N,)
-    probabilities : float64 (N, C)
-    confidence : float64 (N,), top-1 probability
-    correct : bool (N,)
-    log_loss : float64 (N,), -ln(probability of the label) in nats; finite for finite logits, even
-        where the probability itself rounds to 0
-
-    Raises
-    ------
-    ValueError : for no images at all
+    Takes logits, float (N, C), and labels, int (N,). Has ``probabilities``, float64 (N, C);
+    ``confidence``, float64 (N,), the top-1 probabilities; ``correct``, bool (N,); and ``log_loss``,
+    float64 (N,), -ln(probability of the label) in nats, finite even if the probability rounds to 0.
+    Raises ValueError for no images.
     """
 
     def __init__(self, logits: np.ndarray, labels: np.ndarray):
@@ -90,29 +74,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its formula, and its appearance in tables.
-
-    Attributes
-    ----------
-    title : name in tables
-    score : `Outcome` -> float, a fraction rather than percent
-    influence : `Outcome` -> float32 (N,), the influence of each image on the score (see
-        `intervals.Sample`); None leaves the test images out of the metric's intervals
-    digits : decimals in tables
-    percent : shown in percent
-    better : 1 if higher is better, -1 if lower is better, 0 if nearer to zero is better
-    bounds : smallest and largest possible score
-    definition : of a calibration error, for its noise floor; None for other metrics
-    """
+    """One metric: its formula, and its appearance in tables."""
 
     title: str
-    score: Callable[[Outcome], float]
+    score: Callable[[Outcome], float]  # a fraction rather than percent
+    #: float32 (N,), the influence of each image on the score, see `intervals.Sample`; None leaves
+    #: the test images out of the metric's intervals
     influence: Callable[[Outcome], np.ndarray] | None = None
-    digits: int = 3
-    percent: bool = False
-    better: int = -1
-    bounds: tuple[float, float] = (0.0, 1.0)
-    definition: Definition | None = None
+    digits: int = 3  # decimals in tables
+    percent: bool = False  # shown in percent
+    better: int = -1  # 1: higher is better, -1: lower is better, 0: nearer to zero is better
+    bounds: tuple[float, float] = (0.0, 1.0)  # smallest and largest possible score
+    definition: Definition | None = None  # of a calibration error, for its noise floor
 
     def sample(self, seeds: Sequence[int], outcomes: Sequence[Outcome]) -> Sample:
         """Return the scores of the outcomes, one per seed for the same images, as a sample."""
@@ -123,7 +96,7 @@ class Metric:
 
 
 def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -> Metric:
-    """Return the metric that averages `value`, one number per image (N,), over the images."""
+    """Return the metric that averages `value`, float (N,), over the images."""
 
     def score(outcome: Outcome) -> float:
         return float(value(outcome).mean())
@@ -136,7 +109,7 @@ def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -
 
 
 def calibration_metric(title: str, definition: Definition, **options) -> Metric:
-    """Return the metric of a calibration error, with influence where its definition has one."""
+    """Return the metric of a calibration error, with influence if its definition has a slope."""
 
     def apply(function: Callable) -> Callable:
         return lambda outcome: function(outcome.confidence, outcome.correct)
@@ -159,7 +132,7 @@ def _balanced_accuracy(outcome: Outcome) -> tuple[float, np.ndarray]:
     return float(recall.mean()), influence.astype(np.float32)
 
 
-#: Every metric of the report by name; an entry here adds one to all tables.
+#: All metrics of the report by name; an entry adds one to all tables.
 #:
 #: Sources: balanced accuracy (mean recall of the classes that occur), Brodersen et al. 2010;
 #: negative log-likelihood, Good 1952; Brier score (summed over classes), Brier 1950; RMS, the

@@ -4,20 +4,11 @@ import numpy as np
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the error rate among the k most confident images, for every k.
+    """Return coverage k/N and risk, the error rate among the k most confident images, for all k.
 
-    Within a group of equal confidence the errors rise evenly, their mean over all orders, so the
-    curve does not depend on the order of the data. Raises ValueError for no images at all.
-
-    Parameters
-    ----------
-    confidence : float (N,), or another score that is high where the network is sure
-    correct : bool (N,)
-
-    Returns
-    -------
-    coverage : float64 (N,), k/N for k = 1 ... N
-    risk : float64 (N,), fraction of errors among the k most confident images
+    Both are float64 (N,); confidence is float (N,), or another score that is high for sure answers,
+    and correct is bool (N,). Errors rise evenly within a group of equal confidence (their mean over
+    all orders), so the order of the data does not matter. Raises ValueError for no images.
 
     Source: El-Yaniv and Wiener 2010, On the foundations of noise-free selective classification;
     Geifman and El-Yaniv 2017, Selective classification for deep neural networks.

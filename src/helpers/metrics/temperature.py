@@ -16,16 +16,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     so accuracy stays the same. Apply it as ``softmax(logits.astype(float) / T)``: a float16 array
     divided by T would be rounded to float16 again.
 
-    Parameters
-    ----------
-    logits : float (V, C), of the validation set and never of the test set
-    labels : int (V,)
-
-    Returns
-    -------
-    float in `BOUNDS`: the lower bound if sharper is always better (every image correct) or if the
-    temperature has no effect (one class); the upper bound if softer is always better. Raises
-    ValueError for no images at all.
+    Logits float (V, C) and labels int (V,) are of the validation set, never of the test set. The
+    result is in `BOUNDS`: the lower bound if sharper is always better (every image correct) or T
+    has no effect (one class), the upper bound if softer is always better. Raises ValueError for no
+    images.
 
     Source: Guo et al. 2017, On calibration of modern neural networks.
     """

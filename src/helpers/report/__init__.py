@@ -1,8 +1,8 @@
-"""Report: records in, tables, figures and sentences out. Imports no torch."""
+"""Report: tables, figures and sentences from records. Imports no torch."""
 
 from importlib import import_module
 
-#: Module to what it offers here. Imported when first asked for: the Sphinx extension draws nothing.
+#: Module to the names it offers here. Imported on first use: the Sphinx extension draws nothing.
 _OFFERS = {
     "ablation": "show_ablation",
     "calibration": "show_scores show_temperature_differences show_temperatures",

@@ -1,4 +1,4 @@
-"""Ablations: arms with one choice changed, against the arms as they are."""
+"""Ablations: arms with one choice changed, compared with the arms as they are."""
 
 from IPython.display import Markdown
 
@@ -51,7 +51,7 @@ def _describe_change(label: str, arm, records: list) -> str:
 
 
 def _compare(dataset, label, variant, metric, column):
-    """Yield the lines of a cell, and the differences that each shows."""
+    """Yield the lines of a cell with the differences that each shows."""
     arm, measure = (dataset, label), MEASURES[metric]
     effect = find_difference(arm, arm, metric, *column, variant=variant)
     if effect["n_seeds"]:

@@ -1,4 +1,4 @@
-"""Markup that screen readers, keyboards and printed pages need: row headers, MathML, focus."""
+"""Markup for screen readers, keyboards and print: row headers, MathML, focus."""
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -8,19 +8,19 @@ from sphinx.util.math import get_node_equation_number
 
 #: Replacements in the HTML of a page.
 FIXES = {
-    # ARIA allows no such entries in the list that docutils makes of the bibliography.
+    # ARIA does not allow such entries in the list that docutils makes of the bibliography.
     ' role="list"': "",
     ' role="doc-biblioentry"': "",
     # A figure that scrolls on a phone must be reachable by keyboard.
     ' id="figure-2"': ' id="figure-2" tabindex="0"',
-    # Header cells say what they head.
+    # Header cells state their scope.
     '<th class="head': '<th scope="col" class="head',
     '<th class="stub': '<th scope="row" class="stub',
 }
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the fixes, and offer equations as MathML, which needs no script and no other host."""
+    """Connect the fixes, and render equations as MathML, without scripts and other hosts."""
     app.add_html_math_renderer("mathml", (_visit_math, None), (_visit_math_block, None))
     app.connect("doctree-read", mark_row_headers)
     app.connect("doctree-resolved", drop_downloads)
@@ -34,7 +34,7 @@ def mark_row_headers(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def drop_downloads(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Keep only the text of links to files where all pages are one: in print they lead nowhere."""
+    """Keep only the text of links to files in the single-page build: in print they lead nowhere."""
     if app.builder.name == "singlehtml":
         for link in list(doctree.findall(addnodes.download_reference)):
             link.replace_self(link.children)

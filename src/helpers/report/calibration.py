@@ -19,7 +19,7 @@ from .tidy import MEASURES, RMS, TEMPERED, find_estimate
 
 
 def show_scores(dataset: str) -> Markdown:
-    """Return every metric as a table: a row per metric, grouped by shift, a column per arm."""
+    """Return every metric as a table: one row per metric, grouped by shift, one column per arm."""
     labels, data = list(shown_records(dataset)), []
     rows = [["Metric", *labels], [":--", *["--:"] * len(labels)]]
     for shift, _ in list_columns(dataset):
@@ -50,9 +50,7 @@ def show_temperatures(dataset: str) -> Markdown:
 
 
 def show_temperature_differences(dataset: str) -> Markdown:
-    """Return the calibration errors of later arms, as trained and at their own temperatures, minus
-    that of the first at its temperature.
-    """
+    """Return the calibration errors of later arms minus that of the first at its temperature."""
     first = next(iter(shown_records(dataset)), "")
     title = f"Differences from {first} at its temperature"
     return render_differences(dataset, "temperature", title)

@@ -1,8 +1,8 @@
 """The paper's statements, judged by its own numbers and by the runs.
 
-A statement is a set of comparisons (a pair of arms, or an arm and a number, per column), all of
-which must come out as stated. The statements are data, in ``reference/claims.yaml``; page "The
-paper's claims" of the book gives the rules.
+A statement is a set of comparisons (of two arms, or of an arm and a number, per column), all of
+which must come out as stated. The statements are data, in ``reference/claims.yaml``; the rules are
+on page "The paper's claims" of the book.
 """
 
 import math
@@ -37,10 +37,10 @@ from .verdicts import LEVEL, SIGNS, print_p_value
 #: Data set of each of the paper's rows.
 ROWS = {label: dataset for dataset, arms in PAPER_ARMS.items() for label in arms}
 
-#: Source of the numbers to what its absent ones are.
+#: Source of the numbers to a phrase for absent ones.
 SOURCES = {"paper": "not given as numbers", "runs": "not measured"}
 
-#: Initial weights to their name.
+#: Initial weights to their name in prose.
 WEIGHTS = {"imagenet": "ImageNet weights", "barlow_twins": "Barlow Twins weights"}
 
 
@@ -68,7 +68,7 @@ class Claim(BaseModel):
         return [(*row, column) for row, column in product(rows, columns)]
 
     def rows(self) -> dict[str, str]:
-        """Return the rows of the paper's tables that the claim compares, to their data sets."""
+        """Map the rows of the paper's tables that the claim compares to their data sets."""
         sides = [side for left, _, right, _ in self.comparisons() for side in (left, right)]
         return {side: ROWS[side] for side in sides if side in ROWS}
 
@@ -81,7 +81,7 @@ class Claim(BaseModel):
 
 
 def parse_comparison(text: str) -> tuple[str, int, str | float]:
-    """Return left, sign and right of ``Supervised > No Pretraining`` or ``Basic > 10``."""
+    """Split ``Supervised > No Pretraining`` or ``Basic > 10`` into left, sign and right."""
     match = re.fullmatch(r"(.+) ([<>]) (.+)", text)
     left, sign, right = match.groups() if match else ("", "", "")
     right = float(right) if re.fullmatch(r"\d+(\.\d+)?", right) else right
@@ -91,7 +91,7 @@ def parse_comparison(text: str) -> tuple[str, int, str | float]:
 
 
 def parse_claims(text: str) -> list[Claim]:
-    """Return the claims of a YAML text; an InputError names the first that is not understood."""
+    """Return the claims of a YAML text; InputError names the first that is invalid."""
     try:
         claims = TypeAdapter(list[Claim]).validate_python(yaml.safe_load(text))
     except yaml.YAMLError as error:
@@ -117,7 +117,7 @@ def read_claims() -> list[Claim]:
 
 
 def _read_paper(metric: str, row: str | float, column: tuple) -> float:
-    """Return the paper's value of a row as a fraction, or a number in a claim as one."""
+    """Return the paper's value of a row, or a number in a claim, as a fraction."""
     if isinstance(row, float):
         return row / (100 if MEASURES[metric].percent else 1)
     return read_value(ROWS[row], row, metric, *column)
@@ -142,12 +142,12 @@ def _subtract(source: str, metric: str, left: str, right: str | float, column: t
 
 
 def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
-    """Return a row for each comparison of a claim (sign -1: of its opposite), by `source`.
+    """Return one row per comparison of a claim by `source`; sign -1 is for its opposite.
 
-    mean, low, high and n_seeds are as in `differences`, mean NaN where it is not known; p is
-    adjusted over the rows (0 for the paper, NaN for one seed); gain is the mean in the stated
-    direction, clarity that in half widths of the interval; outcome is 1 as stated, -1 the other
-    way, 0 neither.
+    mean, low, high and n_seeds are as in `differences`, with mean NaN if unknown; p is adjusted
+    over the rows (0 for the paper, NaN for one seed); gain is the mean in the stated direction,
+    clarity the gain in half-widths of the interval; outcome is 1 as stated, -1 the other way, 0
+    neither.
     """
     table = pd.DataFrame(
         {"left": left, "right": right, "column": column, "sign": sign * stated}
@@ -168,18 +168,18 @@ class Finding(NamedTuple):
     """Verdict on a claim, and the comparison that decides it."""
 
     word: str
-    why: str = ""  # other reasons
+    why: str = ""  # further reasons
     shown: dict | None = None  # row of `compare`
-    count: str = ""  # of the comparisons as stated, or the other way
-    needs: str = ""  # data, weights or runs without which it cannot be decided
+    count: str = ""  # number of comparisons as stated, or the other way
+    needs: str = ""  # data, weights or runs that are needed to decide
     elsewhere: bool = False  # whether the runs used other images than the published ones
 
 
 def judge(claim: Claim, source: str) -> Finding:
-    """Return whether the "paper" or the "runs" bear a claim out.
+    """Return the verdict of the "paper" or the "runs" on a claim.
 
-    A denial fails where the denied claim holds, and holds where every comparison of that one comes
-    out the other way.
+    A denial fails if the denied claim holds, and holds if every comparison of that claim comes out
+    the other way.
     """
     if claim.needs:
         found = Finding("inconclusive", SOURCES["paper"])
@@ -199,7 +199,7 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
     kinds = {(find_evidence(name).profile, is_real(name)) for name in measured}
     if source == "runs" and len(kinds) > 1:
         table["mean"], table["outcome"] = math.nan, 0
-        absent = "compared only between runs of one profile, and never real with stand-in images"
+        absent = "not compared: the runs mix profiles, or published and stand-in images"
     known = table[table["mean"].notna()]
     missing, figure, whys, needs = len(table) - len(known), claim.figure, [], ""
     against, stated = ((known["outcome"] == outcome).sum() for outcome in (-1, 1))
@@ -222,7 +222,7 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
         elif claim.fewer_epochs and not missing and not _trained_shorter(claim):
             word, whys = "inconclusive", ["not trained for fewer epochs"]
     elif figure:
-        # Two values and the figure are rounded: three halves of the last digit, and of a float's.
+        # Both values and the figure are rounded: three half digits, plus float error.
         measure, largest = MEASURES[claim.metric], known["gain"].max()
         if not abs(measure.scale(largest) - figure) <= 1.501 * 10.0**-measure.digits:
             word, whys = "fails", [f"the largest is not {figure:.{measure.digits}f}"]
@@ -236,12 +236,12 @@ def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
 
 
 def is_real(dataset: str) -> bool:
-    """Return whether a data set has runs, all on its published images."""
+    """Return whether a data set has runs, all of them on its published images."""
     return bool(shown_records(dataset)) and describe_data(dataset) == dataset_title(dataset)
 
 
 def _list_needs(claim: Claim) -> str:
-    """Return what is missing to measure a claim: data sets and weights, else runs."""
+    """Return the data sets and weights, else the runs, that are missing to measure a claim."""
     needs, runs = [], []
     for row, dataset in claim.rows().items():
         start = read_defaults(PAPER_ARMS[dataset][row])["initialisation"]
@@ -254,7 +254,7 @@ def _list_needs(claim: Claim) -> str:
 
 
 def _trained_shorter(claim: Claim) -> bool:
-    """Return whether every run of the first row took fewer epochs than every run of the others."""
+    """Return whether all runs of the first row took fewer epochs than all runs of the others."""
     epochs = {
         row: [record.parameters["epochs"] for record in shown_records(dataset)[row]]
         for row, dataset in claim.rows().items()
@@ -264,7 +264,7 @@ def _trained_shorter(claim: Claim) -> bool:
 
 
 def judge_claims() -> list[tuple[Claim, Finding, Finding]]:
-    """Return each claim with the findings by the paper and by the runs."""
+    """Return each claim with its findings by the paper and by the runs."""
     return [(claim, judge(claim, "paper"), judge(claim, "runs")) for claim in read_claims()]
 
 
@@ -275,7 +275,7 @@ def count_verdicts() -> str:
         words = Counter("open" if f.needs or f.elsewhere else f.word for f in findings)
         judged = ("holds", "fails", "inconclusive")
         texts.append(", ".join(f"{SIGNS[word]} {word} {words[word]}" for word in judged))
-        texts[-1] += f", open for want of data or weights {words['open']}" * bool(words["open"])
+        texts[-1] += f", open for lack of data or weights {words['open']}" * bool(words["open"])
     return f"By the paper's own numbers: {texts[0]}. By these runs: {texts[1]}."
 
 
@@ -299,7 +299,7 @@ def show_claims() -> Markdown:
 
 
 def _describe(finding: Finding, claim: Claim, source: str) -> dict[str, str]:
-    """Return the verdict and, of the comparison that decides, value, interval and the rest."""
+    """Return the verdict, and the value, interval and context of the deciding comparison."""
     word = finding.word + " on other images" * finding.elsewhere
     word = f"needs {finding.needs}" if finding.needs else word
     texts = {"verdict": f"{SIGNS[finding.word]} {word}"}

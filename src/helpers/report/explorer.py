@@ -1,6 +1,6 @@
 """Explorer of images, predictions, accuracy and calibration by arm and condition.
 
-The page holds it as JSON, from which ``book/_static/explorer.js`` draws what is chosen.
+The page holds the data as JSON; ``book/_static/explorer.js`` draws the selection.
 """
 
 import json
@@ -27,17 +27,17 @@ def show_explorer() -> HTML:
     """Return the data of the page's explorer, for all data sets with runs under a corruption."""
     described = {name: describe_dataset(name) for name in datasets() if read_arms(name)}
     data = json.dumps({k: d for k, d in described.items() if d["shifts"]}, separators=(",", ":"))
-    # Class names come from outside: no "<" of theirs may end the element.
+    # Class names are external input: a "<" in one must not end the element.
     data = data.replace("<", r"\u003c")
     return HTML(f'<script type="application/json" class="explorer-data">{data}</script>')
 
 
 def describe_dataset(dataset: str) -> dict:
-    """Return what the explorer shows of a data set.
+    """Return the explorer's data for a data set.
 
-    Conditions are numbered over all arms. The ``stops`` of a shift are pairs of a strength and the
-    number of a condition, with the clean test set at the strength that changes nothing. An arm has
-    None under a condition that it was not measured on.
+    Conditions are numbered over all arms. The ``stops`` of a shift are pairs of a strength and a
+    condition's number, with the clean test set at the strength that changes nothing. An arm has
+    None for a condition that it was not measured under.
     """
     records, found = shown_records(dataset), read_arms(dataset)
     conditions = list(dict.fromkeys(c for p in found.values() for c in _list(p.conditions)))
@@ -48,7 +48,7 @@ def describe_dataset(dataset: str) -> dict:
         shifts[shift] = {"axis": title, "stops": sorted([(neutral, clean), *stops])}
     seen, labels, classes, images = next(iter(records.values()))[0].data["sha256"], [], (), {}
     for _, arrays, names, data in list_examples(dataset):
-        if arrays is not None and data == seen and not labels:  # images that the networks saw
+        if arrays is not None and data == seen and not labels:  # the images that the networks saw
             labels, classes = arrays["labels"].tolist(), names
             images = dict(zip(_list_conditions(arrays), arrays["images"], strict=True))
     return {
@@ -83,7 +83,7 @@ def _describe_arm(dataset, label: str, predictions, labels: list[int], condition
 
 
 def _list(conditions) -> list[tuple[str, float | None]]:
-    """Return conditions that compare equal, and with None as JSON has it in place of NaN."""
+    """Return conditions that compare equal, with None (as in JSON) instead of NaN."""
     return [(str(shift), None if np.isnan(s) else float(s)) for shift, s in conditions]
 
 
@@ -92,7 +92,7 @@ def _list_conditions(arrays) -> list[tuple[str, float | None]]:
 
 
 def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:
-    """Return the gap and, of each bin, index, share, mean confidence and accuracy."""
+    """Return the gap, and the index, share, mean confidence and accuracy of each bin."""
     count, sums, hits = bin_confidence(confidence, correct, 10)
     used = np.flatnonzero(count)
     bins = np.stack([count / count.sum(), sums / count.clip(1), hits / count.clip(1)], axis=1)
@@ -103,9 +103,9 @@ def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:
 
 
 def _list_answers(record: Record, labels: list[int]) -> dict[tuple, list[list]]:
-    """Return the answers of a run, by condition, to the first test image of each class.
+    """Return a run's answers to the first test image of each class, by condition.
 
-    An answer is the predicted class, its probability and that of the true class.
+    An answer is the predicted class, its probability, and that of the true class.
     """
     arrays, names = record.predictions, record.data["classes"]
     indices = [np.flatnonzero(arrays["labels"] == label)[0] for label in labels]

@@ -1,6 +1,6 @@
 """Training curves, and reliability, strength, risk-coverage and temperature figures.
 
-Every figure draws the arms that have records, and leaves out what an arm was not measured on.
+Every figure draws the arms that have records, and omits conditions that were not measured.
 """
 
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ from .records import PAPER_ARMS, list_evidence, missing_runs, shown_records
 from .styles import choose_style, draw_intervals, draw_legend, style_arms
 from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
 
-#: Metric to the title and the factor of an axis.
+#: Metric to the title and factor of its axis.
 AXES = {"accuracy": ("accuracy (%)", 100), RMS: ("RMS calibration error", 1)}
 
-#: Estimates of the arms of a data set, without variants.
+#: Query for the measured arms of a data set, without variants.
 SHOWN = "dataset == @dataset and variant == '' and n_seeds > 0"
 
-#: Score of a training to the title and the factor of its axis, and its format in a text.
+#: Score of a training to the title and factor of its axis, and its number format.
 CURVES = {"loss": ("loss", 1, "{:.3g}"), "accuracy": ("accuracy (%)", 100, "{:.1f} %")}
 
-#: Part of the data to the dashes of its curve.
+#: Split to the dashes of its curve.
 DASHES = {"train": (4, 2), "validation": ""}
 
 
 def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
-    """Return the loss and, where it was measured, the accuracy of one run by epoch.
+    """Return the loss and, if measured, the accuracy of one run by epoch.
 
     The history has epoch, train_loss, validation_loss and, except for pretraining without labels,
-    train_accuracy and validation_accuracy (fractions). An arm of the paper has its colour.
+    train_accuracy and validation_accuracy (fractions). Arms of the paper have their own colours.
     """
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
     colour = choose_style(places.get(experiment, 0)).colour
@@ -47,10 +47,7 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
 
 
 def show_curves(dataset: str) -> Picture:
-    """Return train and validation accuracy by epoch, per arm and profile.
-
-    Where the runs used the published images, the authors' own logs follow.
-    """
+    """Return train and validation accuracy by epoch; for published images, also the authors'."""
     picture, histories, evidence = Picture(), {}, list_evidence(dataset)
     for label, group, profile in ((*arm, e.profile) for e in evidence for arm in e.arms.items()):
         kept = [r.history for r in group if r.history is not None and "train_accuracy" in r.history]
@@ -71,7 +68,7 @@ def show_curves(dataset: str) -> Picture:
 
 
 def _plot_curves(picture, history, score: str, colour: str, name: str, **axes) -> None:
-    """Add a panel with the means over the seeds by epoch, between the lowest and the highest."""
+    """Add a panel with the mean over the seeds by epoch, and the range of the seeds."""
     import seaborn  # late: it takes a second to import, and most pages do without it
 
     title, scale, form = CURVES[score]
@@ -92,19 +89,19 @@ def _plot_curves(picture, history, score: str, colour: str, name: str, **axes) -
             color=colour,
             errorbar=("pi", 100),
             err_kws={"alpha": 0.2, "linewidth": 0},
-            marker="o" if last.all() else None,  # one epoch makes no line
+            marker="o" if last.all() else None,  # a single epoch draws no line
             legend=False,
             ax=panel,
         )
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        # Each curve's name right of its end, apart even where both end together.
+        # Label each curve at its right end; the labels never overlap.
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
         for part, side in zip(sorted(ends, key=ends.get), ("top", "bottom"), strict=True):
             panel.annotate(part, (1, ends[part]), (3, 0), va=side, **place)
 
 
 def _finish(picture: Picture, dataset: str, legend: bool = False) -> Picture:
-    """Return the picture, or without panels the line that says which command makes the runs."""
+    """Return the picture or, without panels, a line with the command that makes the runs."""
     if not picture.panels:
         return explain(missing_runs(dataset) or "Not measured.")
     if legend:
@@ -130,9 +127,8 @@ def _pool(dataset: str) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
 def show_reliability(dataset: str, bins: int = 10) -> Picture:
     """Return reliability diagrams: accuracy by confidence, one row per arm, one column per shift.
 
-    Seeds and strengths of a shift are pooled. The area of a dot is proportional to the number of
-    images in its bin; bins with less than one image in a thousand are left out. A bar spans the
-    accuracies of the single seeds in a bin.
+    Seeds and strengths are pooled. The area of a dot is proportional to the images in its bin; bins
+    with less than one image in a thousand are omitted. A bar spans the accuracies of single seeds.
     """
     picture, styles = Picture(), style_arms(dataset)
     axes = {"xlabel": "confidence", "ylabel": "accuracy", "xlim": (0, 1), "ylim": (0, 1.02)}
@@ -140,7 +136,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
     for label, shift, confidence, correct in _pool(dataset):
         seeds = [bin_confidence(*pair, bins) for pair in zip(confidence, correct, strict=True)]
         gap = float(np.mean(confidence) - np.mean(correct))
-        tendency = "over-confident" if gap > 0 else "under-confident"
+        tendency = "overconfident" if gap > 0 else "underconfident"
         alt = f"{label}, {shift}: {abs(gap):.3f} {tendency} on average"
         with picture.plot(alt, 2.3, title=f"{label}, {shift}", **axes) as panel:
             _draw_reliability(panel, np.stack(seeds, axis=1), styles[label].colour)
@@ -148,10 +144,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
 
 
 def bin_confidence(confidence, correct, bins: int) -> np.ndarray:
-    """Return images, summed confidence and correct images per bin of equal width: (3, bins).
-
-    Each bin includes its upper edge.
-    """
+    """Return images, summed confidence and correct images (3, bins); bins include upper edges."""
     confidence, correct = np.ravel(confidence), np.ravel(correct)
     index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     weights = np.ones_like(confidence), confidence, correct
@@ -159,7 +152,7 @@ def bin_confidence(confidence, correct, bins: int) -> np.ndarray:
 
 
 def _draw_reliability(panel, seeds: np.ndarray, colour: str) -> None:
-    """Draw bins, (3, S, bins) as of `bin_confidence`."""
+    """Draw bins (3, S, bins) from `bin_confidence`."""
     total = seeds[0].sum()
     count, sums, hits = seeds[..., seeds[0].sum(axis=0) >= max(total / 1000, 1)]
     images = count.sum(axis=0)
@@ -173,16 +166,13 @@ def _draw_reliability(panel, seeds: np.ndarray, colour: str) -> None:
 
 
 def describe_axis(shift: str) -> tuple[str, float]:
-    """Return the title of an axis of strengths, and the strength that changes nothing, else 0."""
+    """Return the title of an axis of strengths, and the strength that changes nothing, or 0."""
     known = CORRUPTIONS.get(shift, Corruption(""))
     return known.title or shift, known.neutral
 
 
 def show_strengths(dataset: str) -> Picture:
-    """Return accuracy and calibration error against the strength, one line per arm.
-
-    Bars are 95 % intervals. The clean test set counts as the strength that changes nothing.
-    """
+    """Return accuracy and calibration error by strength, with 95 % intervals, one line per arm."""
     picture = Picture()
     for metric, (name, scale) in AXES.items():
         table = estimates().query(SHOWN).query(f"metric == '{metric}'")
@@ -201,7 +191,7 @@ def show_strengths(dataset: str) -> Picture:
 
 
 def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, **axes) -> None:
-    """Add a panel with a line per arm: means and their ranges by a column of a table."""
+    """Add a panel with one line per arm: means and their ranges by a column of a table."""
     band = x == "coverage"
     drawn = set(rows["arm"])
     styles = {label: style for label, style in style_arms(dataset).items() if label in drawn}
@@ -210,7 +200,7 @@ def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, **
     texts = [f"{label} from {mean[0]:.3g} to {mean[-1]:.3g}" for label, mean in means.items()]
     with picture.plot(f"{name}: {'; '.join(texts)}", **axes) as panel:
         for number, (label, line) in enumerate(lines.items()):
-            # Bars are apart, by a hundredth of the axis, so that none hides another.
+            # Bars are a hundredth of the axis apart, so that none hides another.
             aside = 0.01 * (number - (len(lines) - 1) / 2) * (not band)
             place = line[x] + aside * np.ptp(line[x])
             draw_intervals(panel, place, line, styles[label], band)
@@ -230,10 +220,9 @@ def plot_temperatures(dataset: str) -> Picture:
 
 
 def show_risk_coverage(dataset: str) -> Picture:
-    """Return the error rate of the images kept when the least confident go to an expert.
+    """Return the error rate of the images kept if the least confident go to an expert.
 
-    Lines are means over the seeds, bands reach from the lowest to the highest; strengths of a
-    shift are pooled.
+    Lines are means over the seeds, bands span the seeds, and strengths of a shift are pooled.
     """
     risks, falls = _find_risks(dataset, np.linspace(0.02, 1, 99)), []
     text = "If an expert sees the least confident fifth (strengths pooled), the mean risk falls. "

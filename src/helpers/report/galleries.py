@@ -23,7 +23,7 @@ MOSAIC = 256
 
 
 class Examples(NamedTuple):
-    """Example images of a data set, or why there are none."""
+    """Example images of a data set, or the reason for their absence."""
 
     source: str  # of the images, for a caption, or the reason
     arrays: dict[str, np.ndarray] | None = None  # as of ``evaluation.make_examples``
@@ -38,13 +38,13 @@ def find_examples(dataset: str, part: str = "images") -> Examples:
     if dataset in DATASETS:
         why = (
             f"No example images of {title}: `python -m helpers examples` writes those of the data"
-            " set in `data/`; the runs of `python -m helpers run --profile smoke` hold drawn ones."
+            " set in `data/`; runs of `python -m helpers run --profile smoke` hold generated ones."
         )
     return next(list_examples(dataset, part), Examples(why))
 
 
 def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
-    """Yield the published images, those of the runs shown, and drawn ones of profile smoke.
+    """Yield the published images, those of the runs shown, and generated ones of profile smoke.
 
     ``python -m helpers examples`` writes the published ones to ``results/examples``.
     """
@@ -55,7 +55,7 @@ def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
     for record in chain(shown, read_records(results_folder() / "smoke", f"{dataset}_*", [])):
         if record.data["classes"] and part in (record.examples or ()):
             name, data = str(record.data["name"]), record.data
-            kind = "Drawn stand-ins" if name in STAND_INS else "Images"
+            kind = "Generated stand-ins" if name in STAND_INS else "Images"
             own = data["official"] or name == dataset
             source = f"{kind}: {title if own else f'{name}, in place of {title}'}."
             yield Examples(source, record.examples, tuple(data["classes"]), data["sha256"])
@@ -80,7 +80,7 @@ def _read_examples(path: Path, title: str) -> Examples:
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
     """Return the same test images under every corruption and strength.
 
-    The examples are those of ``helpers.experiment``; the class names are by label.
+    The examples are those of ``helpers.experiment``; ``class_names`` is indexed by label.
     """
     count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
     names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])
@@ -99,12 +99,12 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
 
 
 def describe_condition(shift: str, strength: float) -> str:
-    """Return a shift with its strength, which the clean test set lacks."""
+    """Return the name of a shift with its strength, if it has one."""
     return shift if np.isnan(strength) else f"{shift} {strength:g}"
 
 
 def show_corruptions(dataset: str) -> Picture:
-    """Return the corruptions of a data set on example images; the caption says of which."""
+    """Return the corruptions of a data set on example images; the caption names their source."""
     examples = find_examples(dataset)
     if examples.arrays is None:
         return explain(examples.source)
@@ -144,7 +144,7 @@ def show_errors(dataset: str) -> Picture:
 
 
 def _find_errors(record: Record) -> dict[str, list[str]]:
-    """Return shift to panels of the errors: each with its answer, confidence and true class."""
+    """Map each shift to panels of its errors, with answer, confidence and true class."""
     examples, logits, labels = record.examples, *map(record.predictions.get, ("logits", "labels"))
     names, shifts = record.data["classes"], {str(name): [] for name in examples["corruption"]}
     keys = "mistakes", "mistakes_index", "mistakes_condition"

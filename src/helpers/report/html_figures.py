@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-#: Colour of text and axes in a drawing; on a page they take the colour of its muted text.
+#: Colour of text and axes in a drawing, which a page replaces by its muted text colour.
 INK = "#787878"
 
 STYLE = {
@@ -26,7 +26,7 @@ STYLE = {
     "svg.fonttype": "none",
 }
 
-#: Side in pixels up to which images are enlarged without smoothing and, if possible, kept lossless.
+#: Largest side in pixels of images that are enlarged without smoothing and, if possible, lossless.
 SMALL = 64
 
 #: Largest size of an encoded image in bytes: the 72 of a data set on the explorer take 0.7 MB.
@@ -34,10 +34,7 @@ HEAVIEST = 7500
 
 
 class Picture:
-    """Panels (HTML) side by side that wrap on a narrow screen.
-
-    The caption is for a figure that its page does not caption and number itself.
-    """
+    """Panels (HTML) that wrap on a narrow screen, and a caption if the page does not write one."""
 
     def __init__(self, panels: Iterable[str] = (), caption: str = ""):
         self.panels, self.caption = list(panels), caption
@@ -46,9 +43,9 @@ class Picture:
     def plot(
         self, alt: str, width: float = 2.6, height: float = 2.3, grid: str = "y", **axes
     ) -> Iterator[Axes]:
-        """Add a drawing (inches) in the page's text colour, with properties of the yielded Axes.
+        """Add a drawing (inches) with properties of the yielded Axes; ignores any matplotlibrc.
 
-        The text alternatives of a page differ. A user's matplotlibrc changes nothing.
+        The text alternative, `alt`, must be unique on its page.
         """
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -71,7 +68,7 @@ class Picture:
 
 
 def explain(text: str) -> Picture:
-    """Return a line in place of a figure; what stands in backticks is code."""
+    """Return a line of text in place of a figure; text in backticks is code."""
     text = re.sub("`(.+?)`", r"<code>\1</code>", escape(text))
     return Picture([f"<p>{text}</p>"])
 
@@ -79,8 +76,8 @@ def explain(text: str) -> Picture:
 def _embed_svg(drawing: str, alt: str, style: str) -> str:
     """Return matplotlib's SVG file as an element that affects nothing else on its page.
 
-    Rules for all elements move into its own style. Of the ids only those referred to remain:
-    hashes, salted with the text alternative, so that no two drawings share one.
+    Rules for all elements move into its own style. Only the ids in use remain: hashes, salted with
+    the text alternative, so that no two drawings share one.
     """
     body = " ".join(drawing[drawing.index("<svg") :].split()).replace("> <", "><")
     body = re.sub(r"^<svg [^>]*|<defs><style.*?</style></defs>|font-family: [^;]*; ?", "", body)
@@ -92,10 +89,7 @@ def _embed_svg(drawing: str, alt: str, style: str) -> str:
 
 
 def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
-    """Return images uint8 (k, 3, H, W) as one captioned mosaic: two to a row, or one if k is odd.
-
-    width : a CSS length
-    """
+    """Return images uint8 (k, 3, H, W) as a captioned mosaic; `width` is a CSS length."""
     columns = 1 if len(images) % 2 else 2
     rows = images.reshape(-1, columns, *images.shape[1:])  # then (3, row, H, column, W)
     mosaic = rows.transpose(2, 0, 3, 1, 4).reshape(3, -1, columns * images.shape[-1])
@@ -116,7 +110,7 @@ def choose_rendering(side: int) -> str:
 def encode_image(image: np.ndarray, largest: int = 224) -> str:
     """Return an image, uint8 (3, H, W), as a data URI, lossless if it is small.
 
-    It has at most `HEAVIEST` bytes where that can be, and at most `largest` pixels to a side.
+    It has at most `largest` pixels per side and, if possible, at most `HEAVIEST` bytes.
     """
     picture = Image.fromarray(image.transpose(1, 2, 0))
     picture.thumbnail((largest, largest))

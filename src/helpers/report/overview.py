@@ -1,4 +1,4 @@
-"""The findings at a glance: a table, a figure of all cells of the paper, and a few sentences."""
+"""The findings at a glance: a table, a figure of all cells of the paper, and sentences."""
 
 from collections import Counter
 from functools import partial
@@ -28,7 +28,7 @@ from .tables import find_cells, list_columns
 from .tidy import MEASURES, PAPER_METRICS, RMS, estimates, find_difference, find_estimate
 from .verdicts import LEVEL, SIGNS, judge, reasons_not_comparable
 
-#: Columns of the overview: head to metric and shift.
+#: Columns of the overview: title to metric and shift.
 HEADS = {
     "Accuracy, clean": ("accuracy", "clean"),
     "Lost to brightness": ("accuracy_lost", "brightness"),
@@ -36,8 +36,7 @@ HEADS = {
     **{f"RMS error, {shift}": (RMS, shift) for shift in ("clean", "brightness", "blur")},
 }
 
-#: Metric to its name in a sentence, and what an arm is that is clearly better, clearly worse, or
-#: neither.
+#: Metric to its name in a sentence, and phrases for clearly better, clearly worse and neither.
 COMPARED = {
     "accuracy": ("accuracy", "more accurate", "less accurate", "not clearly more or less accurate"),
     RMS: (
@@ -48,9 +47,9 @@ COMPARED = {
 
 
 def show_overview() -> Markdown:
-    """Return a table per data set and profile, as drawn and published images never share one.
+    """Return one table per data set and profile, with one row per arm.
 
-    It has a row per arm: each value with the paper's in brackets, the best of a column in bold.
+    Each value has the paper's in brackets; the best of a column is bold.
     """
     tables = [table for d in datasets() for table in show_each(d, partial(_lay_out, d))]
     return Markdown("\n\n".join(tables))
@@ -72,7 +71,7 @@ def _print(row: dict) -> str:
 
 
 def show_cells() -> Picture:
-    """Return the paper's cells against the runs', a panel per data set and metric."""
+    """Return the paper's cells against the runs', one panel per data set and metric."""
     picture = Picture(
         caption="The closer to the dotted line, the better the agreement. Bars: 95 % intervals."
     )
@@ -81,7 +80,7 @@ def show_cells() -> Picture:
         cells = estimates().query("dataset == @dataset and variant == '' and n_seeds > 0")
         for metric in PAPER_METRICS:
             own = cells[(cells.metric == metric) & cells.paper.notna()]
-            if not own.empty:  # as it is for arms that the paper lacks
+            if not own.empty:  # arms that the paper lacks have none
                 _plot_cells(picture, dataset, metric, own)
     return picture
 
@@ -106,7 +105,7 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
 
 
 def show_summary() -> Markdown:
-    """Return what was found, published images first, and the verdicts on the paper, as bullets."""
+    """Return the findings, published images first, and the verdicts on the paper, as bullets."""
     bullets = []
     for dataset in sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d)):
         first, *others = _summarise(dataset)
@@ -117,7 +116,7 @@ def show_summary() -> Markdown:
 
 
 def show_gaps() -> Markdown:
-    """Return what is not measured yet, with the commands and what they need, as bullets."""
+    """Return what is not measured yet, with commands and requirements, as bullets."""
     gaps = [f"**{dataset_title(d)}.** {line}" for d in datasets() if (line := missing_runs(d))]
     gaps += [
         f"**{dataset_title(d)}**, the study's number of epochs with three seeds:"
@@ -139,7 +138,7 @@ def _list(texts: list[str]) -> str:
 
 
 def _summarise(dataset: str) -> list[str]:
-    """Return what each shift costs, and whether later arms are more accurate and calibrated."""
+    """Return the cost of each shift, and how accuracy and calibration of later arms compare."""
     costs, (first, *others) = [], arms(dataset)
     shifts = [shift for shift, _ in list_columns(dataset)]
     for shift in shifts[1:]:
@@ -156,13 +155,13 @@ def _summarise(dataset: str) -> list[str]:
 
 
 def print_with_paper(row: dict) -> str:
-    """Return a value with the paper's in brackets, where it has one."""
+    """Return a value with the paper's in brackets, if it has one."""
     text, paper = (MEASURES[row["metric"]].print(row[name]) for name in ("mean", "paper"))
     return text + f" (paper: {paper})" * (paper != "—")
 
 
 def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
-    """Return a sentence on the differences between two arms by shift."""
+    """Return a sentence on the differences between two arms, by shift."""
     measure, (name, better, worse, neither) = MEASURES[metric], COMPARED[metric]
     said, sizes = {better: [], worse: []}, []
     for row in rows:
@@ -181,7 +180,7 @@ def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
 
 
 def _judge_cells(dataset: str) -> str:
-    """Return how many of the paper's cells the runs reproduce, or why this is not judged."""
+    """Count the paper's cells that the runs reproduce, or return why they are not judged."""
     cells = estimates().query("dataset == @dataset and variant == '' and paper.notna()")
     cells = cells[cells["metric"].isin(PAPER_METRICS)]
     known = cells[cells["n_seeds"] > 0]

@@ -15,9 +15,9 @@ COLUMNS = {
     "blur": ("Gaussian Blur", "σ"),
 }
 
-#: Measures of the training (shift "training"), from a run's history: the gap over the second half
-#: of the epochs; how far validation accuracy falls per epoch, a rise counting 0, so that fast
-#: learning is no noise (NaN for one epoch); and its mean over the first five epochs.
+#: Measures of the training (shift "training") from a run's history: the mean gap over the second
+#: half of the epochs; the mean fall of validation accuracy per epoch, a rise being 0, so that fast
+#: learning is not noise (NaN for one epoch); and its mean over the first five epochs.
 TRAINING = {
     "train_validation_gap": lambda history: float(
         (history["train_accuracy"] - history["validation_accuracy"])[len(history) // 2 :].mean()
@@ -28,15 +28,13 @@ TRAINING = {
     "early_accuracy": lambda history: float(history["validation_accuracy"].head(5).mean()),
 }
 
-#: Columns that name a value of the paper.
+#: Keys of a value of the paper; strength is NaN for clean and for means over the strengths.
 KEYS = ["dataset", "arm", "metric", "shift", "strength"]
 
 
 @cache
 def read_paper() -> pd.DataFrame:
-    """Return the paper's 84 cells: table, `KEYS` (strength NaN for clean and for means over the
-    strengths), paper (a fraction), paper_bold.
-    """
+    """Return the paper's 84 cells: table, `KEYS`, paper (a fraction), paper_bold."""
     cells = pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
     cells = cells.rename(columns={"row": "arm", "value": "paper", "bold": "paper_bold"})
     conditions = pd.DataFrame(map(parse_column, cells["column"]), columns=["shift", "strength"])
@@ -55,9 +53,9 @@ def read_curves() -> pd.DataFrame:
 
 @cache
 def read_values() -> pd.DataFrame:
-    """Return the paper's cells and what follows from them, by `KEYS`: paper, paper_bold.
+    """Return the paper's cells and values derived from them, by `KEYS`: paper, paper_bold.
 
-    That is the accuracy lost to a shift and, from the authors' logs, the measures of the training.
+    Those are the accuracy lost to a shift and, from the authors' logs, the measures of training.
     """
     cells = read_paper()[[*KEYS, "paper", "paper_bold"]]
     accuracy = cells[cells["metric"] == "accuracy"].set_index(["dataset", "arm"])
@@ -73,7 +71,7 @@ def read_values() -> pd.DataFrame:
 
 
 def index_rows(table: pd.DataFrame, names: list[str]) -> dict[tuple, dict]:
-    """Return the rows of a tidy table by their values of some columns; NaN strengths are None."""
+    """Index the rows of a tidy table by the values of some columns; NaN strengths become None."""
     strengths = table["strength"].astype(object).where(table["strength"].notna(), None)
     rows = table.assign(strength=strengths).to_dict("records")
     return {tuple(row[name] for name in names): row for row in rows}
@@ -85,13 +83,13 @@ def _index() -> dict[tuple, dict]:
 
 
 def read_value(*key) -> float:
-    """Return the paper's value of a data set, arm, metric, shift and strength; NaN for none."""
+    """Return the paper's value for a data set, arm, metric, shift and strength, or NaN."""
     return _index().get(key, {"paper": np.nan})["paper"]
 
 
 @cache
 def paper_strengths(dataset: str, shift: str) -> list[float]:
-    """Return the strengths of a shift in the paper's tables, empty where it has none."""
+    """Return the strengths of a shift in the paper's tables; empty if it has none."""
     cells = read_paper().query("dataset == @dataset and shift == @shift")
     return sorted(cells["strength"].dropna().unique().tolist())
 

@@ -32,7 +32,7 @@ from .records import (
 )
 from .table_export import render_table, write_markdown
 
-#: Name of a data set that is not the published one, to a phrase for it.
+#: Name of a data set other than the published one, to a phrase for it.
 STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.values()}
 PHRASES = STAND_INS | dict.fromkeys(DATASETS, "a part of the published images")
 
@@ -43,10 +43,7 @@ def results_folder() -> Path:
 
 
 def list_runs() -> list[Record]:
-    """Return all runs that the book rests on.
-
-    The shown runs of each data set, its variants, and the pretraining runs they started from.
-    """
+    """Return all runs behind the book: arms, variants, and the pretraining that they start from."""
     evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
     groups = [group for e in evidence for group in (*e.arms.values(), *e.variants.values())]
     shown = [record for group in groups for record in group]
@@ -57,14 +54,14 @@ def list_runs() -> list[Record]:
 
 
 def _name(record: Record) -> str:
-    """Return an experiment with its variant; an older record has a folder of another name."""
+    """Return an experiment with its variant; the folder of an older record has another name."""
     return run_folder("", record.experiment, record.seed, record.variant).parent.name
 
 
 def name_notebooks() -> dict[str, Record]:
-    """Return the runs with an executed notebook by its name, without ending, in the book.
+    """Map names in the book, without ending, to runs with an executed notebook.
 
-    The first one of an arm is the arm's page and has the experiment's name.
+    The first run of an arm is the arm's page and has the experiment's name.
     """
     named = {}
     for record in filter(lambda record: record.notebook, list_runs()):
@@ -76,10 +73,7 @@ def name_notebooks() -> dict[str, Record]:
 
 
 def show_runs() -> Markdown:
-    """Return a table of all runs, each linked to its executed notebook.
-
-    Above it, a box names the corrupt records that the book leaves out.
-    """
+    """Return a table of all runs, linked to their notebooks, below a box with corrupt records."""
     parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
     evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
     omitted = [warning for found in evidence for warning in found.warnings]
@@ -100,7 +94,7 @@ def show_runs() -> Markdown:
 
 
 def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
-    """Return the cells of a run, the last three of them numbers, by the heads of their columns."""
+    """Return the cells of a run by column title; the last three are numbers."""
     run, data, weights, seed = record.run, record.data, record.weights, str(record.seed)
     if notebook:  # a leading slash is the book's own folder
         page = f"{{doc}}`{seed} </runs/{notebook}>`"
@@ -137,7 +131,7 @@ def _format(value: float | None, digits: int, scale: float = 1) -> str:
 
 
 def show_build() -> Markdown:
-    """Return a table of what the book was made from, a column per data set and profile."""
+    """Return a table of the book's inputs, one column per data set and profile."""
     shown = filter(shown_records, datasets())
     builds = [b for name in shown for b in show_each(name, partial(_describe_build, name))]
     made = f"Book built {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
@@ -189,7 +183,7 @@ def _describe_build(dataset: str) -> dict[str, str]:
 
 
 def show_quick_check() -> Markdown:
-    """Return what the quick check made, how long it took, and how many checksums are as shipped."""
+    """Return the runs and duration of the quick check, and how many checksums match."""
     records = read_records(ROOT / "results" / "smoke", corrupt=[])
     if not records:
         return Markdown("It has not run here: `python -m helpers run` makes its runs in minutes.")
@@ -212,9 +206,9 @@ def show_quick_check() -> Markdown:
 
 
 def write_banner(page: str = "") -> str:
-    """Return HTML that says which data made the numbers of a page, or of the whole book.
+    """Return HTML that names the data behind the numbers of a page, or of the whole book.
 
-    Empty if all runs used the published images and weights and the paper's profile.
+    It is empty if all runs used the published images and weights and the paper's profile.
     """
     name = page.partition("/")[2]
     own = [d for d in datasets() if name == d or name in arms(d).values()]

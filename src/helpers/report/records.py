@@ -1,4 +1,4 @@
-"""Records that the report shows: for each data set the best evidence, arm by arm."""
+"""Records that the report shows: the best evidence for each data set, by arm."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from helpers.runs.record import read_records
 
 from .escape import escape_markdown, redact_paths
 
-#: Arms of the paper in the order of its tables: data set to label to experiment.
+#: Arms of the paper, in the order of its tables: data set to label to experiment.
 PAPER_ARMS = {
     "pathmnist": {
         "Basic": "pathmnist_basic",
@@ -30,7 +30,7 @@ PAPER_ARMS = {
     },
 }
 
-#: Experiment to what it needs besides PathMNIST, at full length, where a laptop has not that.
+#: Experiment to its requirements besides PathMNIST, at full length, if a laptop does not meet them.
 NEEDS = {
     "pathmnist_pretrained": "ResNet-18's ImageNet weights (47 MB) and two to three hours per seed"
     " on a CPU core",
@@ -45,10 +45,10 @@ NEEDS = {
 #: Profiles by the strength of their evidence, best first.
 BEST_FIRST = ("paper", "short", "smoke")
 
-#: The fewest seeds whose spread says how far other seeds may lie.
+#: Fewest seeds whose spread shows how much other seeds may differ.
 ENOUGH_SEEDS = 3
 
-#: Parameters that no number depends on, or that the checksum of the initial weights stands for.
+#: Parameters that affect no number, or that the checksum of the initial weights covers.
 IGNORED = {"seed", "results", "data_dir", "variant", "stand_in_weights"}
 
 
@@ -61,11 +61,11 @@ class Settings(NamedTuple):
 
     @classmethod
     def read(cls) -> "Settings":
-        """Return the values in the environment."""
+        """Return the values from the environment."""
         return cls(*(os.environ.get(f"REPORT_{name.upper()}", "") for name in cls._fields))
 
     def folders(self) -> dict[str, list[Path]]:
-        """Return profile to the folders with its records, the best profile first."""
+        """Map profiles, best first, to the folders with their records."""
         if self.results:
             return {self.profile or Path(self.results).name: [ROOT / self.results]}
         profiles = [self.profile] if self.profile else BEST_FIRST
@@ -78,10 +78,7 @@ class Settings(NamedTuple):
 
 @cache
 def _read(settings: Settings) -> tuple[dict[str, list], list]:
-    """Return profile to records of experiments, and the corrupt records.
-
-    Of two records of the same run the one in the earlier folder counts.
-    """
+    """Map profiles to records, each run from its first folder; also return the corrupt ones."""
     records, corrupt = {}, []
     wanted = config.parse_seeds(settings.seeds) if settings.seeds else None
     for profile, folders in settings.folders().items():
@@ -95,10 +92,10 @@ def _read(settings: Settings) -> tuple[dict[str, list], list]:
 
 
 class Evidence(NamedTuple):
-    """Records of one data set, of one profile ("" without any) and on the same data.
+    """Records of one data set and one profile ("" if there are none), all on the same data.
 
-    Each label (of an arm with or without records) has an experiment. The records of an arm, and of
-    a variant by label and name, have one configuration. A warning names each record left out.
+    Each label (an arm with or without records) has an experiment. The records of an arm, or of a
+    variant (by label and name), share one configuration. Each record left out has a warning.
     """
 
     dataset: str
@@ -109,11 +106,11 @@ class Evidence(NamedTuple):
     warnings: list[str]
 
     def has_enough(self, label: str) -> bool:
-        """Return whether the spread of an arm's seeds is known."""
+        """Return whether an arm has enough seeds to know their spread."""
         return len(self.arms.get(label, [])) >= ENOUGH_SEEDS
 
 
-#: The evidence that `show_each` shows now.
+#: Evidence that `show_each` is showing.
 _SHOWN: ContextVar[Evidence | None] = ContextVar("evidence", default=None)
 
 
@@ -161,7 +158,7 @@ def _gather(dataset: str, profile: str, records: list) -> Evidence:
 
 
 def _keep_largest(records: list, key, why: str, evidence: Evidence) -> list:
-    """Return the largest group of records with an equal key, with a warning for each other one."""
+    """Return the largest group of records with an equal key; warn about the others."""
     groups: dict = {}
     for record in records:
         groups.setdefault(key(record), []).append(record)
@@ -184,7 +181,7 @@ def datasets() -> list[str]:
 
 
 def dataset_of(experiment: str) -> str:
-    """Return the data set in the name of an experiment; an unknown one is its first word."""
+    """Return the data set in the name of an experiment; if unknown, its first word."""
     return find_dataset(experiment) or experiment.split("_")[0]
 
 
@@ -194,20 +191,20 @@ def dataset_title(dataset: str) -> str:
 
 
 def list_evidence(dataset: str) -> list[Evidence]:
-    """Return the records that the report shows of a data set: those of the best profile and, while
-    an arm of it lacks seeds, those of the next profile that has them, on the same data.
+    """Return the evidence shown: the best profile's and, while an arm of it lacks seeds, that of
+    the next profile that has them, on the same data.
     """
     return _list_evidence(Settings.read(), dataset)
 
 
 def find_evidence(dataset: str) -> Evidence:
-    """Return the records that pages show where they show one profile: the one with the seeds."""
+    """Return the evidence on pages that show only one profile: the one with enough seeds."""
     shown = _SHOWN.get()
     return shown if shown and shown.dataset == dataset else list_evidence(dataset)[-1]
 
 
 def show_each(dataset: str, show: Callable) -> list:
-    """Return what a function shows of each evidence of a data set, the best profile first."""
+    """Return the result of a function for each evidence of a data set, best profile first."""
     found = []
     for evidence in list_evidence(dataset):
         token = _SHOWN.set(evidence)
@@ -229,7 +226,7 @@ def shown_records(dataset: str) -> dict[str, list]:
 
 
 def list_parameters(record) -> dict:
-    """Return the parameters that a run's numbers depend on; a missing one has its default."""
+    """Return the parameters that a run's numbers depend on, with defaults for missing ones."""
     values = {name: value for name, value in record.parameters.items() if value is not None}
     values = _read_study(record.experiment) | values
     return {name: value for name, value in values.items() if name not in IGNORED}
@@ -252,12 +249,12 @@ def _read_study(experiment: str) -> dict:
 
 
 def find_corrupt_records() -> list:
-    """Return the errors of the corrupt records, which the report leaves out."""
+    """Return the errors of the corrupt records, which the report omits."""
     return _read(Settings.read())[1]
 
 
 def warn_of_corrupt_records() -> list:
-    """Return the corrupt records, each named on standard error with the command to rerun it."""
+    """Print each corrupt record with the command to rerun it to standard error; return all."""
     for error in find_corrupt_records():
         place, seed = error.folder.parent, error.folder.name.removeprefix("seed-")
         command = _write_command(place.parent.name, place.name, seed)
@@ -267,9 +264,9 @@ def warn_of_corrupt_records() -> list:
 
 
 def missing_runs(dataset: str) -> str | None:
-    """Return a line with the runs that are missing and the command for them, None if complete.
+    """Return a line with the missing runs and the command for them, or None.
 
-    Complete means that every arm has predictions of the same seeds.
+    None are missing if every arm has predictions of the same seeds.
     """
     shown, parts, needs = shown_records(dataset), [], []
     seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
@@ -298,7 +295,7 @@ def _write_command(profile: str, only: str, seeds: str) -> str:
 
 
 def describe_data(dataset: str) -> str:
-    """Return the data set by name, and what stands in for it where the runs did not use it."""
+    """Return the name of a data set, with its stand-in if the runs used one."""
     data = [record.data for records in shown_records(dataset).values() for record in records]
     names = {str(entry["name"]) for entry in data if not entry["official"]}
     if names == {dataset}:
@@ -308,7 +305,7 @@ def describe_data(dataset: str) -> str:
 
 
 def describe_seeds(dataset: str) -> str:
-    """Return the number of seeds of the arms and the seeds: ``3 seeds (0–2)``."""
+    """Return the number of seeds of the arms, and the seeds: ``3 seeds (0–2)``."""
     texts = {}
     for label, records in shown_records(dataset).items():
         numbers = list_numbers([record.seed for record in records])

@@ -1,8 +1,8 @@
-"""Sphinx extension that makes the book from the records and keeps it in step with them.
+"""Sphinx extension that builds the book from the records.
 
-Copies the executed notebooks into the book, writes a results page for each further data set, sets
-the banner of every page, and has Sphinx read all pages again when records, code or reference data
-have changed. A build never trains: what is missing is named with the command that makes it.
+It copies the executed notebooks into the book, writes a results page for each further data set,
+sets the banner of every page, and has Sphinx reread all pages if records, code or reference data
+have changed. A build never trains: missing runs are named with the command that makes them.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from .tidy import differences, estimates
 def setup(app: Sphinx) -> dict:
     """Connect the extension, before sphinx_external_toc looks for the pages."""
     accessibility.setup(app)
-    # Where this value differs from that of the last complete reading, Sphinx reads all pages again.
+    # If this value differs from that of the last complete reading, Sphinx rereads all pages.
     # Modification times would not do: a copied record may be older than a page.
     app.add_config_value("report_fingerprint", "", "env")
     app.connect("config-inited", prepare, priority=100)
@@ -50,7 +50,7 @@ def prepare(app: Sphinx, config) -> None:
     """Write the pages that come from records; bad input ends the build in one line."""
     book = Path(app.srcdir)
     try:
-        # To standard error, not as warnings of Sphinx: -W would fail a book that is complete.
+        # Not as warnings of Sphinx: -W would fail a book that is complete.
         corrupt = [str(error) for error in warn_of_corrupt_records()]
         missing = [line for line in map(missing_runs, datasets()) if line]
         for line in missing:
@@ -60,14 +60,14 @@ def prepare(app: Sphinx, config) -> None:
         config.html_theme_options["announcement"] = write_banner()
         config.report_fingerprint = fingerprint(corrupt + missing)
     except InputError as error:
-        # SystemExit, because Sphinx and jupyter-book turn all other exceptions into a traceback.
+        # SystemExit, because Sphinx and jupyter-book turn other exceptions into tracebacks.
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     use_own_kernel(Path(app.outdir).parent / "kernels")
 
 
 def write_files(folder: Path, contents: dict[str, str], pattern: str) -> None:
-    """Write the files that changed and delete those of a pattern that have no content."""
+    """Write the files that changed, and delete files of a pattern that are not in `contents`."""
     folder.mkdir(exist_ok=True)
     for path in folder.glob(pattern):
         if path.name not in contents:
@@ -79,7 +79,7 @@ def write_files(folder: Path, contents: dict[str, str], pattern: str) -> None:
 
 
 def list_notebooks() -> dict[str, str]:
-    """Return name and content of each experiment's page and of all other executed notebooks."""
+    """Map names to content: each experiment's page and all other executed notebooks."""
     texts = {name: r.notebook.read_text(encoding="utf-8") for name, r in name_notebooks().items()}
     for dataset in datasets():
         for label, experiment in arms(dataset).items():
@@ -89,7 +89,7 @@ def list_notebooks() -> dict[str, str]:
 
 
 def list_further_pages(book: Path) -> dict[str, str]:
-    """Return name and content of a results page for each data set that has none in the book."""
+    """Map names to content: a results page for each data set that has none in the book."""
     template = (book / "_further.md").read_text(encoding="utf-8")
     return {
         f"{name}.md": template.replace("TITLE", dataset_title(name)).replace("DATASET", name)
@@ -109,7 +109,7 @@ def _explain_absence(experiment: str, title: str) -> str:
 
 
 def use_own_kernel(folder: Path) -> None:
-    """Execute pages with this Python, whatever kernels and IPython profiles the user has."""
+    """Execute pages with this Python, whatever the user's kernels and IPython profiles."""
     spec = get_kernel_dict(["--log-level=40"])  # errors only
     ipython = str(folder / "ipython").replace("$", "$$")  # jupyter_client replaces variables
     spec["env"] = {"IPYTHONDIR": ipython, "PYTHONSTARTUP": ""}
@@ -120,18 +120,15 @@ def use_own_kernel(folder: Path) -> None:
 
 
 def read_in_parallel(app: Sphinx, config) -> None:
-    """Let Sphinx read as many pages at once as it may use cores, where a fork is safe."""
+    """Let Sphinx read pages in parallel where a fork is safe."""
     if sys.platform == "linux":
         app.parallel = len(os.sched_getaffinity(0))
-        # It works on the table of contents, after all pages are read, and does not say so.
+        # It acts only after all pages are read, but does not say so.
         app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
 
 
 def fingerprint(lines: list[str]) -> str:
-    """Return a hash of what executed pages depend on: records, images, code, static files.
-
-    lines : what is missing or corrupt
-    """
+    """Return a hash of what pages depend on: records, images, code, static files and `lines`."""
     folders = ROOT / "src/helpers", NOTEBOOKS, ROOT / "book/_static"
     paths = [path for folder in folders for path in folder.rglob("[!.]*.*")]
     results = results_folder()  # its example images, and the runs whose images stand in for them
@@ -141,7 +138,7 @@ def fingerprint(lines: list[str]) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
-    # A checksum of a run covers all its files; its notebook may have been edited or deleted.
+    # A run's checksum does not cover its notebook, which may have been edited or deleted.
     runs = [(record.checksum, bool(record.notebook)) for record in list_runs()]
     shown = [found for dataset in datasets() for found in list_evidence(dataset)]
     profiles = [(evidence.profile, evidence.warnings) for evidence in shown]
@@ -153,13 +150,13 @@ def compute_tables(app: Sphinx, env, pages: list[str]) -> None:
     """Compute the tidy tables once, for all kernels, and spread the pages over the processes."""
     if pages:
         estimates(), differences()
-    # Sphinx hands each process a block of this list, and a folder's pages take equally long.
+    # Sphinx gives each process a block of this list, and the pages of a folder take equally long.
     count = max(app.parallel, 1)
     pages[:] = [page for start in range(count) for page in pages[start::count]]
 
 
 def complete_page(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Say which data made a page's numbers, and offer a page with code as an executed notebook."""
+    """Set the banner of a page, and offer a page with code as an executed notebook."""
     context["theme_announcement"] = write_banner(page)
     executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
     if doctree is not None and executed.exists() and context.get("page_source_suffix") == ".md":
@@ -170,5 +167,5 @@ def complete_page(app: Sphinx, page, template, context: dict, doctree) -> None:
 
 
 def doi_api_url(app: Sphinx, address: str) -> str:
-    """Return the registry's address of a DOI for the link check: publishers reject programs."""
+    """Return a DOI's address at the registry for the link check: publishers reject programs."""
     return address.replace("https://doi.org/", "https://doi.org/api/handles/")

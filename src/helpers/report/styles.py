@@ -10,7 +10,7 @@ from .records import arms, shown_records
 
 
 class Style(NamedTuple):
-    """Appearance of an arm in figures: colour, marker, line and the sign of a legend."""
+    """Appearance of an arm in figures, and its sign in legends."""
 
     colour: str
     marker: str
@@ -21,7 +21,7 @@ class Style(NamedTuple):
 #: Okabe and Ito's palette, safe for colour-blind readers, without black and yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-#: Markers of matplotlib and their signs. As many more than colours as no 42 arms look alike.
+#: Markers of matplotlib with their signs; one more than colours, so that 42 arms differ.
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
 
 LINES = ("-", "--", "-.", ":")

@@ -1,4 +1,4 @@
-"""Tables of a page: sortable MyST with a link that saves the numbers as CSV."""
+"""Tables of a page: sortable MyST, with a link that saves the numbers as CSV."""
 
 import re
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ def write_markdown(rows: Iterable[Iterable[str]]) -> str:
 
 
 def link_files(name: str, title: str, **files: str) -> str:
-    """Return links, as MyST, that save texts as files: ending (a key of `FORMATS`) to text."""
+    """Return MyST links that save texts as files, by ending (a key of `FORMATS`)."""
     links = []
     for ending, text in files.items():
         kind, form = FORMATS[ending]
@@ -39,7 +39,7 @@ def link_files(name: str, title: str, **files: str) -> str:
 
 
 def write_csv(rows: Iterable[dict] | pd.DataFrame) -> str:
-    """Return rows as CSV; text that a spreadsheet would take for a formula gets an apostrophe."""
+    """Return rows as CSV; text that a spreadsheet would read as a formula gets an apostrophe."""
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     return table.map(_disarm).to_csv(index=False, float_format="%.6g")
 

@@ -59,7 +59,7 @@ PATIENTS = (
 def show_table(number: int) -> Markdown:
     """Return one of the paper's tables as a numbered MyST table with links to CSV and LaTeX.
 
-    While the best profile lacks seeds, the table of the next one stands beneath.
+    While the best profile lacks seeds, the table of the next one follows below.
     """
     dataset, metric, columns = _find(number)
 
@@ -153,7 +153,7 @@ def _find(number: int) -> tuple[str, str, list[tuple]]:
 
 
 def list_columns(dataset: str) -> list[tuple[str, None]]:
-    """Return the columns for a data set as a whole: clean and the mean of each shift."""
+    """Return the columns for a whole data set: clean and the mean of each shift."""
     table = estimates().query("dataset == @dataset and metric == 'accuracy' and variant == ''")
     shifts = table[table["strength"].isna()]["shift"].unique()
     return [(shift, None) for shift in sorted(shifts, key=lambda shift: shift != "clean")]
@@ -173,7 +173,7 @@ def _write_caption(dataset: str, metric: str, columns: list[tuple]) -> str:
 
 
 def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, list[dict]]:
-    """Return label to its cells: rows of `estimates` with best (as printed) and verdict."""
+    """Map labels to their cells: rows of `estimates` with best (as printed) and verdict."""
     measure, cells = MEASURES[metric], {label: [] for label in arms(dataset)}
     for column in columns:
         rows = [find_estimate(dataset, label, metric, *column) for label in cells]
@@ -191,13 +191,13 @@ def head_columns(first: str, columns: list[tuple]) -> list[list[str]]:
 
 
 def _lay_out(columns: list[tuple], cells: dict, print_one: Callable) -> list[list[str]]:
-    """Return the rows of a table in Markdown, the heads and alignments included."""
+    """Return the rows of a table in Markdown, with titles and alignments."""
     rows = [[label, *map(print_one, row)] for label, row in cells.items()]
     return [*head_columns("Model", columns), *rows]
 
 
 def print_cell(row: dict) -> str:
-    """Return a cell as Markdown: value and, a line each, interval, noise floor, paper, verdict."""
+    """Return a cell as Markdown lines: value, interval, noise floor, paper's value, verdict."""
     measure, text = MEASURES[row["metric"]], print_spread(row)
     text = f"**{text}**" if row["best"] else text
     text += measure.print_interval(row) + print_floor(row)
@@ -211,14 +211,14 @@ def print_cell(row: dict) -> str:
 
 
 def print_spread(row: dict, sign: str = "") -> str:
-    """Return mean ± standard deviation, the latter from two seeds on; "—" if not measured."""
+    """Return mean ± standard deviation (of two seeds or more); "—" if not measured."""
     measure = MEASURES[row["metric"]]
     spread = "" if math.isnan(row["sd"]) else f" ± {measure.print(row['sd'])}"
     return measure.print(row["mean"], sign) + spread
 
 
 def print_floor(row: dict) -> str:
-    """Return the noise floor of a calibration error, and a mark if the error lies within it."""
+    """Return the noise floor of a calibration error, with a mark if the error is within it."""
     if math.isnan(row["noise_floor"]):
         return ""
     mean, high = (MEASURES[row["metric"]].print(row[f"noise_floor{end}"]) for end in ("", "_95"))
@@ -227,20 +227,20 @@ def print_floor(row: dict) -> str:
 
 
 def list_gaps(dataset: str) -> list[str]:
-    """Return the lines under a table: what is missing or left out, with the command."""
+    """Return the lines below a table: missing and omitted runs, with the command."""
     missing = missing_runs(dataset)
     return [missing] * bool(missing) + [f"*{line}.*" for line in find_evidence(dataset).warnings]
 
 
 def show_legend(dataset: str) -> Markdown:
-    """Return how to read the cells of a data set's tables, and whether they can be judged."""
+    """Return an explanation of a data set's cells, and whether they can be judged."""
     if not shown_records(dataset):
         return Markdown("No runs of this data set: the tables show the paper's values.")
     best, *beneath = show_each(dataset, lambda: describe_evidence(dataset))
     lines = [f"**These tables** show {best}, on {describe_data(dataset)}."]
     if beneath:
-        lines[0] += f" As some arm has fewer than three seeds there, those of {beneath[0]} follow"
-        lines[0] += " beneath; the differences between arms and all other pages use the latter."
+        lines[0] += f" Since an arm has fewer than three seeds there, those of {beneath[0]} follow"
+        lines[0] += " below; the differences between arms and all other pages use the latter."
     lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
     groups = [group for evidence in list_evidence(dataset) for group in evidence.arms.values()]
     counts = [len(group) for group in groups]
@@ -269,7 +269,7 @@ def show_differences(dataset: str) -> Markdown:
 
 
 def render_differences(dataset: str, family: str, title: str) -> Markdown:
-    """Return a family of differences as a table; those clear by Holm's method are bold."""
+    """Return a family of differences as a table, in bold if clear by Holm's method."""
     table = differences().query("dataset == @dataset and family == @family")
     if table.empty:
         text = "A difference needs runs of two arms with a seed in common."

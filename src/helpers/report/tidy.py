@@ -1,7 +1,7 @@
 """Tidy tables: estimates and differences, which every page selects from.
 
-Both hold fractions, not percent. They are computed once for the records shown and kept in
-``book/_build/tidy``, named by a hash of the records' checksums and of the code.
+Both hold fractions, not percent. They are computed once for the records shown and cached in
+``book/_build/tidy``, under a hash of the records' checksums and of the code.
 """
 
 import hashlib
@@ -33,10 +33,9 @@ from .records import (
     shown_records,
 )
 
-#: Folder of the computed tables.
 CACHE = ROOT / "book" / "_build" / "tidy"
 
-#: A noise floor is simulated for the first so many seeds of an arm; more would hardly move it.
+#: Number of an arm's seeds for which its noise floor is simulated; more would hardly change it.
 FLOOR_SEEDS = 10
 
 RMS, TEMPERED = "rms_calibration_error_10", "rms_calibration_error_10_tempered"
@@ -54,13 +53,13 @@ DIFFERENCES = [
     "family",
 ]
 
-#: Row of an absent cell.
+#: Row of a cell without a value.
 ABSENT = dict.fromkeys([*ESTIMATES, "paper", "p", "p_holm"], np.nan)
 ABSENT |= {"n_seeds": 0, "paper_bold": False}
 
 
 class Measure(NamedTuple):
-    """Appearance of a column `metric` of the tidy tables; fields as of `metrics.Metric`."""
+    """Appearance of a column `metric` of the tidy tables; fields as in `metrics.Metric`."""
 
     title: str
     digits: int = 3
@@ -101,7 +100,7 @@ MEASURES = {
 
 
 def estimates() -> pd.DataFrame:
-    """Return a row for each arm, variant, shift, strength and metric of the evidence shown.
+    """Return one row per arm, variant, shift, strength and metric of the evidence shown.
 
     The page "Tidy tables" explains the columns. Where n_seeds is 0, only the paper has a value.
     """
@@ -109,19 +108,19 @@ def estimates() -> pd.DataFrame:
 
 
 def differences() -> pd.DataFrame:
-    """Return a row for each pair of arms, metric and shift; see the page "Tidy tables"."""
+    """Return one row per pair of arms, metric and shift; see the page "Tidy tables"."""
     return _select(Settings.read(), _list_shown())[1]
 
 
 def find_estimate(dataset: str, arm: str, metric: str, shift="clean", strength=None) -> dict:
-    """Return a row of `estimates`; of NaN, with n_seeds 0, if neither runs nor paper have it."""
+    """Return a row of `estimates`: NaN, with n_seeds 0, if neither runs nor paper have it."""
     key = dataset, arm, metric, shift, strength
     absent = ABSENT | dict(zip(KEYS, key, strict=True))
     return _index(Settings.read(), _list_shown())[0].get((*key, ""), absent)
 
 
 def find_difference(arm, other, metric: str, shift="clean", strength=None, variant="") -> dict:
-    """Return a row of `differences`; of NaN, with n_seeds 0, if it was not measured.
+    """Return a row of `differences`: NaN, with n_seeds 0, if it was not measured.
 
     The arms are (data set, label), the first in its `variant`; the opposite order reverses signs.
     """
@@ -134,7 +133,6 @@ def find_difference(arm, other, metric: str, shift="clean", strength=None, varia
 
 
 def _list_shown() -> tuple[str, ...]:
-    """Return the profile shown of each data set."""
     return tuple(find_evidence(dataset).profile for dataset in datasets())
 
 
@@ -151,13 +149,13 @@ def _index(settings: Settings, profiles: tuple[str, ...]) -> tuple[dict, dict]:
 
 
 def load_tables() -> tuple[pd.DataFrame, ...]:
-    """Return both tables, of every evidence of each data set."""
+    """Return both tables, for every evidence of each data set."""
     return _load(Settings.read())
 
 
 @cache
 def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
-    """Return both tables from the disk, else computed and, where possible, written there."""
+    """Return both tables from the cache, or compute them and, if possible, cache them."""
     code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
     total = hashlib.sha256()
     for path in sorted([*code, *REFERENCE.glob("*.csv")]):
@@ -189,14 +187,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
-    """Return (data set, label, variant) to records by seed; variants come last."""
+    """Map (data set, label, variant) to records by seed; variants come last."""
     arms = {(evidence.dataset, label, ""): records for label, records in evidence.arms.items()}
     variants = evidence.variants.items()
     return arms | {(evidence.dataset, *name): records for name, records in variants}
 
 
 def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
-    # Together those of all data sets that pages show by themselves; others stand alone.
+    # All data sets as pages show them are compared; other evidence only with itself.
     groups = [[list_evidence(dataset)[-1] for dataset in datasets()]]
     groups += [[first] for dataset in datasets() for first in list_evidence(dataset)[:-1]]
     rows, pairs = [], []
@@ -243,8 +241,8 @@ def _estimate(sample: Sample, metric: str, shift: str, strength: float | None) -
 
 
 def _predict_next(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates with predicted_low, predicted_high, and spread_from: the profile whose
-    seeds give the spread, for few seeds that of another one, "" if none has enough.
+    """Add predicted_low, predicted_high, and spread_from: the profile whose seeds give the spread,
+    another one if they are few, or "" if none has enough.
     """
     keys, names = [*KEYS, "variant"], ["sd", "n_seeds", "profile"]
     enough = table[table["n_seeds"] >= ENOUGH_SEEDS].drop_duplicates(keys)[[*keys, *names]]
@@ -257,7 +255,7 @@ def _predict_next(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _add_paper(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates with the paper's values; those that no run measured come last."""
+    """Add the paper's values to the estimates; those that no run measured come last."""
     paper, keys = read_values().assign(variant=""), ["profile", *KEYS, "variant"]
     tables = [table.merge(paper, how="left", on=keys[1:])]
     for dataset in datasets():
@@ -276,7 +274,7 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
     for (other, others), (name, samples) in combinations(measured.items(), 2):
         apart, variant = name[0] != other[0], name[2]
         if other[2] or (apart and variant):
-            continue  # a variant is compared with the arms of its data set
+            continue  # a variant is compared only with arms of its data set
         chosen = ("accuracy_lost",) if apart else PAPER_METRICS if variant else MEASURES
         pairs = [(key, key[0]) for key in samples if key[0] in chosen]
         is_first = not (apart or variant) and other == next(n for n in measured if n[0] == name[0])
@@ -290,7 +288,7 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
                 continue
             difference = subtract_apart(sample, match) if apart else sample - match
             found, count = difference.estimate(), len(difference.seeds)
-            p = found.p_value if count > 1 else np.nan  # one seed says nothing of the next
+            p = found.p_value if count > 1 else np.nan  # one seed says nothing about others
             values = count, found.mean, found.low, found.high, p
             family = "arms" * (metric in PAPER_METRICS)
             if other_metric == TEMPERED:
@@ -302,8 +300,8 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
 def subtract_apart(first: Sample, second: Sample) -> Sample:
     """Return the difference between arms of two data sets, over the images of both.
 
-    Their test images have nothing in common, so the variances add: an image of one data set does
-    not move the score on the other. A mean over N images of which only M count has N / M times the
+    Their test images are disjoint, so the variances add: an image of one data set does not affect
+    the score on the other. A mean over N images of which only M count has N / M times the
     influence. Pairing by the numbers of the seeds is harmless.
     """
     difference = replace(first, influence=None) - replace(second, influence=None)
@@ -323,8 +321,8 @@ class Predictions:
     conditions: list[tuple[str, float]]  # P pairs of shift and strength, NaN for clean
     confidence: np.ndarray  # float64 (S, P, N), top-1 probability
     correct: np.ndarray  # bool (S, P, N)
-    temperatures: tuple[float, ...]  # S, by the clean validation logits; empty without these
-    samples: list[dict[str, Sample]]  # P, by metric; empty unless asked for, as are the draws
+    temperatures: tuple[float, ...]  # S, from the clean validation logits; empty without them
+    samples: list[dict[str, Sample]]  # P, by metric; empty unless requested, as are the draws
     draws: list[dict[str, np.ndarray]]  # P, by metric: mean scores of calibrated networks
 
 
@@ -344,7 +342,7 @@ def _predict(records: list, names=()) -> Predictions | None:
     records = [record for record in records if record.has("predictions.npz")]
     if not records:
         return None
-    # Of copies, as a record keeps what it has read.
+    # From copies, since a record keeps what it has read.
     runs = spread(lambda record: copy(record).predictions, records)
     seeds, temperatures = tuple(record.seed for record in records), ()
     if all("validation_logits" in run for run in runs):
@@ -372,7 +370,7 @@ def _predict(records: list, names=()) -> Predictions | None:
 
 
 def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict, dict]:
-    """Return metric to its sample, and to the mean scores (draws,) of calibrated networks."""
+    """Return samples, and mean scores (draws,) of calibrated networks, by metric."""
     samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
     defined = [name for name in names if METRICS[name].definition]
     if not defined:
@@ -383,9 +381,9 @@ def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict
 
 
 def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
-    """Return samples and noise floors of an arm: (metric, shift, strength) to each.
+    """Return the samples and noise floors of an arm by (metric, shift, strength).
 
-    Strength None stands for clean images, or the mean over the strengths in `averaged`.
+    Strength None is clean images, or the mean over the strengths in `averaged`.
     """
     samples, draws = {}, {}
     seeds = tuple(record.seed for record in records)

@@ -1,11 +1,11 @@
-"""Verdicts: the words for what the runs say of a statement, a conclusion or a cell of the paper."""
+"""Verdicts: words for what the runs say about a statement, a conclusion or a cell of the paper."""
 
 import math
 
 from .records import ENOUGH_SEEDS, dataset_title, describe_data, list_changes, shown_records
 from .tidy import MEASURES
 
-#: Verdict to the sign before it, so that none rests on colour.
+#: Verdict to its sign, so that none relies on colour.
 SIGNS = {
     **{"holds": "✓", "fails": "✗", "inconclusive": "?"},
     **{"reproduced": "✓", "not reproduced": "✗", "consistent": "≈", "not consistent": "≠"},
@@ -51,7 +51,7 @@ def reasons_not_comparable(dataset: str, label: str) -> list[str]:
 
 
 def judge_change(before: dict, after: dict) -> str:
-    """Return whether a conclusion, the sign of a difference, holds after a change of one arm."""
+    """Return whether a conclusion, the sign of a difference, survives a change of one arm."""
     if any(row["n_seeds"] < 2 or not row["low"] * row["high"] > 0 for row in (before, after)):
         return "inconclusive"
     return "holds" if before["mean"] * after["mean"] > 0 else "fails"
