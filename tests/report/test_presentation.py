@@ -57,12 +57,16 @@ def list_alts(html):
 def test_a_seed_without_predictions_stops_no_page(tmp_path, monkeypatch):
     for seed, gaps in enumerate((["predictions.npz"], [])):
         made_up.write_run(tmp_path, "made_up", "pathmnist_basic", seed, leave_out=gaps)
+    made_up.write_run(tmp_path, "made_up", "pathmnist_mixup", 1)
     made_up.write_run(tmp_path, "made_up", "pets_scratch", 0, leave_out=["predictions.npz"])
     made_up.show(monkeypatch, tmp_path, "made_up")
     assert '"label":"Basic","seed":1' in report.show_explorer().data
     assert "Basic</strong>, seed 1: " in draw("show_errors", "pathmnist")
     assert "holds images of its errors" in draw("show_errors", "pets")
     assert draw("show_findings", "pets") == "- No shift is measured."
+    found = draw("show_findings", "pathmnist")
+    assert "- MixUp + Aug minus Basic, untested with one seed in common: accuracy +" in found
+    assert "Holm" not in found
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -166,6 +166,9 @@ def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
         mean, *ends = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
         unit = " points" * (measure.percent and not sizes)
         sizes.append(f"{mean}{unit} {place} (95 % interval {' to '.join(ends)})")
+    if rows[0]["n_seeds"] < 2:
+        says = "untested with one seed in common"
+        return f"{label} minus {first}, {says}: {name} {', '.join(sizes)}."
     found = [f"{what} {' and '.join(places)}" for what, places in said.items() if places]
     says = f"{' and '.join(found) or neither} than {first}, by Holm's method (p < {LEVEL})"
     return f"{label} is {says}: {name} {', '.join(sizes)}."

@@ -203,16 +203,16 @@ def find_evidence(dataset: str) -> Evidence:
     return shown if shown and shown.dataset == dataset else list_evidence(dataset)[-1]
 
 
-def show_each(dataset: str, show: Callable[[], str]) -> list[str]:
+def show_each(dataset: str, show: Callable) -> list:
     """Return the result of a function for each evidence of a data set, best profile first."""
-    texts = []
+    found = []
     for evidence in list_evidence(dataset):
         token = _SHOWN.set(evidence)
         try:
-            texts.append(show())
+            found.append(show())
         finally:
             _SHOWN.reset(token)
-    return texts
+    return found
 
 
 def arms(dataset: str) -> dict[str, str]:

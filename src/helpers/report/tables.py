@@ -112,15 +112,15 @@ def export_table(number: int, format: str) -> str:
     if format not in ("md", "csv", "latex"):
         raise InputError(f"format {format!r}: unknown format; choose from md, csv, latex")
     dataset, *place = _find(number)
-    texts = show_each(dataset, lambda: _export(number, format, find_cells(dataset, *place), *place))
     if format == "csv":  # one header for all profiles
-        texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
-    return ("" if format == "csv" else "\n").join(texts)
+        found = show_each(dataset, lambda: find_cells(dataset, *place))
+        rows = chain.from_iterable(row for cells in found for row in cells.values())
+        return write_csv({"table": number} | row for row in rows)
+    texts = show_each(dataset, lambda: _export(number, format, find_cells(dataset, *place), *place))
+    return "\n".join(texts)
 
 
 def _export(number: int, format: str, cells: dict, metric: str, columns: list[tuple]) -> str:
-    if format == "csv":
-        return write_csv({"table": number} | row for row in chain(*cells.values()))
     dataset, bold = _find(number)[0], r"\textbf{{{}}}" if format == "latex" else "**{}**"
 
     def print_plain(row: dict) -> str:
