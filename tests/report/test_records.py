@@ -124,7 +124,7 @@ def test_a_corrupt_record_is_left_out_with_a_warning(root, capsys):
     (error,) = records.warn_of_corrupt_records()
     assert error.folder == record.folder
     command = "python -m helpers run --profile smoke --only pathmnist_basic --seeds 0"
-    assert capsys.readouterr().err.endswith(f"to make it again: {command}\n")
+    assert capsys.readouterr().err.endswith(f"to repeat it: {command}\n")
 
 
 def test_descriptions(root):

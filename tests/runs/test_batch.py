@@ -168,7 +168,7 @@ def test_a_corrupt_record_is_made_again_and_leftovers_are_cleared(begin, undistu
         batch.place().with_name(name).touch()
     assert re.search("corrupt .*metrics.csv", batch.status()[0])
     log = batch.run()
-    assert re.match("warning: .*seed-0.*metrics.csv.*; this batch makes it again", log[0])
+    assert re.match("warning: .*seed-0.*metrics.csv.*; this batch repeats it", log[0])
     assert batch.files(0) == undisturbed.files(0)
     (aside,) = batch.left() - undisturbed.left()
     assert re.fullmatch(r"\.seed-0\.\w+\.corrupt", aside)

@@ -75,7 +75,7 @@ def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(place) as archive:
             yield archive
-    except Exception as error:  # a damaged file makes zipfile and numpy raise anything
+    except Exception as error:  # zipfile and numpy raise almost anything for a damaged file
         if getattr(error, "filename", None):  # an error of the operating system, not the layout
             raise InputError(f"cannot read {place}: {error.strerror}; fix it there") from None
         reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())

@@ -24,10 +24,7 @@ def make_once(
     advice: str,
     is_whole: Callable[[Path], bool] = Path.exists,
 ) -> None:
-    """Make a missing file or folder while other processes wait; if it is killed, the next makes it.
-
-    On failure, an InputError ends with the advice.
-    """
+    """Make a missing file or folder, one process at a time; an InputError ends with `advice`."""
     if is_whole(target):
         return
     folder = target.with_name(f".{target.name}.download")

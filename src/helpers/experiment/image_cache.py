@@ -154,7 +154,7 @@ def decode_images(
                 check_pixels(*image.size, size)
                 square = functional.center_crop(functional.resize(convert(image), size), size)
                 return np.asarray(square).transpose(2, 0, 1)
-        except Exception as error:  # a damaged image makes Pillow raise anything
+        except Exception as error:  # Pillow raises almost anything for a damaged image
             return f"{path} ({' '.join(str(error).split()) or type(error).__name__})"
 
     damaged = []

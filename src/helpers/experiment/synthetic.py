@@ -186,7 +186,7 @@ def _paint_creatures(
         brush.x - brush.draw(0.45, 0.55), brush.y - brush.draw(0.44, 0.52), brush.draw(-0.25, 0.25)
     )
     right, down = right * zoom, down * zoom
-    face = right - brush.draw(-0.05, 0.05)  # the face turns against the head
+    face = right - brush.draw(-0.05, 0.05)  # the face is turned relative to the head
     side = np.abs(face)
     lattice = _turn(face + brush.draw(0, 0.2), down + brush.draw(0, 0.2), brush.draw(0.2, 1.4))
     markings = (

@@ -51,7 +51,7 @@ class Estimate(NamedTuple):
 
         It is below 0.05 exactly if the 95 % interval of `Sample.estimate` excludes 0, and likewise
         at every other level. Without any variance it is 1 for a mean of 0 and 0 otherwise; NaN if
-        the interval is.
+        the interval is NaN.
         """
         error = self.standard_error
         if np.isnan(error):
@@ -116,7 +116,7 @@ class Sample:
         .. math:: mean \pm \frac{V_{seed} t_{S-1} + V_{image} t_{N-1}}{\sqrt{V_{seed} + V_{image}}}.
 
         The coverage of the 95 % interval is on page "Method" of the book. Far in the tail it is
-        less exact: at level 0.001 with 3 seeds the error rate reaches 0.0023.
+        less accurate: at level 0.001 with 3 seeds the error rate reaches 0.0023.
 
         For one seed, sd is NaN and the interval is for this network and other test images. Without
         influence it is Student's interval over the seeds.

@@ -6,9 +6,9 @@ import numpy as np
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return coverage k/N and risk, the error rate among the k most confident images, for all k.
 
-    Both are float64 (N,); confidence is float (N,), or another score that is high for sure answers,
-    and correct is bool (N,). Errors rise evenly within a group of equal confidence (their mean over
-    all orders), so the order of the data does not matter. Raises ValueError for no images.
+    Both are float64 (N,). Confidence, float (N,), may be any score that is high for likely correct
+    images; correct is bool (N,). Errors rise evenly within a group of equal confidence (their mean
+    over all orders), so the order of the data does not matter. Raises ValueError for no images.
 
     Source: El-Yaniv and Wiener 2010, On the foundations of noise-free selective classification;
     Geifman and El-Yaniv 2017, Selective classification for deep neural networks.

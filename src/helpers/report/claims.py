@@ -130,7 +130,7 @@ def _subtract(source: str, metric: str, left: str, right: str | float, column: t
     """
     arm, number = (ROWS[left], left), _read_paper(metric, right, column)
     if source == "paper":
-        mean = round(_read_paper(metric, left, column) - number, 9)  # beyond is noise
+        mean = round(_read_paper(metric, left, column) - number, 9)  # further digits are noise
         return {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean, "n_seeds": 0}
     if isinstance(right, str):
         return find_difference(arm, (ROWS[right], right), metric, *column)

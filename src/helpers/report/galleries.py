@@ -26,7 +26,7 @@ class Examples(NamedTuple):
     """Example images of a data set, or the reason for their absence."""
 
     source: str  # of the images, for a caption, or the reason
-    arrays: dict[str, np.ndarray] | None = None  # as of ``evaluation.make_examples``
+    arrays: dict[str, np.ndarray] | None = None  # as in ``evaluation.make_examples``
     classes: tuple[str, ...] = ()  # by label
     data_sha256: str = ""
 

@@ -103,6 +103,6 @@ def parse_column(column: str) -> tuple[str, float | None]:
 
 
 def name_column(shift: str, strength: float | None = None) -> str:
-    """Return the head of a column of any shift."""
+    """Return the header of a column of any shift."""
     title, prefix = COLUMNS.get(shift, (shift.replace("_", " ").capitalize(), shift))
     return title if strength is None else f"{prefix} = {strength:g}"

@@ -96,7 +96,7 @@ def show_runs() -> Markdown:
 def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     """Return the cells of a run by column title; the last three are numbers."""
     run, data, weights, seed = record.run, record.data, record.weights, str(record.seed)
-    if notebook:  # a leading slash is the book's own folder
+    if notebook:  # a leading slash stands for the book's folder
         page = f"{{doc}}`{seed} </runs/{notebook}>`"
         file = f"{{download}}`{seed} </runs/{notebook}.ipynb>`"
         seed = page if notebook == record.experiment else file
@@ -199,8 +199,8 @@ def show_quick_check() -> Markdown:
     )
     if equal < compared:
         text += (
-            " Another processor or another version of torch rounds differently, and training am"
-            "plifies that; on the same ones, changed code or parameters are the cause."
+            " Another processor or another version of torch rounds differently, and training"
+            " amplifies that; on the same ones, changed code or parameters are the cause."
         )
     return Markdown(text)
 

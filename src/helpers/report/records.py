@@ -121,7 +121,7 @@ def _list_evidence(settings: Settings, dataset: str) -> list[Evidence]:
         for profile, records in _read(settings)[0].items()
     }
     gathered = [_gather(dataset, *item) for item in found.items() if item[1]]
-    gathered.sort(key=lambda evidence: not evidence.arms)  # variants alone compare with nothing
+    gathered.sort(key=lambda evidence: not evidence.arms)  # variants alone: no comparison
     best, *others = gathered or [_gather(dataset, "", [])]
     hashes = [{r.data["sha256"] for group in e.arms.values() for r in group} for e in gathered]
     beneath = [
@@ -142,7 +142,7 @@ def _gather(dataset: str, profile: str, records: list) -> Evidence:
             label = config.read_title(experiment)[1]
         labels[experiment] = f"{label} ({experiment})" if label in evidence.labels else label
         evidence.labels[labels[experiment]] = experiment
-    # Numbers on different data are never compared: the data of most records stay.
+    # Numbers on different data are never compared: those with the most records stay.
     same = _keep_largest(records, lambda r: r.data["sha256"], "made on other data", evidence)
     why = "other parameters or initial weights than the seeds shown"
     for experiment, label in labels.items():
@@ -258,7 +258,7 @@ def warn_of_corrupt_records() -> list:
     for error in find_corrupt_records():
         place, seed = error.folder.parent, error.folder.name.removeprefix("seed-")
         command = _write_command(place.parent.name, place.name, seed)
-        text = f"{place.name} seed {seed} is left out: {error.why}; to make it again: {command}"
+        text = f"{place.name} seed {seed} is left out: {error.why}; to repeat it: {command}"
         print(f"warning: {text}", file=sys.stderr)
     return find_corrupt_records()
 

@@ -133,7 +133,7 @@ def fingerprint(lines: list[str]) -> str:
     paths = [path for folder in folders for path in folder.rglob("[!.]*.*")]
     results = results_folder()  # its example images, and the runs whose images stand in for them
     paths += [*results.glob("examples/*.npz"), *results.glob("smoke/*/*/run.json")]
-    # Page "Reproduce" compares the quick check, wherever the shown results are, with checksums.
+    # Page "Reproduce" compares the quick check with checksums, whichever results are shown.
     paths += [*ROOT.glob("results/smoke/*/*/run.json"), ROOT / CHECKSUMS]
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):

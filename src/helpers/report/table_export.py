@@ -15,7 +15,7 @@ def render_table(
 ) -> str:
     """Return a sortable MyST table below its caption, and a link that saves `data` as CSV.
 
-    The rows are cells in Markdown: the heads, their alignments (``:--`` or ``--:``), the others.
+    The rows are Markdown cells: the header, its alignments (``:--`` or ``--:``), and the body.
     """
     options = f":class: {f'{kind} sortable'.strip()}\n:align: left"
     shown = f"```{{table}}\n{options}\n\n{write_markdown(rows)}\n```"

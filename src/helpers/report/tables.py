@@ -183,7 +183,7 @@ def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, lis
 
 
 def head_columns(first: str, columns: list[tuple]) -> list[list[str]]:
-    """Return the heads and alignments of a table with these columns."""
+    """Return the header and alignments of a table with these columns."""
     return [[first, *(name_column(*c) for c in columns)], [":--", *["--:"] * len(columns)]]
 
 
@@ -289,7 +289,7 @@ def render_differences(dataset: str, family: str, title: str) -> Markdown:
 
 
 def head_row(metric: str, columns: int) -> list[str]:
-    """Return the row that heads the differences in one metric."""
+    """Return the row that introduces the differences in one metric."""
     unit = " (percentage points)" * MEASURES[metric].percent
     return [f"*{MEASURES[metric].title}{unit}*", *[""] * columns]
 

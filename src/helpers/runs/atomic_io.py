@@ -1,6 +1,6 @@
 """Writing files and folders completely or not at all; failures are one-line InputErrors.
 
-A killed process leaves only names that begin with a dot, which nothing reads:
+A killed process leaves only names that begin with a dot, which readers of records ignore:
 
 ==========================  =================================================================
 .seed-0.<digits>.new        an unfinished record or file; removed by the next run

@@ -85,7 +85,7 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
                     if ours:
                         clear_leftovers(job.folder, done=True)
         except CorruptRecord as error:
-            print(f"warning: {error}; this batch makes it again", file=sys.stderr)
+            print(f"warning: {error}; this batch repeats it", file=sys.stderr)
             missing.append(job)
         except InputError as error:
             errors.append(str(error))

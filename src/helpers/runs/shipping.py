@@ -23,7 +23,7 @@ CHECKSUMS = Path("records", "smoke.sha256")
 def ship(profile: str) -> Iterator[tuple[Path, str]]:
     """Copy the records of a profile that do not ship yet; yield their places and omitted files.
 
-    Images are left out, and so are weights, except for profile ``paper``. For ``smoke``, only
+    Images are always left out, and weights unless the profile is ``paper``. For ``smoke``, only
     checksums ship.
     """
     if profile not in list_profiles():
