@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-#: Error in the command line's words; the class is typer's or click's, depending on the version.
+#: Error for an invalid command line; the class is typer's or click's, depending on the version.
 UsageError = typer.BadParameter.__base__
 
 

@@ -30,7 +30,7 @@ PAPER_ARMS = {
     },
 }
 
-#: Experiment to its requirements besides PathMNIST, at full length, if a laptop does not meet them.
+#: Experiment to its requirements at full length, besides PathMNIST, which a laptop may not meet.
 NEEDS = {
     "pathmnist_pretrained": "ResNet-18's ImageNet weights (47 MB) and two to three hours per seed"
     " on a CPU core",
@@ -121,7 +121,7 @@ def _list_evidence(settings: Settings, dataset: str) -> list[Evidence]:
         for profile, records in _read(settings)[0].items()
     }
     gathered = [_gather(dataset, *item) for item in found.items() if item[1]]
-    gathered.sort(key=lambda evidence: not evidence.arms)  # variants alone: no comparison
+    gathered.sort(key=lambda evidence: not evidence.arms)  # variants alone compare with no arm
     best, *others = gathered or [_gather(dataset, "", [])]
     hashes = [{r.data["sha256"] for group in e.arms.values() for r in group} for e in gathered]
     beneath = [
