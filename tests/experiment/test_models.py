@@ -4,6 +4,7 @@ import copy
 import hashlib
 import io
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -144,8 +145,14 @@ def test_the_network_of_a_record_meets_a_new_corruption(stripes, tmp_path, monke
     assert loaded.network.bn1.num_batches_tracked == model.network.bn1.num_batches_tracked
     mine = Corruption("torchvision.transforms.v2.functional:adjust_gamma")
     monkeypatch.setitem(CORRUPTIONS, "gamma", mine)
-    scores = evaluate(loaded, stripes, {"gamma": [0.5, 2.0]}).scores()
-    assert scores.corruption.tolist() == ["clean", "gamma", "gamma"]
+    after, before = (evaluate(each, stripes, {"gamma": [0.5, 2.0]}) for each in (loaded, model))
+    assert after.scores().corruption.tolist() == ["clean", "gamma", "gamma"]
+    pair = [evaluation.logits[0].astype(float) for evaluation in (before, after)]
+    assert before.measure_rounding(model, stripes) == {
+        "clean_test_images": len(stripes.test.labels),
+        "predictions_changed": (pair[0].argmax(1) != pair[1].argmax(1)).sum(),
+        "largest_logit_difference": np.abs(pair[0] - pair[1]).max(),
+    }
     (tmp_path / "weights.pt").write_bytes(model.pack_backbone())
     with pytest.raises(InputError, match="weights.pt has no head; give"):
         load_network(tmp_path)

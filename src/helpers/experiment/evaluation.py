@@ -1,5 +1,6 @@
 """Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
 
+import copy
 import io
 import time
 from dataclasses import dataclass
@@ -52,6 +53,22 @@ class Evaluation:
         """Return the arrays that a record stores as predictions."""
         names = ("logits", "labels", "validation_logits", "validation_labels")
         return {name: getattr(self, name) for name in names} | condition_arrays(self.conditions)
+
+    @torch.inference_mode()
+    def measure_rounding(self, model: Classifier, data: Data) -> dict:
+        """Return what rounding the weights to float16 changes on the clean test images."""
+        rounded = copy.deepcopy(model)
+        state = rounded.network.state_dict().items()
+        rounded.network.load_state_dict(
+            {name: v.half() if v.is_floating_point() else v for name, v in state}
+        )
+        before = self.logits[0]
+        after = _predict(fuse_batch_norm(rounded), data.test, self.conditions[:1])[0]
+        return {
+            "clean_test_images": len(after),
+            "predictions_changed": int((before.argmax(1) != after.argmax(1)).sum()),
+            "largest_logit_difference": float(np.abs(before.astype(float) - after).max()),
+        }
 
 
 @torch.inference_mode()

@@ -47,7 +47,7 @@ class Run:
         Without an evaluation the run is a pretraining, and its record has the backbone. The record
         of an arm's seed 0 has the network in float16.
         """
-        contents = {"history.csv": training.history.to_csv(index=False).encode()}
+        contents, rounding = {"history.csv": training.history.to_csv(index=False).encode()}, None
         if evaluation is None:
             contents["weights.pt"] = model.pack_backbone()
         else:
@@ -56,6 +56,7 @@ class Run:
             contents["examples.npz"] = _pack_arrays(evaluation.examples)
             if self.config.seed == 0 and not self.config.variant:
                 contents["weights.pt"] = model.pack_weights()
+                rounding = evaluation.measure_rounding(model, data)
         run = {
             "experiment": self.experiment,
             "variant": self.config.variant,
@@ -68,6 +69,7 @@ class Run:
             "peak_gpu_memory_bytes": model.peak_gpu_memory_bytes,
             "data": data.summary,
             "weights": model.weights,
+            "weights_rounding": rounding,
             "train_seconds": round(training.seconds, 3),
             "evaluate_seconds": round(evaluation.seconds, 3) if evaluation else None,
             "best_epoch": training.best_epoch,
