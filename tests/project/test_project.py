@@ -17,8 +17,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from pybtex.database import parse_file, parse_string
 
-from helpers import ROOT
-from helpers.report import tidy
+from helpers import ROOT, report
+from helpers.report import records, tidy
 
 DISTRIBUTIONS = packages_distributions()
 PINS = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
@@ -236,9 +236,11 @@ def test_citations_agree():
     assert fields["year"] == str(citation["date-released"].year)
 
 
-def test_readme_states_what_the_shipped_records_show(monkeypatch):
-    monkeypatch.setenv("REPORT_RESULTS", "records/short")
-    monkeypatch.delenv("REPORT_SEEDS", raising=False)
+def test_readme_states_what_the_shipped_records_show(monkeypatch, tmp_path):
+    (tmp_path / "records").symlink_to(ROOT / "records")  # apart from results/ of this checkout
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    for name in ("REPORT_PROFILE", "REPORT_RESULTS", "REPORT_SEEDS"):
+        monkeypatch.delenv(name, raising=False)
     rows = tidy.estimates().query("dataset == 'pathmnist' and strength.isna()")
     rows = rows.set_index(["metric", "shift", "arm"])[["mean", "paper", "n_seeds"]]
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
@@ -259,3 +261,10 @@ def test_readme_states_what_the_shipped_records_show(monkeypatch):
     assert (between["p_holm"] > 0.05).all() == (
         "no difference between the two arms is clear" in text
     )
+    full = records.list_evidence("pathmnist")[0]
+    rows = tidy.load_tables()[0].query("profile == 'paper' and arm == 'Basic' and n_seeds > 0")
+    lost = rows.query("metric == 'accuracy_lost' and shift == 'brightness' and strength.isna()")
+    assert (full.profile, len(full.arms["Basic"])) == ("paper", 1)
+    assert f"(80 epochs; `records/paper/`) loses {100 * lost['mean'].item():.1f} points" in text
+    summary = report.show_summary().data
+    assert ("≈\xa0consistent 14, not measured 28" in summary) == ("all 14 of the paper's" in text)

@@ -18,6 +18,7 @@ from .records import (
     describe_data,
     describe_evidence,
     find_evidence,
+    list_evidence,
     missing_runs,
     show_each,
     shown_records,
@@ -191,16 +192,17 @@ def _judge_cells(dataset: str) -> str:
 
 def show_made_from() -> Markdown:
     """Return a line with the profile, data, seeds, commits and dates of the shown runs."""
-    parts, days, commits = [], [], set()
+    parts, runs = [], []
     for dataset in datasets():
-        records = [record for group in shown_records(dataset).values() for record in group]
-        days += [str(record.run["started"])[:10] for record in records]
-        commits |= {str(record.environment["git_commit"] or "unknown")[:10] for record in records}
-        described = f"{describe_data(dataset)}, {describe_evidence(dataset)}"
-        parts.append(described if records else f"no runs of {dataset_title(dataset)}")
+        for evidence in list_evidence(dataset):
+            runs += [record for group in evidence.arms.values() for record in group]
+        described = show_each(dataset, partial(describe_evidence, dataset))
+        found = f"{describe_data(dataset)}, {' and '.join(described)}"
+        parts.append(found if shown_records(dataset) else f"no runs of {dataset_title(dataset)}")
     text = f"**This build:** {'; '.join(parts)}."
-    if days:
-        names = ", ".join(map(escape_code, sorted(commits)))
-        dates = " to ".join(dict.fromkeys(map(escape_markdown, (min(days), max(days)))))
-        text += f" Runs of commit {names}, {dates}."
+    if runs:
+        days = sorted(str(record.run["started"])[:10] for record in runs)
+        commits = {str(record.environment["git_commit"] or "unknown")[:10] for record in runs}
+        dates = " to ".join(dict.fromkeys(map(escape_markdown, (days[0], days[-1]))))
+        text += f" Runs of commit {', '.join(map(escape_code, sorted(commits)))}, {dates}."
     return Markdown(text)

@@ -226,7 +226,8 @@ def _warn(dataset: str) -> str:
         return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
     profiles = [evidence.profile for evidence in list_evidence(dataset)]
     if records and profiles != ["paper"]:
-        return f"published images, profile {escape(' and '.join(profiles))}, not the full study."
+        named = f"profile{'s' * (len(profiles) > 1)} {escape(' and '.join(profiles))}"
+        return f"published images, {named}, not the full study."
     if not all(record.weights["official"] for record in records):
         return "some runs started from other weights than the paper's."
     return ""

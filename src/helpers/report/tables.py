@@ -176,7 +176,8 @@ def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, lis
         rows = [find_estimate(dataset, label, metric, *column) for label in cells]
         values = [measure.scale(row["mean"]) for row in rows]
         merits = [v * measure.better if measure.better else -abs(v) for v in values]
-        top = max((merit for merit in merits if not math.isnan(merit)), default=None)
+        known = [merit for merit in merits if not math.isnan(merit)]
+        top = max(known) if len(known) > 1 else None
         for row, merit in zip(rows, merits, strict=True):
             cells[row["arm"]].append(row | {"best": merit == top, "verdict": judge(row)})
     return cells
