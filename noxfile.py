@@ -31,8 +31,8 @@ def install(session: nox.Session) -> None:
     torch takes several GB, so the sessions share ``.venv`` instead of using nox's environments.
     Once it is complete, no network is needed.
     """
-    if not (3, 11, 4) <= sys.version_info < (3, 14):
-        session.error(f"Python 3.11 (from 3.11.4) to 3.13 is needed, not {sys.version.split()[0]}")
+    if not (3, 11) <= sys.version_info < (3, 14):
+        session.error(f"Python 3.11 to 3.13 is needed, not {sys.version.split()[0]}")
     files = ("requirements.txt", "constraints.txt", "pyproject.toml")
     made_from = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in files)).hexdigest()
     stamp = json.loads(STAMP.read_text() or "{}") if STAMP.exists() else {}
