@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+import socket
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
 from bs4 import BeautifulSoup
 
 import made_up
-from helpers import ROOT
+from helpers import ROOT, InputError
+from helpers.report.sphinx_extension import require_loopback
 
 EXECUTED = {
     *("bibliography", "calibration", "claims", "data", "explorer", "index", "method", "register"),
@@ -204,3 +207,12 @@ def test_a_changed_a_corrupt_and_a_missing_record_change_every_page(tmp_path, bo
     assert "No Pretraining" in pets.select_one("#table-5").text
     for page in (pets, absent):
         assert "python -m helpers run" in page.select_one("article").text
+
+
+def test_a_build_without_loopback_is_one_line(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(InputError, match=r"\(127.0.0.1\).*Network is unreachable; bring it up"):
+        require_loopback()

@@ -8,6 +8,7 @@ have changed. A build never trains: missing runs are named with the command that
 import hashlib
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def prepare(app: Sphinx, config) -> None:
     """Write the pages that come from records; bad input ends the build in one line."""
     book = Path(app.srcdir)
     try:
+        require_loopback()
         # Not as warnings of Sphinx: -W would fail a book that is complete.
         corrupt = [str(error) for error in warn_of_corrupt_records()]
         missing = [line for line in map(missing_runs, datasets()) if line]
@@ -64,6 +66,16 @@ def prepare(app: Sphinx, config) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     use_own_kernel(Path(app.outdir).parent / "kernels")
+
+
+def require_loopback() -> None:
+    """Raise InputError if this machine cannot reach itself, as the pages' kernels must."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+    except OSError as error:
+        why = "pages need the loopback interface (127.0.0.1), which does not answer"
+        raise InputError(f"{why}: {error}; bring it up") from None
 
 
 def write_files(folder: Path, contents: dict[str, str], pattern: str) -> None:
