@@ -183,7 +183,8 @@ def ship(profile: Profile = "short") -> None:
 @_command("examples")
 def examples() -> None:
     """Write example images of the data sets in data/ for the book; never downloads or trains."""
-    from helpers.experiment.evaluation import PUBLISHED_FILES, write_examples
+    from helpers.experiment.evaluation import write_examples
+    from helpers.experiment.published_data import PUBLISHED_FILES
 
     configs = {find_dataset(job.experiment): job.config for job in plan("paper", [0])}
     for dataset in sorted(configs.keys() & PUBLISHED_FILES.keys()):

@@ -15,7 +15,9 @@ from torchmetrics.functional.classification import (
 )
 
 from helpers import metrics
-from helpers.metrics import CALIBRATION_SCORES
+from helpers.metrics import METRICS
+
+DEFINITIONS = {name: each.definition for name, each in METRICS.items() if each.definition}
 
 
 def loop(name, pairs):
@@ -53,14 +55,14 @@ EXTREMES = [
 ]
 
 
-@pytest.mark.parametrize("name", CALIBRATION_SCORES)
+@pytest.mark.parametrize("name", DEFINITIONS)
 def test_agrees_with_loops_at_extremes(name):
     for confidence, correct in EXTREMES:
         pairs = list(zip(confidence.tolist(), map(int, correct), strict=True))
-        score = CALIBRATION_SCORES[name](confidence, correct.astype(bool))
+        score = DEFINITIONS[name](confidence, correct.astype(bool))
         assert score == pytest.approx(loop(name, pairs), abs=1e-12)
     with pytest.raises(ValueError, match="no images"):
-        CALIBRATION_SCORES[name](np.zeros(0), np.zeros(0, dtype=bool))
+        DEFINITIONS[name](np.zeros(0), np.zeros(0, dtype=bool))
 
 
 def test_hand_worked_errors():
@@ -74,7 +76,7 @@ def test_hand_worked_errors():
         "signed_calibration_gap": 0.04,
         "debiased_rms_calibration_error_10": 0,  # the first variance, .25, exceeds the squared gap
     }.items():
-        found = CALIBRATION_SCORES[name](confidence, correct)
+        found = DEFINITIONS[name](confidence, correct)
         assert found == pytest.approx(score, abs=1e-12), name
 
 
@@ -90,7 +92,7 @@ def test_agrees_with_torchmetrics_and_netcal(pairs):
     confidence, correct = np.array([c / 2**20 for c, _ in pairs]), np.array([y for _, y in pairs])
     doubt, wrong = 1 - confidence, (~correct).astype(int)
     names = "expected_calibration_error", "maximum_calibration_error", "rms_calibration_error"
-    ours = [CALIBRATION_SCORES[f"{name}_15"](confidence, correct) for name in names]
+    ours = [DEFINITIONS[f"{name}_15"](confidence, correct) for name in names]
     theirs = [ECE(15).measure(doubt, wrong), MCE(15).measure(doubt, wrong)]
     assert theirs == pytest.approx(ours[:2], abs=1e-6)
     if doubt.max() < 1:  # torchmetrics has a separate bin for exactly 1

@@ -6,8 +6,9 @@ from math import prod
 import numpy as np
 import pytest
 
-from helpers.metrics import CALIBRATION_SCORES, noise_floor, simulate_calibrated
+from helpers.metrics import METRICS, noise_floor, simulate_calibrated
 
+DEFINITIONS = {name: each.definition for name, each in METRICS.items() if each.definition}
 ONE = np.array([[0.05, 0.3, 0.35, 0.5, 0.71, 0.78, 0.9, 0.99]])
 SEVERAL = np.array([[0.2, 0.5, 0.66, 0.9, 1.0], [0.3, 0.5, 0.6, 0.35, 0.97], [0, 0.8, 0.9, 1, 1]])
 
@@ -27,8 +28,8 @@ def enumerate_outcomes(confidence):
 def test_simulation_agrees_with_the_exact_distribution(confidence):
     draws, outcomes = 20_000, list(enumerate_outcomes(confidence))
     chances = np.array([chance for _, chance in outcomes])
-    simulated = simulate_calibrated(confidence, CALIBRATION_SCORES, draws)
-    for name, definition in CALIBRATION_SCORES.items():
+    simulated = simulate_calibrated(confidence, DEFINITIONS, draws)
+    for name, definition in DEFINITIONS.items():
         scores = np.array([
             np.mean([definition(*rows) for rows in zip(confidence, correct, strict=True)])
             for correct, _ in outcomes
@@ -42,11 +43,11 @@ def test_simulation_agrees_with_the_exact_distribution(confidence):
         assert chances[sizes < floor.high - 1e-9].sum() < 0.96, name
 
 
-@pytest.mark.parametrize("name", CALIBRATION_SCORES)
+@pytest.mark.parametrize("name", DEFINITIONS)
 def test_floor_covers_calibrated_data_and_not_others(name):
     rng = np.random.default_rng(11)
     confidence = 1 - 0.6 * rng.random(600) ** 2
-    floor, score = noise_floor(confidence, name), CALIBRATION_SCORES[name]
+    floor, score = noise_floor(confidence, name), DEFINITIONS[name]
     uniform = rng.random((1500, 600))
     inside = np.mean([floor.covers(score(confidence, row < confidence)) for row in uniform])
     assert 0.93 < inside < 0.97

@@ -58,10 +58,7 @@ class Evaluation:
     def measure_rounding(self, model: Classifier, data: Data) -> dict:
         """Return what rounding the weights to float16 changes on the clean test images."""
         rounded = copy.deepcopy(model)
-        state = rounded.network.state_dict().items()
-        rounded.network.load_state_dict(
-            {name: v.half() if v.is_floating_point() else v for name, v in state}
-        )
+        rounded.network.load_state_dict(model.round_weights())
         before = self.logits[0]
         after = _predict(fuse_batch_norm(rounded), data.test, self.conditions[:1])[0]
         return {

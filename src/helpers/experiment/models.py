@@ -97,8 +97,12 @@ class Classifier(nn.Module):
 
     def pack_weights(self) -> bytes:
         """Return the whole network in float16, as the content of a file for `load_network`."""
+        return self._pack(self.round_weights())
+
+    def round_weights(self) -> dict[str, Tensor]:
+        """Return the network's state dict with float16 in place of float32."""
         state = self.network.state_dict().items()
-        return self._pack({n: v.half() if v.is_floating_point() else v for n, v in state})
+        return {name: v.half() if v.is_floating_point() else v for name, v in state}
 
     def _pack(self, state: dict[str, Tensor]) -> bytes:
         state, buffer = {name: value.cpu() for name, value in state.items()}, io.BytesIO()

@@ -19,8 +19,3 @@ from .scores import (
 )
 from .selective import risk_coverage
 from .temperature import fit_temperature
-
-#: Definitions of the calibration error by name of the metric.
-CALIBRATION_SCORES = {
-    name: metric.definition for name, metric in METRICS.items() if metric.definition
-}

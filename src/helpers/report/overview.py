@@ -140,7 +140,7 @@ def _summarise(dataset: str) -> list[str]:
     shifts = [shift for shift, _ in list_columns(dataset)]
     for shift in shifts[1:]:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
-        named = [f"{row['arm']} {print_with_paper(row)}" for row in rows if row["n_seeds"]]
+        named = [f"{row['arm']} {_print_cost(row)}" for row in rows if row["n_seeds"]]
         each = " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
         costs += [f"{shift.capitalize()} costs {each} points of accuracy."] * bool(named)
     texts = [" ".join(costs) or "No shift is measured."]
@@ -151,7 +151,7 @@ def _summarise(dataset: str) -> list[str]:
     return texts
 
 
-def print_with_paper(row: dict) -> str:
+def _print_cost(row: dict) -> str:
     """Return a value with the paper's in brackets, if it has one."""
     text, paper = (MEASURES[row["metric"]].print(row[name]) for name in ("mean", "paper"))
     return text + f" (paper: {paper})" * (paper != "—")

@@ -61,8 +61,7 @@ def show_table(number: int) -> Markdown:
     dataset, metric, columns = _find(number)
 
     def show() -> str:
-        profile = find_evidence(dataset).profile
-        if profile != list_evidence(dataset)[0].profile:
+        if profile := _name_beneath(dataset):
             return _render(dataset, metric, columns, f"-{columns[0][0]}-{profile}")
         rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
         title = f"{{table}} {_write_caption(dataset, metric, columns)}."
@@ -135,10 +134,16 @@ def _export(number: int, format: str, cells: dict, metric: str, columns: list[tu
     caption = caption.translate(str.maketrans({sign: f"\\{sign}" for sign in "%_&#"}))
     style = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
     kind, label = "l" + "r" * len(columns), f"tab:{number}"
-    if (profile := find_evidence(dataset).profile) != list_evidence(dataset)[0].profile:
+    if profile := _name_beneath(dataset):
         label += f"-{profile}"
     text = style.to_latex(hrules=True, caption=f"{caption}.", label=label, column_format=kind)
     return "% needs \\usepackage{booktabs}\n" + text.translate(LATEX)
+
+
+def _name_beneath(dataset: str) -> str:
+    """Return the profile shown if it stands beneath the best one, else an empty string."""
+    profile = find_evidence(dataset).profile
+    return profile if profile != list_evidence(dataset)[0].profile else ""
 
 
 def _find(number: int) -> tuple[str, str, list[tuple]]:

@@ -47,7 +47,8 @@ class Run:
         Without an evaluation the run is a pretraining, and its record has the backbone. The record
         of an arm's seed 0 has the network in float16.
         """
-        contents, rounding = {"history.csv": training.history.to_csv(index=False).encode()}, None
+        contents = {"history.csv": training.history.to_csv(index=False).encode()}
+        rounding = None
         if evaluation is None:
             contents["weights.pt"] = model.pack_backbone()
         else:
