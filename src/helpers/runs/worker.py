@@ -111,7 +111,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
         except PapermillExecutionError as error:
             kind, message = error.ename, error.evalue
             if not error.traceback:  # a cell without output, for lack of files or memory
-                message = message or "the kernel gave no reason"
+                message = message or "no reason given; check memory and `ulimit -n` (open files)"
                 _note_error(executed, kind, message)
         except OSError:  # from the temporary folder
             raise
