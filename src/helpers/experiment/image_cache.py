@@ -54,8 +54,10 @@ def cache_images(
     make_once(cache, write, f"free space in {cache.parent}, make it writable, or set data_dir")
     try:
         images = np.split(np.load(cache, mmap_mode="r"), ends[:-1])
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {cache} ({error}); delete it to have it made again") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"cannot read {cache} ({error}); delete it, and it is made again"
+        ) from None
     return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
 
 
