@@ -51,14 +51,14 @@ def _describe_change(label: str, arm, records: list) -> str:
 
 
 def _compare(dataset, label, variant, metric, column):
-    arm, measure = (dataset, label), MEASURES[metric]
-    effect = find_difference(arm, arm, metric, *column, variant=variant)
+    measure = MEASURES[metric]
+    effect = find_difference(dataset, label, label, metric, *column, variant=variant)
     if effect["n_seeds"]:
         text = measure.print(effect["mean"], "+") + measure.print_interval(effect, "+")
         yield text, [effect | {"conclusion": ""}]
     for other in shown_records(dataset):
-        before = find_difference(arm, (dataset, other), metric, *column)
-        after = find_difference(arm, (dataset, other), metric, *column, variant=variant)
+        before = find_difference(dataset, label, other, metric, *column)
+        after = find_difference(dataset, label, other, metric, *column, variant=variant)
         if other != label and before["n_seeds"] and after["n_seeds"]:
             word = judge_change(before, after)
             change = " → ".join(measure.print(row["mean"], "+") for row in (before, after))

@@ -145,7 +145,7 @@ def _summarise(dataset: str) -> list[str]:
         costs += [f"{shift.capitalize()} costs {each} points of accuracy."] * bool(named)
     texts = [" ".join(costs) or "No shift is measured."]
     for label, metric in product(others, COMPARED):
-        rows = [find_difference((dataset, label), (dataset, first), metric, s) for s in shifts]
+        rows = [find_difference(dataset, label, first, metric, s) for s in shifts]
         if rows[0]["n_seeds"]:
             texts.append(_conclude(label, first, metric, rows))
     return texts
