@@ -116,7 +116,8 @@ def _plan_shown(profile: str | None, seeds: list[int], only: str, overrides: dic
         overrides = {"results": results}
     names = dict.fromkeys(shown.values())
     jobs = [(name, job) for name in names for job in plan(name, seeds, only, overrides)]
-    return [job for name, job in jobs if shown[find_dataset(job.experiment)] == name]
+    # A data set of one's own without records is in no list of the book's yet.
+    return [job for name, job in jobs if shown.get(find_dataset(job.experiment), name) == name]
 
 
 def _inspect(job: Job) -> tuple[str, str]:
