@@ -30,7 +30,7 @@ class Dataset(NamedTuple):
     (N, 3, H, W), and labels, int64 (N,), of "train", "validation" and "test"; and the class names.
     """
 
-    loader: str | None  # None: generated only
+    loader: str
     stand_in: str | None = None  # generated set used for ``data_source = "synthetic"``
     title: str = ""  # name in prose and page headings
 
@@ -38,7 +38,6 @@ class Dataset(NamedTuple):
 DATASETS = {
     "pathmnist": Dataset("helpers.experiment.published_data:load_pathmnist", "tissue", "PathMNIST"),
     "pets": Dataset("helpers.experiment.published_data:load_pets", "creatures", "Oxford-IIIT Pets"),
-    "source": Dataset(None, "source", "generated images for pretraining"),
 }
 
 

@@ -104,17 +104,16 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}; choose {', '.join(DATASETS)}")
-    entry, files = DATASETS[name], None
+    entry, official, files = DATASETS[name], False, None
     if data_source not in ("official", "synthetic"):
         name, splits, classes, files = load_custom(data_source, image_size, data_dir)
     elif entry.stand_in and data_source == "synthetic":
         name = entry.stand_in
         splits, classes = synthetic.generate(name, image_size), synthetic.CLASSES[name]
-    elif entry.loader:
-        splits, classes = resolve_name(entry.loader)(data_dir, image_size)
     else:
-        raise InputError(f"data_source: {name} is generated only; choose synthetic")
+        official = True
+        splits, classes = resolve_name(entry.loader)(data_dir, image_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # read only
         splits = {split: Split(*map(torch.from_numpy, pair)) for split, pair in splits.items()}
-    return Data(name, data_source == "official", tuple(classes), **splits, files=files)
+    return Data(name, official, tuple(classes), **splits, files=files)

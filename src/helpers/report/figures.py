@@ -32,17 +32,16 @@ DASHES = {"train": (4, 2), "validation": ""}
 
 
 def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
-    """Return the loss and, if measured, the accuracy of one run by epoch.
+    """Return the loss and the accuracy of one run by epoch.
 
-    The history has epoch, train_loss, validation_loss and, except for pretraining without labels,
-    train_accuracy and validation_accuracy (fractions). Arms of the paper have their own colours.
+    The history has epoch, train_loss, validation_loss, train_accuracy and validation_accuracy
+    (fractions). Arms of the paper have their own colours.
     """
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
     colour = choose_style(places.get(experiment, 0)).colour
     picture = Picture(caption="Clean training (dashed) and validation images (solid).")
     for score in CURVES:
-        if f"train_{score}" in history:
-            _plot_curves(picture, history, score, colour, score, width=3.6)
+        _plot_curves(picture, history, score, colour, score, width=3.6)
     return picture
 
 
@@ -50,7 +49,7 @@ def show_curves(dataset: str) -> Picture:
     """Return train and validation accuracy by epoch; for published images, also the authors'."""
     picture, histories, evidence = Picture(), {}, list_evidence(dataset)
     for label, group, profile in ((*arm, e.profile) for e in evidence for arm in e.arms.items()):
-        kept = [r.history for r in group if r.history is not None and "train_accuracy" in r.history]
+        kept = [r.history for r in group if r.history is not None]
         if kept:
             histories[label, f", {profile}" * (len(evidence) > 1)] = pd.concat(kept)
     official = [group[0].data["official"] for group in shown_records(dataset).values()]
