@@ -91,7 +91,7 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
         panel.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
         for label, style in style_arms(dataset).items():
             own = scale * values[cells.arm == label]
-            draw_intervals(panel, own["paper"], own, style._replace(line=""))
+            draw_intervals(panel, own["paper"], own, style, line=False)
 
 
 def show_summary() -> Markdown:
