@@ -93,7 +93,7 @@ ONE = ["--only", "pathmnist_basic", "--seeds", "98"]
         (["status", "-p", "epoch=1"], "did you mean epochs?"),
         (["run", "-p", "corruptions={[]:1}"], "corruptions: "),
         (["run", "-p", "seed=9"], "use --seeds"),
-        (["run", *ONE, "-p", "pretraining_epochs=9"], "pretraining_epochs"),
+        (["run", *ONE, "-p", "weight_decoy=9"], "weight_decay"),
         (["run", "--jobs", "0"], "Invalid value for '--jobs'"),
         (["rum"], "No such command 'rum'"),
         (["tables", "9"], "less than or equal to 8"),
@@ -195,7 +195,7 @@ def test_doctor_finds_what_smoke_needs(call_here):
     assert code == 0 or "MISSING  packages" in text
     assert re.search(r"^ok +pathmnist, 28 px +generated stand-in$", text, re.MULTILINE)
     assert re.search(
-        r"^ok .*pretrain_barlow_twins.* (exists|the batch makes it first)$", text, re.MULTILINE
+        r"^ok .*pathmnist_mixup.* (exists|missing; the batch makes it first)$", text, re.MULTILINE
     )
 
 

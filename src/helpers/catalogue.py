@@ -31,7 +31,7 @@ class Dataset(NamedTuple):
     whether these are the published images.
     """
 
-    loader: str | None  # None: generated only
+    loader: str
     stand_in: str | None = None  # generated set used for ``data_source = "synthetic"``
     title: str = ""  # name in prose and page headings
 
@@ -39,7 +39,6 @@ class Dataset(NamedTuple):
 DATASETS = {
     "pathmnist": Dataset("helpers.experiment.published_data:load_pathmnist", "tissue", "PathMNIST"),
     "pets": Dataset("helpers.experiment.published_data:load_pets", "creatures", "Oxford-IIIT Pets"),
-    "source": Dataset(None, "source", "generated images for pretraining"),
 }
 
 

@@ -116,7 +116,7 @@ def _plan_shown(profile: str | None, seeds: list[int], only: str, overrides: dic
         overrides = {"results": results}
     names = dict.fromkeys(shown.values())
     jobs = [(name, job) for name in names for job in plan(name, seeds, only, overrides)]
-    # Pretraining belongs to no data set of the book; it is planned where a run needs it.
+    # A data set of one's own without records is in no list of the book's yet.
     return [job for name, job in jobs if shown.get(find_dataset(job.experiment), name) == name]
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from helpers import ROOT, InputError
 from helpers.catalogue import DATASETS, PUBLISHED, find_dataset
-from helpers.runs.config import PretrainingConfig
 from helpers.runs.plan import Job, plan
 from helpers.source_files import from_root
 
@@ -56,7 +55,7 @@ def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
 
     found = {}
     for job in jobs:
-        config, name = job.config, _find_dataset(job)
+        config, name = job.config, find_dataset(job.experiment)
         size, folder = config.image_size, config.data_dir
         if config.data_source == "official" and name in PUBLISHED_FILES:
             item = PUBLISHED_FILES[name](folder, size)
@@ -91,10 +90,10 @@ def _fetch(jobs: list[Job]) -> None:
 
 
 def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:
-    made = {job.folder / "weights.pt" for job in jobs if isinstance(job.config, PretrainingConfig)}
+    made = {job.folder / "weights.pt" for job in jobs if not job.config.variant}
     found = set()
     for job in jobs:
-        config, name = job.config, _find_dataset(job)
+        config, name = job.config, find_dataset(job.experiment)
         what, path = f"{name}, {config.image_size} px", from_root(config.data_source)
         if config.data_source == "synthetic" and DATASETS[name].stand_in:
             found.add((what, "generated stand-in", True))
@@ -104,18 +103,14 @@ def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:
         if config.start == "random" or (config.start, config.network) in PUBLISHED:
             continue
         path = from_root(config.start)
-        state = "missing, and no run of this profile makes it; make it with a pretraining notebook,"
-        state += " or correct initialisation"
+        state = "missing, and no run of this profile makes it; correct initialisation or"
+        state += " stand_in_weights"
         if exists := path.is_file():
             state = "exists"
         elif path in made:
             state = "missing; the batch makes it first"
         found.add((f"{config.start}, {config.network}", state, exists or path in made))
     return found
-
-
-def _find_dataset(job: Job) -> str:
-    return getattr(job.config, "dataset", None) or find_dataset(job.experiment)
 
 
 def _compare_packages() -> tuple[str, bool]:

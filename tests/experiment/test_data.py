@@ -200,8 +200,6 @@ def test_unknown_sets_and_sources_are_refused(tmp_path):
         load(tmp_path, size=32)
     with pytest.raises(InputError, match="'cats'; choose pathmnist"):
         load(tmp_path, "cats")
-    with pytest.raises(InputError, match="source is generated only; choose synthetic"):
-        load(tmp_path, "source")
     with pytest.raises(InputError, match="data_source: .*nothing does not exist; give a .npz"):
         load_data("pets", str(tmp_path / "nothing"), str(tmp_path), 28)
 

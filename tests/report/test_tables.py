@@ -75,7 +75,8 @@ def test_another_data_set_with_four_arms_and_another_shift_has_tables_of_its_own
     assert rows[0] == ["Model", "Clean", "Haze", "Gaussian Blur"]
     assert {"basic", "big", "small", "odd"} <= {row[0] for row in rows}
     assert ["Model", "haze = 1", "haze = 2"] in rows
-    assert sum(row[0].endswith("− basic") for row in rows) == 2 * 3
+    pairs = read_rows(report.show_differences("fog").data)
+    assert sum(row[0].endswith("− basic") for row in pairs) == 2 * 3
     assert "{.paper}" not in text
     show_all("fog")
 
@@ -206,13 +207,13 @@ def test_csv_defuses_formulas():
 def test_differences_are_marked_by_their_adjusted_p(drawn, show):
     show(drawn)
     text = report.show_differences("pets").data
-    row = find_difference(("pets", "Supervised"), ("pets", "No Pretraining"), "accuracy")
+    row = find_difference("pets", "Supervised", "No Pretraining", "accuracy")
     assert row["p_holm"] < 0.05
     (cells,) = [r for r in read_rows(text) if r[0] == "Supervised − No Pretraining"][:1]
     low, high = (f"{100 * row[end]:+.1f}" for end in ("low", "high"))
     assert cells[1].startswith(f"**{100 * row['mean']:+.1f}** \\* [{low} to {high}]{{.interval}}")
     assert f"Holm p = {row['p_holm']:.3f}" in cells[1] or "Holm p < 0.001" in cells[1]
-    assert "Runs: profile made_up (5 epochs), 3 seeds (0–2)." in text
+    assert "below 0.05; profile made_up (5 epochs), 3 seeds (0–2)." in text
 
 
 @pytest.fixture(scope="session")
@@ -231,13 +232,13 @@ def varied(tmp_path_factory):
 def test_an_ablation_says_which_conclusions_hold(varied, show):
     show(varied)
     rows = read_rows(report.show_ablation("pathmnist").data)
-    same, worse = (row for row in rows[3:5])
-    assert "`second_forward` True → False [seeds 0–2]" in same[0]
-    assert "[minus Basic:]" in same[1]
-    assert "✓ holds" in same[1]
-    assert "✗ fails" in worse[1]
+    same, same_minus, worse, worse_minus = rows[3:7]
+    assert same[0].startswith("MixUp + Aug (same): `second_forward` True → False [seeds 0–2]")
+    assert same_minus[0] == "MixUp + Aug (same) minus Basic"
+    assert "✓ holds" in same_minus[1]
+    assert "✗ fails" in worse_minus[1]
     arm = "pathmnist", "MixUp + Aug"
-    row = find_difference(arm, arm, "accuracy", variant="worse")
+    row = find_difference(*arm, arm[1], "accuracy", variant="worse")
     expected = find_estimate(*arm, "accuracy")["mean"]
     assert row["mean"] < 0.1 - expected / 2
     text = f"{100 * row['mean']:+.1f} [{100 * row['low']:+.1f} to".replace("-", "−")
@@ -261,9 +262,10 @@ def test_calibration_tables_show_every_metric_and_both_temperatures(drawn, show)
     row = find_estimate("pets", "Self-Supervised", "brier_score", "blur")
     (cell,) = [r[3] for r in rows if r[0] == "Brier score"][2:]
     assert cell == f"{row['mean']:.3f} ± {row['sd']:.3f}"
-    (first, *_) = read_rows(report.show_temperatures("pets").data)[2:]
+    tempered = read_rows(report.show_temperatures("pets").data)[3]
     warm = find_estimate("pets", "No Pretraining", "rms_calibration_error_10_tempered")
-    assert f"[at T]{{.line}} {warm['mean']:.3f} ±" in first[2]
+    assert tempered[0].startswith("No Pretraining at T = ")
+    assert tempered[1].startswith(f"{warm['mean']:.3f} ±")
     rows = read_rows(report.show_temperature_differences("pets").data)
     assert rows[3][0] == "Supervised − No Pretraining at its temperature"
     assert rows[-1][0].startswith("Self-Supervised at its temperature − No Pretraining at its")
@@ -279,7 +281,7 @@ def test_the_overview_is_short_and_from_the_tables(drawn, show):
     assert rows[2][3].replace("*", "") == f"{100 * lost['mean']:.1f} [14.8]{{.paper}}"
     summary = report.show_summary().data
     assert f"Blur costs Basic {100 * lost['mean']:.1f}, MixUp + Aug " in summary
-    row = find_difference(("pets", "Supervised"), ("pets", "No Pretraining"), "accuracy")
+    row = find_difference("pets", "Supervised", "No Pretraining", "accuracy")
     mean, low, high = (f"{100 * row[end]:+.1f}" for end in ("mean", "low", "high"))
     assert (
         "Supervised minus No Pretraining, accuracy, in points:"

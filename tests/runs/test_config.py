@@ -11,8 +11,7 @@ from helpers import InputError
 from helpers.runs import config
 from helpers.runs.config import (
     NOTEBOOKS,
-    PRETRAINING,
-    ExperimentConfig,
+    Config,
     list_experiments,
     list_profiles,
     make_config,
@@ -35,9 +34,9 @@ ANY = st.recursive(
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_notebooks_show_every_parameter_are_short_and_define_nothing(name, tmp_path):
-    model = PRETRAINING.get(name, ExperimentConfig)
     defaults = read_defaults(name)
-    assert set(defaults) == set(model.model_fields) - {"variant"}  # a batch adds it where it is set
+    # A batch adds the variant where it is set.
+    assert set(defaults) == set(Config.model_fields) - {"variant"}
     assert resolve(name, "paper", 0, {}).model_dump(exclude={"variant"}) == defaults
     notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
     jupytext.write(notebook, tmp_path / "n.ipynb")
@@ -77,7 +76,7 @@ def test_pets_arms_share_one_configuration():
 
 def test_headings_name_data_set_and_arm():
     assert read_title("pathmnist_mixup") == ("PathMNIST", "MixUp + Aug")
-    assert {read_title(name)[0] for name in EXPERIMENTS} == {"PathMNIST", "Pets", "Pretraining"}
+    assert {read_title(name)[0] for name in EXPERIMENTS} == {"PathMNIST", "Pets"}
 
 
 @pytest.mark.parametrize("profile", list_profiles())

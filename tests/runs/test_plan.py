@@ -29,16 +29,24 @@ def write(job, **changes):
     return write_record(job.folder, described | changes, {"history.csv": b"epoch\n1\n"})
 
 
-def test_runs_come_after_the_pretraining_that_they_start_from():
-    planned = names(plan("smoke", [0, 1]))
-    assert len(planned) == len(set(planned)) == 22
+def test_runs_come_after_those_that_they_start_from():
+    planned = names(plan("smoke", [1, 0]))
+    assert len(planned) == len(set(planned)) == 20
     for arm, start in [
-        ("pathmnist_pretrained", "pretrain_supervised"),
-        ("pets_supervised", "pretrain_supervised"),
-        ("pets_barlow_twins", "pretrain_barlow_twins"),
+        ("pathmnist_pretrained", "pathmnist_basic"),
+        ("pets_supervised", "pathmnist_basic"),
+        ("pets_barlow_twins", "pathmnist_mixup"),
     ]:
-        assert planned.index(f"{start} seed 0") < planned.index(f"{arm} seed 0")
-    assert not any(name.startswith("pretrain") for name in names(plan("paper", [0, 1])))
+        assert planned.index(f"{start} seed 0") < planned.index(f"{arm} seed 1")
+    assert names(plan("paper", [1], "pets_supervised")) == ["pets_supervised seed 1"]
+    overrides = {"epochs": 2, "image_size": 64, "results": "results/x"}
+    start, job = plan("smoke", [1], "pets_supervised", overrides)
+    assert (start.name, job.needs) == ("pathmnist_basic seed 0", [start.folder])
+    for name, value in overrides.items():
+        assert getattr(start.config, name) == value
+    # Weights of other results are taken as they are.
+    own = {"initialisation": "results/x/pathmnist_mixup/seed-0/weights.pt"}
+    assert len(plan("smoke", [1], "pets_scratch", own)) == 1
 
 
 def test_variants_run_with_seed_0_or_where_they_are_named():
@@ -64,12 +72,17 @@ def test_a_variant_that_its_arm_already_is_under_a_profile_is_left_out(profile):
     assert f"pathmnist_mixup@{forwards}_forward{'s' * (forwards == 'two')} seed 0" in jobs
 
 
-def test_pretraining_takes_only_what_is_meant_for_it():
-    overrides = {"epochs": 2, "pretraining_epochs": 1, "image_size": 64, "results": "results/x"}
-    jobs = {job.experiment: job for job in plan("smoke", [0], "pets_supervised", overrides)}
-    made = jobs["pretrain_supervised"].config
-    assert (made.pretraining_epochs, made.image_size, made.results) == (1, 64, "results/x")
-    assert jobs["pets_supervised"].needs == [jobs["pretrain_supervised"].folder]
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"initialisation": "imagenet"},
+        {"initialisation": "results/smoke/pathmnist_basic/seed-0/weights.pt"},
+        {"stand_in_weights": {"imagenet": "pets_supervised/seed-0/weights.pt"}},
+    ],
+)
+def test_a_run_never_starts_from_itself(overrides):
+    with pytest.raises(InputError, match="would start from its own weights, results/smoke/p.*/w"):
+        plan("smoke", [1], "p*_*", overrides)
 
 
 @pytest.fixture

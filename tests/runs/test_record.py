@@ -87,7 +87,10 @@ def test_records_of_the_older_format_are_read_ablations_by_variant(old):
 
 
 def test_older_records_keep_their_hash_and_can_be_repeated(old, tmp_path):
-    for record in read_records(old, "p*"):
+    (pretraining,) = read_records(old, "pretrain_*")
+    with pytest.raises(InputError, match="unknown experiment .*check out the commit of the run"):
+        plan_repetition(pretraining, tmp_path / "new")
+    for record in read_records(old, "pathmnist_*"):
         config = make_config(record.experiment, record.parameters)
         assert config.hash == record.config_hash == record.run["recipe_hash"]
         job = plan_repetition(record, tmp_path / "new")

@@ -90,26 +90,18 @@ class Classifier(nn.Module):
         head = [p for name, p in trained if name.startswith("fc.")]
         return [{"params": backbone, "lr": backbone_lr}, {"params": head, "lr": head_lr}]
 
-    def pack_backbone(self) -> bytes:
-        """Return the backbone as the content of a file for `load_weights`."""
-        state = self.network.state_dict()
-        return self._pack({name: state[name] for name in state if not name.startswith("fc.")})
-
     def pack_weights(self) -> bytes:
-        """Return the whole network in float16, as the content of a file for `load_network`."""
-        return self._pack(self.round_weights())
+        """Return the network in float16, as a file for `load_network` and `load_weights`."""
+        state = {name: value.cpu() for name, value in self.round_weights().items()}
+        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
+        content = zip(PACKED, (self.name, state, mean, std), strict=True)
+        torch.save(dict(content), buffer := io.BytesIO())
+        return buffer.getvalue()
 
     def round_weights(self) -> dict[str, Tensor]:
         """Return the network's state dict with float16 in place of float32."""
         state = self.network.state_dict().items()
         return {name: v.half() if v.is_floating_point() else v for name, v in state}
-
-    def _pack(self, state: dict[str, Tensor]) -> bytes:
-        state, buffer = {name: value.cpu() for name, value in state.items()}, io.BytesIO()
-        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        content = zip(PACKED, (self.name, state, mean, std), strict=True)
-        torch.save(dict(content), buffer)
-        return buffer.getvalue()
 
     def load(self, state: dict[str, Tensor], origin: str, head: bool = False) -> None:
         """Load weights, with or without those of the head; raise InputError if they do not fit."""
@@ -140,8 +132,8 @@ def make_model(
     ----------
     network, batch_norm : "resnet18" or "resnet50", and its mode, see `Classifier`
     start : "random", by ``seed``; "imagenet", torchvision's supervised weights; "barlow_twins", the
-        ResNet-50 of Zbontar et al. (2021); or the path of the weights of a pretraining notebook.
-        Weights that are missing, corrupt or of another architecture raise InputError.
+        ResNet-50 of Zbontar et al. (2021); or the path of a run's ``weights.pt``. Weights that are
+        missing, corrupt or of another architecture raise InputError.
     data_dir : folder whose subfolder ``weights`` holds the published weights
     """
     path, state, normalisation = load_weights(network, start, data_dir)
@@ -168,8 +160,6 @@ def load_network(folder: str | Path) -> Classifier:
     """
     path = from_root(folder) / "weights.pt"
     content = _read(path, "give the folder of a record with weights (records/README.md)")
-    if "fc.bias" not in content["state"]:
-        raise InputError(f"{path} has no head; give the folder of an experiment, not a pretraining")
     classes = len(content["state"]["fc.bias"])
     model = Classifier(content["network"], classes, content["mean"], content["std"], "train")
     model.load(content["state"], str(path), head=True)
@@ -207,7 +197,7 @@ def load_weights(network: str, start: str, data_dir: str) -> tuple:
         return path, _read(path, "download it again", ()), IMAGENET_NORMALISATION
     path, known = from_root(start), [name for name, trained in PUBLISHED if trained == network]
     names = " or ".join(["random", *known])
-    content = _read(path, f"make it with a pretraining notebook, or choose {names}")
+    content = _read(path, f"give the weights.pt of a run, or choose {names}")
     return path, content["state"], (content["mean"], content["std"])
 
 

@@ -1,7 +1,7 @@
 """Generated data sets, drawn by code from a seed: the same arrays on every machine.
 
 *tissue* stands in for PathMNIST (its test images come from a second centre with other stains),
-*creatures* for Oxford-IIIT Pets; *source* is the data set of the pretraining notebooks.
+*creatures* for Oxford-IIIT Pets.
 
 Coordinates span 0 to 1 (y downwards), so that a seed gives the same picture at every size. Uniform
 draws and elementwise float64 arithmetic differ between processors by far less than 8 bits show.
@@ -32,14 +32,12 @@ TISSUE = {
 CLASSES = {
     "tissue": tuple(TISSUE),
     "creatures": (*(f"cat {i}" for i in range(1, 13)), *(f"dog {i}" for i in range(1, 26))),
-    "source": (*(f"pattern {i}" for i in range(1, 9)), *(f"beast {i}" for i in range(1, 17))),
 }
 
 #: Images per split, as many as the smoke profile can afford on two cores.
 SIZES = {
     "tissue": {"train": 720, "validation": 216, "test": 405},
     "creatures": {"train": 1332, "validation": 222, "test": 444},
-    "source": {"train": 1600, "validation": 240, "test": 240},
 }
 
 #: Optical density of red, green and blue per amount of haematoxylin and eosin (Ruifrok & Johnston,
@@ -80,26 +78,13 @@ def _draw_split(name: str, split: str, image_size: int) -> tuple[np.ndarray, np.
     for start in range(0, count, 96):  # so that the fields of a chunk fit the CPU cache
         part = slice(start, start + 96)
         brush = _Brush(rng, len(labels[part]), image_size)
-        picture = _paint(name, labels[part], brush, OTHER_STAINS if split == "test" else STAINS)
+        if name == "tissue":
+            stains = OTHER_STAINS if split == "test" else STAINS
+            picture = _paint_tissue(labels[part], brush, stains)
+        else:
+            picture = _paint_creatures(labels[part], brush)
         images[part] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
     return images, labels
-
-
-def _paint(name: str, labels: np.ndarray, brush: "_Brush", stains: np.ndarray) -> Field:
-    """Return images (N, 3, H, W) between 0 and 1."""
-    rows = np.array([np.hstack(row) for row in TISSUE.values()])
-    if name == "tissue":
-        return _paint_tissue(rows[labels], brush, stains)
-    if name == "creatures":
-        return _paint_creatures(labels, brush, cats=labels < 12, spread=0.04, contrast=0.6)
-    # Nuclei of one tissue with fibres and walls of others; half of the images in random colours.
-    rows = np.hstack([rows[:, :5], np.roll(rows[:, 5:8], 4, 0), np.roll(rows[:, 8:], 2, 0)])
-    free = brush.rng.random((len(labels), 2, 3))
-    stains = np.where(brush.draw(0, 1) < 0.5, free, STAINS)
-    pattern = _paint_tissue(rows[labels % 8], brush, stains)
-    # Low-contrast backdrops: two views of an image share the beast, not the place.
-    beast = _paint_creatures(labels + 29, brush, cats=labels % 3 == 0, spread=0.2, contrast=0.25)
-    return np.where((labels < 8)[:, None, None, None], pattern, beast)
 
 
 class _Brush:
@@ -138,8 +123,9 @@ def _ellipse(x: Field, y: Field, radii: tuple, angle: Field | float = 0.0) -> Fi
     return _edge(1 - np.sqrt((right / radii[0]) ** 2 + (down / radii[1]) ** 2), 0.25)
 
 
-def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
+def _paint_tissue(labels: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
     """Return tissue (N, 3, H, W): nuclei, fibres and walls in two stains, by Beer and Lambert."""
+    rows = np.array([np.hstack(row) for row in TISSUE.values()])[labels]
     density, length, level, width, present, fibres, bend, strands, walls, thick, wall, base = (
         column[:, None, None] for column in rows.T
     )
@@ -163,15 +149,14 @@ def _paint_tissue(rows: np.ndarray, brush: _Brush, stains: np.ndarray) -> Field:
         mean = amount.mean((1, 2), keepdims=True)
         amount = amount * brush.draw(0.75, 1.35) * np.minimum((usual / (mean + 0.05)) ** 0.85, 1.6)
         batch = brush.rng.uniform(-0.04, 0.04, (brush.count, 3, 1, 1))
-        optical = optical + amount[:, None] * (stains[..., stain, :, None, None] + batch)
+        optical = optical + amount[:, None] * (stains[stain, :, None, None] + batch)
     return 0.985 * brush.draw(0.82, 1.02)[:, None] * np.exp(-1.2 * optical)
 
 
-def _paint_creatures(
-    number: np.ndarray, brush: _Brush, cats: np.ndarray, spread: float, contrast: float
-) -> Field:
-    """Return portraits (N, 3, H, W) of breeds, of varied colours on a backdrop of some contrast."""
-    shape, cat = (brush.count, 3), cats[:, None, None]
+def _paint_creatures(labels: np.ndarray, brush: _Brush) -> Field:
+    """Return portraits (N, 3, H, W) of breeds, of varied colours on a backdrop."""
+    cats, shape = labels < 12, (brush.count, 3)
+    cat = cats[:, None, None]
 
     def tint(colours: np.ndarray, width: float) -> Field:
         return (colours + brush.rng.uniform(-width, width, shape))[..., None, None]
@@ -180,7 +165,7 @@ def _paint_creatures(
         return below + (above - below) * cover[:, None]
 
     backdrop = np.clip(0.5 + 0.4 * brush.waves(brush.draw(1, 5), 3), 0, 1)
-    ground = [tint(np.full(shape, 0.475), contrast * 0.4) for _ in range(2)]
+    ground = [tint(np.full(shape, 0.475), 0.24) for _ in range(2)]
     zoom = brush.draw(0.85, 1.08)
     right, down = _turn(
         brush.x - brush.draw(0.45, 0.55), brush.y - brush.draw(0.44, 0.52), brush.draw(-0.25, 0.25)
@@ -198,12 +183,12 @@ def _paint_creatures(
         _edge(brush.waves(2.4, 5) - 0.15, 0.5),  # patched
         _edge(0.045 + 0.25 * np.maximum(down, 0) - side, 0.04),  # blazed
     )
-    coats = (number % len(markings))[:, None, None]
+    coats = (labels % len(markings))[:, None, None]
     marking = sum(field * (coats == coat) for coat, field in enumerate(markings))
     # Ears repeat after 6 (cats 3), coats after 7, palettes after 8: breeds differ beyond colour.
-    palette = PALETTES[number % len(PALETTES)] * brush.draw(0.85, 1.12)
-    coat, mark = tint(palette[:, 0], spread), tint(palette[:, 1], spread)
-    ears = EARS[np.where(cats, number % 3, number % len(EARS))].T[..., None, None]
+    palette = PALETTES[labels % len(PALETTES)] * brush.draw(0.85, 1.12)
+    coat, mark = tint(palette[:, 0], 0.04), tint(palette[:, 1], 0.04)
+    ears = EARS[np.where(cats, labels % 3, labels % len(EARS))].T[..., None, None]
     fur = mix(coat, mark, marking)
     iris, pupil = (_ellipse(side - 0.115, down + 0.035, r) for r in ((0.05, 0.042), (0.02, 0.036)))
     nose = _ellipse(face, down - 0.1, (np.where(cat, 0.03, 0.05), 0.03))

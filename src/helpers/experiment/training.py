@@ -43,10 +43,11 @@ class TrainingState:
     all random draws come from ``generator`` and ``lambdas``.
     """
 
-    keep_last = False  # whether the last epoch's weights count as the best
-
-    def __init__(self, model, groups, weight_decay, seed, epochs, images, checkpoint, guard):
-        self.model, self.epochs, self.checkpoint, self.guard = model, epochs, checkpoint, guard
+    def __init__(
+        self, model, groups, weight_decay, seed, epochs, images, keep_epoch, checkpoint, guard
+    ):
+        self.model, self.epochs, self.keep_epoch = model, epochs, keep_epoch
+        self.checkpoint, self.guard = checkpoint, guard
         self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
         self.generator = torch.Generator(model.device).manual_seed(seed)
         self.lambdas = np.random.default_rng(seed)
@@ -96,7 +97,7 @@ class TrainingState:
                 text = f"the {name.replace('_', ' ')} is {value:.0f} in epoch {epoch}"
                 raise FloatingPointError(f"{text}; lower the learning rate")
         self.history.append({"epoch": epoch} | scores)
-        if self.keep_last or scores.get("validation_accuracy", -1.0) > self.best:
+        if self.keep_epoch == "last" or scores["validation_accuracy"] > self.best:
             self.best, self.best_epoch = scores["validation_accuracy"], epoch
             self.best_weights = copy.deepcopy(self.model.state_dict())
         if self.checkpoint:
@@ -113,8 +114,8 @@ class TrainingState:
             self.checkpoint.report(
                 epoch=done,
                 epochs=self.epochs,
-                validation_accuracy=self.history[-1].get("validation_accuracy") if done else None,
-                best_validation_accuracy=self.best if self.best_epoch else None,
+                validation_accuracy=self.history[-1]["validation_accuracy"] if done else None,
+                best_validation_accuracy=self.best if done else None,
                 seconds_per_epoch=self.seconds / done if done else None,
             )
 
@@ -131,8 +132,7 @@ class TrainingState:
             "lambdas": json.dumps(self.lambdas.bit_generator.state),
         }
         if len(self.history) == self.epochs:  # only the result is needed
-            kept = self.best_weights or state["model"]
-            state |= {"model": kept, "best_weights": {}, "optimizer": None}
+            state |= {"model": self.best_weights, "best_weights": {}, "optimizer": None}
         return state
 
     def _load(self, content: bytes | memoryview) -> None:
@@ -147,7 +147,7 @@ class TrainingState:
         self.history, (self.best, self.best_epoch) = state["history"], state["best"]
         self._started -= state["seconds"]
         self.model.load_state_dict(state["model"])
-        self.best_weights = state["best_weights"] or (state["model"] if self.best_epoch else {})
+        self.best_weights = state["best_weights"] or state["model"]
         if state["optimizer"]:
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -207,8 +207,9 @@ def fit(
     network = GraphedForward(model, shape, precision)
     observe = second_forward and augmentation.alpha > 0
     groups = model.parameter_groups(backbone_lr, head_lr)
-    state = TrainingState(model, groups, weight_decay, seed, epochs, count, checkpoint, guard)
-    state.keep_last = keep_epoch == "last"
+    state = TrainingState(
+        model, groups, weight_decay, seed, epochs, count, keep_epoch, checkpoint, guard
+    )
     for epoch in range(len(state.history) + 1, epochs + 1):
         model.train(epoch=epoch)
         network.prepare()

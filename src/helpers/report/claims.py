@@ -19,9 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from scipy.special import stdtr
 
 from helpers import InputError, metrics
-from helpers.runs.config import read_defaults
 
-from .paper import REFERENCE, name_column, parse_column, read_value
+from .paper import REFERENCE, name_column, parse_column
 from .records import (
     PAPER_ARMS,
     dataset_title,
@@ -40,9 +39,6 @@ ROWS = {label: dataset for dataset, arms in PAPER_ARMS.items() for label in arms
 #: Source of the numbers to a phrase for absent ones.
 SOURCES = {"paper": "not given as numbers", "runs": "not measured"}
 
-#: Initial weights to their name in prose.
-WEIGHTS = {"imagenet": "ImageNet weights", "barlow_twins": "Barlow Twins weights"}
-
 
 class Claim(BaseModel):
     """A statement of the paper; ``claims.yaml`` explains the fields."""
@@ -58,7 +54,6 @@ class Claim(BaseModel):
     columns: list[str] = []
     figure: float | None = Field(default=None, gt=0)
     fewer_epochs: bool = False
-    denies: str = ""
     needs: str = ""
 
     def comparisons(self) -> list[tuple]:
@@ -74,9 +69,8 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "Claim":
-        given = sum(map(bool, (self.metric, self.denies, self.needs)))
-        if given != 1 or bool(self.metric) != bool(self.comparisons()):
-            raise ValueError("give one of metric with compare, denies, needs")
+        if bool(self.needs) == bool(self.metric) or bool(self.metric) != bool(self.comparisons()):
+            raise ValueError("give either metric and compare, or needs")
         return self
 
 
@@ -101,12 +95,9 @@ def parse_claims(text: str) -> list[Claim]:
         place, *field = first["loc"] or (-1,)
         where = ": ".join([f"claim {place + 1}", *map(str, field)])
         raise InputError(f"claims.yaml, {where}: {first['msg']}") from None
-    ids = Counter(claim.id for claim in claims)
-    for claim in claims:
-        if ids[claim.id] > 1 or (claim.denies and not ids[claim.denies]):
-            raise InputError(
-                f"claims.yaml, {claim.id}: two have this id, or none the one it denies"
-            )
+    for name, count in Counter(claim.id for claim in claims).items():
+        if count > 1:
+            raise InputError(f"claims.yaml: {count} claims have the id {name}; rename all but one")
     return claims
 
 
@@ -116,43 +107,17 @@ def read_claims() -> list[Claim]:
     return parse_claims((REFERENCE / "claims.yaml").read_text(encoding="utf-8"))
 
 
-def _read_paper(metric: str, row: str | float, column: tuple) -> float:
-    """Return the paper's value of a row, or a number in a claim, as a fraction."""
-    if isinstance(row, float):
-        return row / (100 if MEASURES[metric].percent else 1)
-    return read_value(ROWS[row], row, metric, *column)
-
-
-def _subtract(source: str, metric: str, left: str, right: str | float, column: tuple) -> dict:
-    """Return a comparison as a row of `differences`; the paper's has no uncertainty.
-
-    The p-value of an arm against a number is Student's over the seeds.
-    """
-    arm, number = (ROWS[left], left), _read_paper(metric, right, column)
-    if source == "paper":
-        mean = round(_read_paper(metric, left, column) - number, 9)  # further digits are noise
-        return {"mean": mean, "low": mean, "high": mean, "p": 0.0 * mean, "n_seeds": 0}
-    if isinstance(right, str):
-        return find_difference(arm, (ROWS[right], right), metric, *column)
-    row = find_estimate(*arm, metric, *column)
-    moved = {name: row[name] - number for name in ("mean", "low", "high")} | {"p": math.nan}
-    if row["n_seeds"] > 1:
-        moved["p"] = 2 * stdtr(row["n_seeds"] - 1, -abs(moved["mean"]) / max(row["se"], 1e-12))
-    return row | moved
-
-
-def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
-    """Return one row per comparison of a claim by `source`; sign -1 is for its opposite.
+def compare(claim: Claim, source: str) -> pd.DataFrame:
+    """Return one row per comparison of a claim by the numbers of the "paper" or the "runs".
 
     mean, low, high and n_seeds are as in `differences`, with mean NaN if unknown; p is adjusted
-    over the rows (0 for the paper, NaN for one seed); gain is the mean in the stated direction,
-    clarity the gain in half-widths of the interval; outcome is 1 as stated, -1 the other way, 0
-    neither.
+    over the rows (NaN for one seed); gain is the mean in the stated direction, clarity the gain in
+    half-widths of the interval; outcome is 1 as stated, -1 the other way, 0 neither.
     """
     table = pd.DataFrame(
-        {"left": left, "right": right, "column": column, "sign": sign * stated}
+        {"left": left, "sign": sign, "right": right, "column": column}
         | _subtract(source, claim.metric, left, right, column)
-        for left, stated, right, column in claim.comparisons()
+        for left, sign, right, column in claim.comparisons()
     )
     known = table["p"].notna()
     table.loc[known, "p"] = metrics.holm(table.loc[known, "p"])
@@ -164,75 +129,86 @@ def compare(claim: Claim, source: str, sign: int = 1) -> pd.DataFrame:
     return table.assign(outcome=stated.astype(int) - against.astype(int))
 
 
+def _subtract(source: str, metric: str, left: str, right: str | float, column: tuple) -> dict:
+    """Return left minus right as a row of `differences`.
+
+    Only arms of one data set are paired. Otherwise the estimates are independent: the distances to
+    the ends of their intervals add as squares (Zou and Donner 2008, Construction of confidence
+    limits about effect measures), and p is Student's with the fewer seeds.
+    """
+    if source == "runs" and ROWS.get(right) == ROWS[left]:
+        return find_difference(ROWS[left], left, right, metric, *column)
+    one, other = (_find_side(source, metric, side, column) for side in (left, right))
+    mean = round(one["mean"] - other["mean"], 9)  # further digits of the paper's are noise
+    seeds, error = min(one["n_seeds"], other["n_seeds"]), math.hypot(one["se"], other["se"])
+    return {
+        "n_seeds": seeds,
+        "mean": mean,
+        "low": mean - math.hypot(one["mean"] - one["low"], other["high"] - other["mean"]),
+        "high": mean + math.hypot(one["high"] - one["mean"], other["mean"] - other["low"]),
+        "p": 2 * stdtr(seeds - 1, -abs(mean) / max(error, 1e-12)) if seeds > 1 else math.nan,
+    }
+
+
+def _find_side(source: str, metric: str, side: str | float, column: tuple) -> dict:
+    """Return one side of a comparison as a row of `estimates`; paper and numbers are exact."""
+    if isinstance(side, float):
+        value = side / (100 if MEASURES[metric].percent else 1)
+    else:
+        row = find_estimate(ROWS[side], side, metric, *column)
+        if source == "runs":
+            return row
+        value = row["paper"]
+    return {"mean": value, "low": value, "high": value, "se": 0.0, "n_seeds": math.inf}
+
+
 class Finding(NamedTuple):
     """Verdict on a claim, and the comparison that decides it."""
 
     word: str
-    why: str = ""  # further reasons
+    notes: list[str]  # number of comparisons that decide, and further reasons
     shown: dict | None = None  # row of `compare`
-    count: str = ""  # number of comparisons as stated, or the other way
-    needs: str = ""  # data, weights or runs that are needed to decide
+    needs: str = ""  # runs that are needed to decide
     elsewhere: bool = False  # whether the runs used other images than the published ones
 
 
 def judge(claim: Claim, source: str) -> Finding:
-    """Return the verdict of the "paper" or the "runs" on a claim.
-
-    A denial fails if the denied claim holds, and holds if every comparison of that claim comes out
-    the other way.
-    """
+    """Return the verdict of the "paper" or the "runs" on a claim."""
     if claim.needs:
-        found = Finding("inconclusive", SOURCES["paper"])
-        return found if source == "paper" else found._replace(why="", needs=claim.needs)
-    if not claim.denies:
-        return _judge(claim, source)
-    (denied,) = (other for other in read_claims() if other.id == claim.denies)
-    first, opposite = _judge(denied, source), _judge(denied, source, -1)
-    if first.word == "holds":
-        return first._replace(word="fails")
-    return opposite._replace(word="holds" if opposite.word == "holds" else "inconclusive")
-
-
-def _judge(claim: Claim, source: str, sign: int = 1) -> Finding:
-    table, absent = compare(claim, source, sign), SOURCES[source]
-    measured = [name for name in set(claim.rows().values()) if shown_records(name)]
-    kinds = {(find_evidence(name).profile, is_real(name)) for name in measured}
-    if source == "runs" and len(kinds) > 1:
-        table["mean"], table["outcome"] = math.nan, 0
-        absent = "not compared: the runs mix profiles, or published and stand-in images"
-    known = table[table["mean"].notna()]
-    missing, figure, whys, needs = len(table) - len(known), claim.figure, [], ""
-    against, stated = ((known["outcome"] == outcome).sum() for outcome in (-1, 1))
-    word = "fails" if against else "holds" if stated == len(table) else "inconclusive"
-    order = -known["gain"] if figure else known["clarity"]
-    if against:
-        order = known["gain"].where(known["outcome"] < 0)
+        notes = [SOURCES["paper"]] if source == "paper" else []
+        return Finding("inconclusive", notes, needs=claim.needs * (source == "runs"))
+    datasets = [name for name in dict.fromkeys(claim.rows().values()) if shown_records(name)]
+    elsewhere = source == "runs" and not all(map(is_real, datasets))
+    if source == "runs" and len({(find_evidence(d).profile, is_real(d)) for d in datasets}) > 1:
+        notes = ["not compared: the runs mix profiles, or published and stand-in images"]
+        needs = _list_needs(claim) or "runs of one profile"
+        return Finding("inconclusive", notes, needs=needs, elsewhere=elsewhere)
+    table = compare(claim, source)
+    known, missing = table[table["mean"].notna()], int(table["mean"].isna().sum())
+    stated, against = (known[known["outcome"] == outcome] for outcome in (1, -1))
+    word, shown, notes = "inconclusive", None, []
+    if len(against):
+        word, shown = "fails", known.loc[against["gain"].idxmin()].to_dict()
+        notes.append(f"{len(against)} of {len(known)} the other way")
+    elif len(known):
+        word = "holds" if len(stated) == len(table) else word
+        decisive = known["gain"].idxmax() if claim.figure else known["clarity"].idxmin()
+        shown = known.loc[decisive].to_dict()
+        notes.append(f"{len(stated)} of {len(known)} as stated")
     if missing:
-        whys.append(f"{missing} of {len(table)} {absent}")
-    if source == "runs":
-        if 1 in set(known["n_seeds"]):
-            whys.append("only one seed in common")
-        if figure and len(known):
-            whys.append("the direction is judged, not the figure")
-        runs = [r for row, name in claim.rows().items() for r in shown_records(name).get(row, [])]
-        if not all(record.weights["official"] for record in runs):
-            whys.append("some initial weights are stand-ins")
-        if missing and not against:
-            needs = _list_needs(claim)
-        elif claim.fewer_epochs and not missing and not _trained_shorter(claim):
-            word, whys = "inconclusive", ["not trained for fewer epochs"]
-    elif figure:
-        # Both values and the figure are rounded: three half digits, plus float error.
-        measure, largest = MEASURES[claim.metric], known["gain"].max()
-        if not abs(measure.scale(largest) - figure) <= 1.501 * 10.0**-measure.digits:
-            word, whys = "fails", [f"the largest is not {figure:.{measure.digits}f}"]
-    elsewhere = source == "runs" and not all(real for _, real in kinds)
-    if not len(known):
-        return Finding(word, "; ".join(whys), needs=needs, elsewhere=elsewhere)
-    count = f"{against} of {len(known)} the other way" if against else f"{stated} of {len(known)}"
-    count += " as stated" * (not against)
-    shown = known.loc[order.idxmin()].to_dict()
-    return Finding(word, "; ".join(whys), shown, count, needs, elsewhere)
+        notes.append(f"{missing} of {len(table)} {SOURCES[source]}")
+    if source == "paper":
+        if claim.figure and shown and not _is_figure(claim, known["gain"].max()):
+            word = "fails"
+            notes.append(f"the largest is not {claim.figure}")
+        return Finding(word, notes, shown)
+    notes += _list_limits(claim, known)
+    if missing and not len(against):
+        needs = _list_needs(claim) or "values that these runs lack"
+        return Finding(word, notes, shown, needs, elsewhere)
+    if claim.fewer_epochs and not missing and not _trained_shorter(claim):
+        word, notes = "inconclusive", [*notes, "not trained for fewer epochs"]
+    return Finding(word, notes, shown, "", elsewhere)
 
 
 def is_real(dataset: str) -> bool:
@@ -240,25 +216,35 @@ def is_real(dataset: str) -> bool:
     return bool(shown_records(dataset)) and describe_data(dataset) == dataset_title(dataset)
 
 
+def _is_figure(claim: Claim, largest: float) -> bool:
+    measure = MEASURES[claim.metric]
+    # Both values and the figure are rounded: three half digits, plus float error.
+    return abs(measure.scale(largest) - claim.figure) <= 1.501 * 10.0**-measure.digits
+
+
+def _list_limits(claim: Claim, known: pd.DataFrame) -> list[str]:
+    """Return what limits a verdict on the runs."""
+    limits = ["only one seed in common"] * (1 in set(known["n_seeds"]))
+    limits += ["the direction is judged, not the figure"] * bool(claim.figure and len(known))
+    runs = [r for row, name in claim.rows().items() for r in shown_records(name).get(row, [])]
+    official = all(record.weights["official"] for record in runs)
+    return limits + ["some initial weights are stand-ins"] * (not official)
+
+
 def _list_needs(claim: Claim) -> str:
-    needs, runs = [], []
+    """Return the arms of a claim without runs on published images, "" if all have some."""
+    needs: dict[str, list[str]] = {}
     for row, dataset in claim.rows().items():
-        start = read_defaults(PAPER_ARMS[dataset][row])["initialisation"]
-        if not is_real(dataset):
-            needs.append(dataset_title(dataset))
-        if row not in shown_records(dataset):
-            needs += [WEIGHTS[start]] if start in WEIGHTS else []
-            runs.append(row)
-    return ", ".join(dict.fromkeys(needs)) or f"runs of {', '.join(runs) or 'one profile'}"
+        if not is_real(dataset) or row not in shown_records(dataset):
+            needs.setdefault(dataset_title(dataset), []).append(row)
+    named = [f"{title} ({', '.join(rows)})" for title, rows in needs.items()]
+    return f"runs on {' and '.join(named)}" if named else ""
 
 
 def _trained_shorter(claim: Claim) -> bool:
-    epochs = {
-        row: [record.parameters["epochs"] for record in shown_records(dataset)[row]]
-        for row, dataset in claim.rows().items()
-    }
-    pairs = [(epochs[left], epochs[right]) for left, _, right, _ in claim.comparisons()]
-    return all(max(one) < min(other) for one, other in pairs)
+    rows = claim.rows().items()
+    epochs = {row: shown_records(name)[row][0].parameters["epochs"] for row, name in rows}
+    return all(epochs[left] < epochs[right] for left, _, right, _ in claim.comparisons())
 
 
 def judge_claims() -> list[tuple[Claim, Finding, Finding]]:
@@ -273,48 +259,46 @@ def count_verdicts() -> str:
         words = Counter("open" if f.needs or f.elsewhere else f.word for f in findings)
         judged = ("holds", "fails", "inconclusive")
         texts.append(", ".join(f"{SIGNS[word]} {word} {words[word]}" for word in judged))
-        texts[-1] += f", open for lack of data or weights {words['open']}" * bool(words["open"])
-    return f"By the paper's own numbers: {texts[0]}. By these runs: {texts[1]}."
+    opened = f", open for lack of runs {words['open']}" * bool(words["open"])
+    return f"By the paper's own numbers: {texts[0]}. By these runs: {texts[1]}{opened}."
 
 
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts."""
-    claims = {claim.id: claim for claim in read_claims()}
-    rows, data = [["The paper states", "Its own numbers", "These runs"], [":--"] * 3], []
+    rows, data = [["The paper states", "Its own numbers", "These runs"]], []
     for claim, *findings in judge_claims():
         note = f"{claim.section}. {claim.reading}".rstrip()
         data.append(claim.model_dump(include={"id", "section", "statement", "reading"}))
         rows.append([f"{claim.statement} [{note}]{{.reading}}"])
         for source, finding in zip(SOURCES, findings, strict=True):
-            texts = _describe(finding, claims.get(claim.denies, claim), source)
+            texts = _describe(claim, source, finding)
             data[-1] |= {f"{source}_{name}": text for name, text in texts.items()}
             cells = [f"[{text}]{{.{name}}}" for name, text in texts.items() if text]
             rows[-1].append(" ".join(cells))
-    statements = len({claim.statement for claim in claims.values()})
-    counts = f"**{statements} statements, in {len(claims)} readings.** {count_verdicts()}"
+    statements = len({claim.statement for claim in read_claims()})
+    counts = f"**{statements} statements, in {len(data)} readings.** {count_verdicts()}"
     caption = "The paper's statements, judged by its own numbers and by these runs"
-    return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")
+    return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims', left=3)}")
 
 
-def _describe(finding: Finding, claim: Claim, source: str) -> dict[str, str]:
+def _describe(claim: Claim, source: str, finding: Finding) -> dict[str, str]:
     """Return the verdict, and the value, interval and context of the deciding comparison."""
     word = finding.word + " on other images" * finding.elsewhere
     word = f"needs {finding.needs}" if finding.needs else word
-    texts = {"verdict": f"{SIGNS[finding.word]} {word}"}
-    if (row := finding.shown) is None:
-        return texts | {"case": finding.why}
-    measure, right, column = MEASURES[claim.metric], row["right"], row["column"]
-    name, sign, moved = f"{row['left']} against {right}", "+", 0.0
-    if isinstance(right, float):  # the value itself rather than its distance from the number
-        name, sign, moved = row["left"], "", _read_paper(claim.metric, right, column)
-    size, *ends = (measure.print(row[end] + moved, sign) for end in ("mean", "low", "high"))
-    texts |= {"line": size + " points" * measure.percent, "interval": ""}
-    if row["low"] < row["high"]:
-        texts["interval"] = " to ".join(ends)
-        if row["gain"] < 0 and not math.isnan(row["p"]):
-            texts["interval"] += f", {print_p_value(row['p'])}"
-    case = [name, name_column(*column).lower() * bool(claim.columns), finding.count, finding.why]
-    if source == "runs":
-        measured = [name for name in dict.fromkeys(claim.rows().values()) if shown_records(name)]
-        case += [f"{describe_data(name)}, {describe_evidence(name)}" for name in measured]
+    texts, case = {"verdict": f"{SIGNS[finding.word]} {word}"}, finding.notes
+    if row := finding.shown:
+        measure, right, column = MEASURES[claim.metric], row["right"], row["column"]
+        name, sign, moved = f"{row['left']} against {right}", "+", 0.0
+        if isinstance(right, float):  # the value itself rather than its distance from the number
+            moved = _find_side(source, claim.metric, right, column)["mean"]
+            name, sign = row["left"], ""
+        size, *ends = (measure.print(row[end] + moved, sign) for end in ("mean", "low", "high"))
+        texts["line"] = size + " points" * measure.percent
+        if row["low"] < row["high"]:
+            p = f", {print_p_value(row['p'])}" * (row["gain"] < 0 and row["n_seeds"] > 1)
+            texts["interval"] = " to ".join(ends) + p
+        case = [name, name_column(*column).lower() * bool(claim.columns), *case]
+        if source == "runs":
+            measured = filter(shown_records, dict.fromkeys(claim.rows().values()))
+            case += [f"{describe_data(name)}, {describe_evidence(name)}" for name in measured]
     return texts | {"case": "; ".join(filter(None, case))}

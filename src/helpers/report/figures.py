@@ -29,17 +29,16 @@ DASHES = {"train": (4, 2), "validation": ()}
 
 
 def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
-    """Return the loss and, if measured, the accuracy of one run by epoch.
+    """Return the loss and the accuracy of one run by epoch.
 
-    The history has epoch, train_loss, validation_loss and, except for pretraining without labels,
-    train_accuracy and validation_accuracy (fractions). Arms of the paper have their own colours.
+    The history has epoch, train_loss, validation_loss, train_accuracy and validation_accuracy
+    (fractions). Arms of the paper have their own colours.
     """
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
     colour = choose_style(places.get(experiment, 0)).colour
     picture = Picture(caption="Clean training (dashed) and validation images (solid).")
     for score in ("loss", "accuracy"):
-        if f"train_{score}" in history:
-            _plot_curves(picture, history, score, colour, score, width=3.6)
+        _plot_curves(picture, history, score, colour, score, width=3.6)
     return picture
 
 

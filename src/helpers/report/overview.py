@@ -47,7 +47,7 @@ def show_overview() -> Markdown:
 
 def _lay_out(dataset: str) -> str:
     columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
-    rows = [[dataset_title(dataset), *HEADS], [":--", *["--:"] * len(HEADS)]]
+    rows = [[dataset_title(dataset), *HEADS]]
     rows += [[label, *(_print(cells[label][0]) for cells in columns)] for label in columns[0]]
     caption = f"[{describe_data(dataset)}: {describe_evidence(dataset)}.]{{.caption}}"
     options = ":class: overview\n:align: left"
@@ -137,8 +137,8 @@ def _compare_arms(dataset: str) -> list[str]:
     """Return what each arm gains over the first one by shift, for each metric compared."""
     texts, (first, *others) = [], arms(dataset)
     for label, (metric, name) in product(others, COMPARED.items()):
-        pair = (dataset, label), (dataset, first)
-        rows = [find_difference(*pair, metric, shift) for shift, _ in list_columns(dataset)]
+        shifts = [shift for shift, _ in list_columns(dataset)]
+        rows = [find_difference(dataset, label, first, metric, shift) for shift in shifts]
         gains = [_describe_gain(row) for row in rows if row["n_seeds"]]
         if gains:
             texts.append(f"{label} minus {first}, {name}: {'; '.join(gains)}.")

@@ -67,23 +67,6 @@ def read_values() -> pd.DataFrame:
     return pd.concat([cells, lost.reset_index(), pd.DataFrame(curves, columns=cells.columns)])
 
 
-def index_rows(table: pd.DataFrame, names: list[str]) -> dict[tuple, dict]:
-    """Index the rows of a tidy table by the values of some columns; NaN strengths become None."""
-    strengths = table["strength"].astype(object).where(table["strength"].notna(), None)
-    rows = table.assign(strength=strengths).to_dict("records")
-    return {tuple(row[name] for name in names): row for row in rows}
-
-
-@cache
-def _index() -> dict[tuple, dict]:
-    return index_rows(read_values(), KEYS)
-
-
-def read_value(*key) -> float:
-    """Return the paper's value for a data set, arm, metric, shift and strength, or NaN."""
-    return _index().get(key, {"paper": np.nan})["paper"]
-
-
 @cache
 def paper_strengths(dataset: str, shift: str) -> list[float]:
     """Return the strengths of a shift in the paper's tables; empty if it has none."""

@@ -40,14 +40,10 @@ def results_folder() -> Path:
 
 
 def list_runs() -> list[Record]:
-    """Return all runs behind the book: arms, variants, and the pretraining that they start from."""
+    """Return all runs behind the book: arms, then variants."""
     evidence = [found for dataset in datasets() for found in list_evidence(dataset)]
     groups = [group for e in evidence for group in (*e.arms.values(), *e.variants.values())]
-    shown = [record for group in groups for record in group]
-    used = {record.weights["sha256"] for record in shown} - {None}
-    folders = dict.fromkeys(record.folder.parents[1] for record in shown)
-    first = [record for folder in folders for record in read_records(folder, "pretrain_*", [])]
-    return shown + [record for record in first if record.run["files"].get("weights.pt") in used]
+    return [record for group in groups for record in group]
 
 
 def _name(record: Record) -> str:
@@ -62,10 +58,10 @@ def name_notebooks() -> dict[str, Record]:
     """
     named = {}
     for record in filter(lambda record: record.notebook, list_runs()):
-        arm = not record.variant and not record.experiment.startswith("pretrain_")
         name = f"{_name(record)}-seed-{record.seed}"
         name = f"{name}-{record.folder.parents[1].name}" if name in named else name
-        named[record.experiment if arm and record.experiment not in named else name] = record
+        arm = not record.variant and record.experiment not in named
+        named[record.experiment if arm else name] = record
     return named
 
 
@@ -101,11 +97,11 @@ def show_runs() -> Markdown:
     if runs:
         names = {record.folder: name for name, record in name_notebooks().items()}
         rows = [_describe_run(record, names.get(record.folder)) for record in runs]
-        cells = [rows[0], [":--"] * 6 + ["--:"] * 3, *(row.values() for row in rows)]
+        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
         facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
         facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs, with their inputs and costs"
-        parts.append(render_table("runs", caption, cells, facts, "runs"))
+        parts.append(render_table("runs", caption, cells, facts, "runs", left=6))
     return Markdown("\n\n".join(filter(None, parts)))
 
 
@@ -121,13 +117,12 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     start = start if weights["sha256"] else "random"
     profile = record.folder.parents[1].name
     changes = [f"{name} = {value}" for name, value in list_changes(record).items()]
-    made = None if record.has("predictions.npz") else run["files"].get("weights.pt")
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
         "Profile and changes": ", ".join(map(escape_code, [profile, *changes])),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
-        "Initial weights": start + (f"; made {_cut(made)}" if made else ""),
+        "Initial weights": start,
         "Commit": _describe_commit(record),
         "Training (s)": _format(run["train_seconds"], 1),
         "Peak memory (MB)": _format(run["peak_memory_bytes"], 0, 1e-6),

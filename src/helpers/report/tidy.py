@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations, product
 from pathlib import Path
@@ -22,7 +22,7 @@ from helpers import ROOT, InputError, metrics
 from helpers.metrics import METRICS, Outcome, Sample
 from helpers.runs.atomic_io import write_file
 
-from .paper import KEYS, REFERENCE, TRAINING, index_rows, paper_strengths, read_values
+from .paper import KEYS, REFERENCE, TRAINING, paper_strengths, read_values
 from .records import (
     ENOUGH_SEEDS,
     Evidence,
@@ -52,6 +52,9 @@ DIFFERENCES = [
     *("metric", "other_metric", "shift", "strength", "n_seeds", "mean", "low", "high", "p"),
     "family",
 ]
+
+#: Columns that identify a row of the estimates.
+INDEXED = ["profile", *KEYS, "variant"]
 
 #: Row of a cell without a value.
 ABSENT = dict.fromkeys([*ESTIMATES, "paper", "p", "p_holm"], np.nan)
@@ -104,48 +107,52 @@ def estimates() -> pd.DataFrame:
 
     The page "Tidy tables" explains the columns. Where n_seeds is 0, only the paper has a value.
     """
-    return _select(Settings.read(), _list_shown())[0]
+    return _select_shown(load_tables()[0])
 
 
 def differences() -> pd.DataFrame:
     """Return one row per pair of arms, metric and shift; see the page "Tidy tables"."""
-    return _select(Settings.read(), _list_shown())[1]
+    return _select_shown(load_tables()[1])
+
+
+def _select_shown(table: pd.DataFrame) -> pd.DataFrame:
+    profiles = {dataset: find_evidence(dataset).profile for dataset in datasets()}
+    return table[table["profile"] == table["dataset"].map(profiles)]
 
 
 def find_estimate(dataset: str, arm: str, metric: str, shift="clean", strength=None) -> dict:
     """Return a row of `estimates`: NaN, with n_seeds 0, if neither runs nor paper have it."""
     key = dataset, arm, metric, shift, strength
-    absent = ABSENT | dict(zip(KEYS, key, strict=True))
-    return _index(Settings.read(), _list_shown())[0].get((*key, ""), absent)
+    row = _index(Settings.read())[0].get((find_evidence(dataset).profile, *key, ""))
+    return row or ABSENT | dict(zip(KEYS, key, strict=True))
 
 
-def find_difference(arm, other, metric: str, shift="clean", strength=None, variant="") -> dict:
+def find_difference(
+    dataset: str, arm: str, other: str, metric: str, shift="clean", strength=None, variant=""
+) -> dict:
     """Return a row of `differences`: NaN, with n_seeds 0, if it was not measured.
 
-    The arms are (data set, label), the first in its `variant`; the opposite order reverses signs.
+    The first arm is in its `variant`; the opposite order reverses signs.
     """
-    rows, rest = _index(Settings.read(), _list_shown())[1], (metric, metric, shift, strength)
-    if row := rows.get((*arm, variant, *other, "", *rest)):
+    rows, profile = _index(Settings.read())[1], find_evidence(dataset).profile
+    rest = metric, metric, shift, strength
+    if row := rows.get((profile, dataset, arm, variant, dataset, other, "", *rest)):
         return row
-    if variant or not (row := rows.get((*other, "", *arm, "", *rest))):
+    row = rows.get((profile, dataset, other, "", dataset, arm, "", *rest))
+    if variant or not row:
         return ABSENT | {"metric": metric, "shift": shift, "strength": strength}
     return row | {"mean": -row["mean"], "low": -row["high"], "high": -row["low"]}
 
 
-def _list_shown() -> tuple[str, ...]:
-    return tuple(find_evidence(dataset).profile for dataset in datasets())
-
-
 @cache
-def _select(settings: Settings, profiles: tuple[str, ...]) -> list[pd.DataFrame]:
-    shown = dict(zip(datasets(), profiles, strict=True))
-    return [table[table["profile"] == table["dataset"].map(shown)] for table in load_tables()]
-
-
-@cache
-def _index(settings: Settings, profiles: tuple[str, ...]) -> tuple[dict, dict]:
-    table, pairs = _select(settings, profiles)
-    return index_rows(table, [*KEYS, "variant"]), index_rows(pairs, DIFFERENCES[1:11])
+def _index(settings: Settings) -> list[dict[tuple, dict]]:
+    """Index the rows of both tables by their keys; a NaN strength becomes None."""
+    indices = []
+    for table, names in zip(_load(settings), (INDEXED, DIFFERENCES[:11]), strict=True):
+        strengths = table["strength"].astype(object).where(table["strength"].notna(), None)
+        rows = table.assign(strength=strengths).to_dict("records")
+        indices.append({tuple(row[name] for name in names): row for row in rows})
+    return indices
 
 
 def load_tables() -> tuple[pd.DataFrame, ...]:
@@ -156,15 +163,13 @@ def load_tables() -> tuple[pd.DataFrame, ...]:
 @cache
 def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
     """Return both tables from the cache, or compute them and, if possible, cache them."""
+    shown = [evidence for dataset in datasets() for evidence in list_evidence(dataset)]
+    groups = [(e.profile, *group) for e in shown for group in _list_records(e).items()]
+    checksums = [(*name, [record.checksum for record in records]) for *name, records in groups]
+    total = hashlib.sha256(repr(checksums).encode())
     code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
-    total = hashlib.sha256()
     for path in sorted([*code, *REFERENCE.glob("*.csv")]):
         total.update(path.read_bytes())
-    for dataset in datasets():
-        for evidence in list_evidence(dataset):
-            for name, records in _list_records(evidence).items():
-                checksums = [record.checksum for record in records]
-                total.update(repr((evidence.profile, name, checksums)).encode())
     names = [f"{name}-{total.hexdigest()[:16]}.csv" for name in ("estimates", "differences")]
     paths = [CACHE / name for name in names]
     try:
@@ -194,21 +199,16 @@ def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
 
 
 def _compute() -> tuple[pd.DataFrame, pd.DataFrame]:
-    # All data sets as pages show them are compared; other evidence only with itself.
-    groups = [[list_evidence(dataset)[-1] for dataset in datasets()]]
-    groups += [[first] for dataset in datasets() for first in list_evidence(dataset)[:-1]]
     rows, pairs = [], []
-    for group in groups:
-        measured, profiles = {}, {evidence.dataset: evidence.profile for evidence in group}
-        for evidence in group:
-            averaged = _choose_strengths(evidence)
-            for name, records in _list_records(evidence).items():
-                chosen = PAPER_METRICS if name[-1] else tuple(METRICS)
-                measured[name], floors = _sum_up(records, averaged, chosen)
-                for key, sample in measured[name].items():
-                    floor = floors.get(key, (np.nan, np.nan))
-                    rows.append((evidence.profile, *name, *_estimate(sample, *key), *floor))
-        pairs += [(profiles[row[0]], *row) for row in _list_differences(measured)]
+    for evidence in (e for dataset in datasets() for e in list_evidence(dataset)):
+        averaged, measured = _choose_strengths(evidence), {}
+        for name, records in _list_records(evidence).items():
+            chosen = PAPER_METRICS if name[-1] else tuple(METRICS)
+            measured[name], floors = _sum_up(records, averaged, chosen)
+            for key, sample in measured[name].items():
+                floor = floors.get(key, (np.nan, np.nan))
+                rows.append((evidence.profile, *name, *_estimate(sample, *key), *floor))
+        pairs += [(evidence.profile, *row) for row in _list_differences(measured)]
     numbers = dict.fromkeys(("strength", "mean", "sd"), float) | {"n_seeds": int}
     table = pd.DataFrame(rows, columns=ESTIMATES).astype(numbers)
     pairs = pd.DataFrame(pairs, columns=DIFFERENCES).astype({"strength": float})
@@ -243,7 +243,7 @@ def _predict_next(table: pd.DataFrame) -> pd.DataFrame:
     """Add predicted_low, predicted_high, and spread_from: the profile whose seeds give the spread,
     another one if they are few, or "" if none has enough.
     """
-    keys, names = [*KEYS, "variant"], ["sd", "n_seeds", "profile"]
+    keys, names = INDEXED[1:], ["sd", "n_seeds", "profile"]
     enough = table[table["n_seeds"] >= ENOUGH_SEEDS].drop_duplicates(keys)[[*keys, *names]]
     other = table[keys].merge(enough, how="left", on=keys)
     own = (table["n_seeds"] >= ENOUGH_SEEDS) | other["profile"].isna()
@@ -254,61 +254,44 @@ def _predict_next(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _add_paper(table: pd.DataFrame) -> pd.DataFrame:
-    paper, keys = read_values().assign(variant=""), ["profile", *KEYS, "variant"]
-    tables = [table.merge(paper, how="left", on=keys[1:])]
+    paper = read_values().assign(variant="")
+    tables = [table.merge(paper, how="left", on=INDEXED[1:])]
     for dataset in datasets():
         only = paper[paper["dataset"] == dataset].assign(seeds="", n_seeds=0, spread_from="")
         tables += [only.assign(profile=e.profile) for e in list_evidence(dataset)]
-    table = pd.concat(tables, ignore_index=True).drop_duplicates(keys, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True).drop_duplicates(INDEXED, ignore_index=True)
     return table.assign(paper_bold=table["paper_bold"].eq(True))
 
 
 def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
-    """Yield the rows of `differences`.
+    """Yield the rows of `differences` of one data set, a variant's only in the paper's metrics.
 
-    Holm's method adjusts a family as one: the pairs of arms of a data set in the paper's metrics,
-    or the calibration errors of its later arms minus that of the first at its temperature.
+    Holm's method adjusts a family as one: the pairs of arms in the paper's metrics, or the
+    calibration errors of the later arms minus that of the first at its temperature.
     """
+    first = next(iter(measured), None)
     for (other, others), (name, samples) in combinations(measured.items(), 2):
-        apart, variant = name[0] != other[0], name[2]
-        if other[2] or (apart and variant):
-            continue  # a variant is compared only with arms of its data set
-        chosen = ("accuracy_lost",) if apart else PAPER_METRICS if variant else MEASURES
+        *_, variant = name
+        if other[-1]:
+            continue  # a variant is compared only with arms
+        chosen = PAPER_METRICS if variant else MEASURES
         pairs = [(key, key[0]) for key in samples if key[0] in chosen]
-        is_first = not (apart or variant) and other == next(n for n in measured if n[0] == name[0])
-        if is_first:
+        if other == first and not variant:
             pairs = [(key, TEMPERED) for key in samples if key[0] == RMS] + pairs
         for key, other_metric in pairs:
             metric, *place = key
             sample, match = samples[key], others.get((other_metric, *place))
-            is_mean = place[1] is None
-            if match is None or not {*sample.seeds} & {*match.seeds} or (apart and not is_mean):
+            if match is None or not {*sample.seeds} & {*match.seeds}:
                 continue
-            difference = subtract_apart(sample, match) if apart else sample - match
+            difference = sample - match
             found, count = difference.estimate(), len(difference.seeds)
             p = found.p_value if count > 1 else np.nan  # one seed says nothing about others
-            values = count, found.mean, found.low, found.high, p
             family = "arms" * (metric in PAPER_METRICS)
             if other_metric == TEMPERED:
-                family = "temperature" * is_first
-            family *= is_mean and not apart and not variant
+                family = "temperature" * (other == first)
+            family *= place[1] is None and not variant
+            values = count, found.mean, found.low, found.high, p
             yield *name, *other, metric, other_metric, *place, *values, family
-
-
-def subtract_apart(first: Sample, second: Sample) -> Sample:
-    """Return the difference between arms of two data sets, over the images of both.
-
-    Their test images are disjoint, so the variances add: an image of one data set does not affect
-    the score on the other. A mean over N images of which only M count has N / M times the
-    influence. Pairing by the numbers of the seeds is harmless.
-    """
-    difference = replace(first, influence=None) - replace(second, influence=None)
-    images, parts = first.influence.shape[1] + second.influence.shape[1], []
-    for sample, sign in ((first, 1), (second, -1)):
-        rows = [sample.seeds.index(seed) for seed in difference.seeds]
-        factor = np.float32(sign * images / sample.influence.shape[1])
-        parts.append(factor * sample.influence[rows])
-    return replace(difference, influence=np.concatenate(parts, axis=1))
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,6 @@ NAME = r"[\w-]+"
 FIXED = {"data_source", "image_size", "corruptions", "network", "initialisation"}
 FIXED |= LOCATIONS | {"stand_in_weights"}
 
-#: Overrides that are also passed to the pretraining run an experiment depends on, in addition to
-#: the parameters of pretraining alone. Data parameters are not: pretraining has its own data set.
-SHARED = {"results", "data_dir", "image_size", "network"}
-
 
 def _reject_duplicates(strengths: list[float]) -> list[float]:
     if len(set(strengths)) < len(strengths):
@@ -68,7 +64,7 @@ Strengths = Annotated[list[Strength], Field(min_length=1), AfterValidator(_rejec
 
 
 class Config(BaseModel):
-    """Parameters of a notebook that trains one network.
+    """Parameters of an experiment.
 
     A parameter that is added later needs a default, with which older records are read.
     """
@@ -86,8 +82,18 @@ class Config(BaseModel):
     initialisation: str = Field(min_length=1)
     stand_in_weights: dict[Literal[*STARTS[1:]], str]
     batch_norm: Literal["train", "frozen", "affine_frozen"]
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    backbone_lr: Positive
+    head_lr: Positive
     weight_decay: NotNegative
     precision: Literal["float32", "bfloat16"]
+    keep_epoch: Literal["best", "last"] = "best"
+    mixup_alpha: NotNegative
+    second_forward: bool
+    augment_probability: float = Field(ge=0, le=1)
+    rotation_degrees: float = Field(ge=0, le=180)
+    corruptions: Annotated[dict[Literal[*CORRUPTIONS], Strengths], Field(min_length=1)]
 
     @property
     def computed(self) -> dict:
@@ -108,18 +114,6 @@ class Config(BaseModel):
             return f"{self.results}/{self.stand_in_weights[self.initialisation]}"
         return self.initialisation
 
-
-class SupervisedConfig(Config):
-    """Parameters of the notebooks that train a classifier."""
-
-    batch_size: int = Field(ge=2)
-    backbone_lr: Positive
-    head_lr: Positive
-    mixup_alpha: NotNegative
-    augment_probability: float = Field(ge=0, le=1)
-    rotation_degrees: float = Field(ge=0, le=180)
-    keep_epoch: Literal["best", "last"] = "best"
-
     @property
     def training(self) -> dict:
         """Arguments of ``helpers.experiment.fit``, except network and data."""
@@ -128,45 +122,6 @@ class SupervisedConfig(Config):
         values = self.model_dump(include=names)
         augmentation = self.augment_probability, self.rotation_degrees, self.mixup_alpha
         return values | {"augmentation": augmentation}
-
-
-class ExperimentConfig(SupervisedConfig):
-    """Parameters of an experiment."""
-
-    epochs: int = Field(ge=1)
-    second_forward: bool
-    corruptions: Annotated[dict[Literal[*CORRUPTIONS], Strengths], Field(min_length=1)]
-
-
-class PretrainingConfig(Config):
-    """Parameters of both pretraining notebooks."""
-
-    dataset: Literal[*(name for name, dataset in DATASETS.items() if dataset.loader)]
-    pretraining_epochs: int = Field(ge=1)
-
-
-class SupervisedPretrainingConfig(PretrainingConfig, SupervisedConfig):
-    """Parameters of supervised pretraining."""
-
-    @property
-    def training(self) -> dict:
-        """Arguments of ``helpers.experiment.fit``, except network and data."""
-        return super().training | {"epochs": self.pretraining_epochs, "second_forward": False}
-
-
-class BarlowTwinsConfig(PretrainingConfig):
-    """Parameters of Barlow Twins pretraining."""
-
-    twins_batch_size: int = Field(ge=2)
-    lr: Positive
-    projector: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    off_diagonal_weight: Positive
-
-
-PRETRAINING = {
-    "pretrain_supervised": SupervisedPretrainingConfig,
-    "pretrain_barlow_twins": BarlowTwinsConfig,
-}
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
@@ -178,21 +133,18 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise InputError for a name that is not a parameter of any notebook."""
-    models = (ExperimentConfig, *PRETRAINING.values())
-    known = {name for model in models for name in model.model_fields}
+    """Raise InputError for a name that is not a parameter."""
     for name in names:
-        if name not in known:
-            raise unknown("parameter", str(name), sorted(known))
+        if name not in Config.model_fields:
+            raise unknown("parameter", str(name), sorted(Config.model_fields))
         if name in ("seed", "variant"):
             raise InputError(f"{name} is not set as a parameter; use --seeds 0-2 or --only NAME")
 
 
 def make_config(experiment: str, values: Mapping) -> Config:
     """Return the validated configuration; values that are not parameters are ignored."""
-    model = PRETRAINING.get(experiment, ExperimentConfig)
     try:
-        config = model(**{name: values[name] for name in model.model_fields if name in values})
+        config = Config(**{name: values[name] for name in Config.model_fields if name in values})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"] if part != "[key]")
@@ -202,7 +154,7 @@ def make_config(experiment: str, values: Mapping) -> Config:
     start, size = config.start, config.image_size
     if start not in STARTS and not (Path(start).parent.name or Path(start).suffix):
         raise unknown("initialisation", start, STARTS)
-    dataset = getattr(config, "dataset", None) or find_dataset(experiment)
+    dataset = find_dataset(experiment)
     published = dataset == "pathmnist" and config.data_source == "official"
     if start in STARTS[1:] and (start, config.network) not in PUBLISHED:
         why = f"initialisation: no {start} weights of a {config.network} are published; choose"
@@ -228,12 +180,12 @@ def resolve(
 
 
 def list_experiments() -> list[str]:
-    """Return the names of the notebooks, pretraining first."""
+    """Return the names of the notebooks."""
     names = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
     for name in names:
         if not re.fullmatch(NAME, name):
             raise InputError(f"book/experiments/{name}.py: use letters, digits, _ and - only")
-    return sorted(names, key=lambda name: not name.startswith("pretrain_"))
+    return names
 
 
 def read_defaults(experiment: str) -> dict:

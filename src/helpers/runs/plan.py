@@ -11,10 +11,7 @@ from helpers import ROOT, InputError
 from helpers.source_files import digest_file, from_root, has_changed
 
 from .config import (
-    PRETRAINING,
-    SHARED,
     Config,
-    ExperimentConfig,
     list_experiments,
     read_defaults,
     read_profile,
@@ -70,13 +67,8 @@ class Job:
         return record is not None
 
     def _list_changed(self, record: Record) -> Iterator[str]:
-        needed = [
-            run.run["files"].get("weights.pt") for run in map(_read_if_whole, self.needs) if run
-        ]
         start = from_root(self.config.start)
-        if not needed and start.is_file():
-            needed = [digest_file(start)]
-        if needed and needed[0] != record.weights["sha256"]:
+        if start.is_file() and digest_file(start) != record.weights["sha256"]:
             yield "weights to start from"
         source = self.config.data_source
         if record.data["files"] and has_changed(source, record.data["files"]):
@@ -122,22 +114,19 @@ def plan(
     """Return the requested runs, each after the runs that it needs.
 
     `only` is a pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``.
-    Variants run with seed 0 only, unless the pattern names them; pretraining is planned if a run
-    starts from it, or if the pattern begins with ``pretrain``.
+    Variants run with seed 0 only, unless the pattern names them. A run whose weights another one
+    starts from is planned too, with the same profile and overrides.
     """
-    overrides = dict(overrides or {})
-    variants = read_variants()
-    names = list_experiments()
-    names += [f"{name}@{variant}" for name in names for variant in variants.get(name, {})]
+    overrides, variants, experiments = dict(overrides or {}), read_variants(), list_experiments()
+    names = [f"{name}@{variant}" for name in experiments for variant in variants.get(name, {})]
+    names = [*experiments, *names]
     chosen = [name for name in names if fnmatch(name, only)]
-    if not only.startswith("pretrain"):
-        chosen = [name for name in chosen if name not in PRETRAINING]
     if not chosen:
         raise unknown("experiment", only, names)
     jobs: dict[Path, Job] = {}
 
-    def add(experiment: str, seed: int, overrides: dict, variant: str = "") -> None:
-        """Add a run, after the pretraining that it starts from if that has the same results."""
+    def add(experiment: str, seed: int, variant: str = "", waiting: tuple[Path, ...] = ()) -> None:
+        """Add a run, after the one that it starts from if that has the same results."""
         config = resolve(experiment, profile, seed, overrides, variant)
         if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
             return  # the profile already gives the arm these values
@@ -145,23 +134,22 @@ def plan(
         shown = changed & read_defaults(experiment).keys()
         shown |= {"variant", *variants[experiment][variant]} if variant else set()
         job = Job(experiment, config, config.model_dump(include=shown))
-        for start in job.needs:
-            source, digits = start.parent.name, start.name.removeprefix("seed-")
-            if source not in PRETRAINING or source == experiment or not digits.isdigit():
-                continue
-            own = PRETRAINING[source].model_fields.keys() - ExperimentConfig.model_fields.keys()
-            rest = {name: value for name, value in overrides.items() if name in SHARED | own}
-            if start == run_folder(ROOT / config.results, source, int(digits)):
-                add(source, int(digits), rest)
+        waiting = (*waiting, job.folder)
+        for needed in job.needs:
+            source = needed.parent.name
+            if needed in waiting:
+                raise InputError(
+                    f"{job.name} would start from its own weights, {config.start}; change"
+                    " initialisation or stand_in_weights"
+                )
+            # Only an arm's seed 0 keeps its weights.
+            if source in experiments and needed == run_folder(ROOT / config.results, source, 0):
+                add(source, 0, waiting=waiting)
         jobs[job.folder] = job
 
     for seed in seeds:
         for name in chosen:
             experiment, _, variant = name.partition("@")
             if not variant or seed == 0 or "@" in only:
-                add(experiment, seed, overrides, variant)
-    known = {name for job in jobs.values() for name in type(job.config).model_fields}
-    for name in overrides:
-        if name not in known:
-            raise unknown("parameter of these runs", name, sorted(known))
+                add(experiment, seed, variant)
     return list(jobs.values())

@@ -10,7 +10,7 @@ predictions.npz    float16 logits of all test images (clean and corrupted) and o
                    images, with the labels of both
 examples.npz       a few test images and the most confident errors under every corruption, and one
                    MixUp example
-weights.pt         the backbone of a pretraining; the float16 network of an arm's seed 0
+weights.pt         the network in float16, of an arm's seed 0
 =================  =========================================================================
 
 A variant of an ablation has its own record, in ``<experiment>@<variant>/seed-<n>/``. The executed

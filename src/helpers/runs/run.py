@@ -41,23 +41,21 @@ class Run:
             **describe_commit(),
         }
 
-    def finish(self, data, model, training, evaluation=None) -> Record:
+    def finish(self, data, model, training, evaluation) -> Record:
         """Write the record of the run from the results of the functions of ``helpers.experiment``.
 
-        Without an evaluation the run is a pretraining, and its record has the backbone. The record
-        of an arm's seed 0 has the network in float16.
+        The record of an arm's seed 0 has the network in float16.
         """
-        contents = {"history.csv": training.history.to_csv(index=False).encode()}
+        contents = {
+            "history.csv": training.history.to_csv(index=False).encode(),
+            "metrics.csv": evaluation.scores().to_csv(index=False).encode(),
+            "predictions.npz": _pack_arrays(evaluation.arrays()),
+            "examples.npz": _pack_arrays(evaluation.examples),
+        }
         rounding = None
-        if evaluation is None:
-            contents["weights.pt"] = model.pack_backbone()
-        else:
-            contents["metrics.csv"] = evaluation.scores().to_csv(index=False).encode()
-            contents["predictions.npz"] = _pack_arrays(evaluation.arrays())
-            contents["examples.npz"] = _pack_arrays(evaluation.examples)
-            if self.config.seed == 0 and not self.config.variant:
-                contents["weights.pt"] = model.pack_weights()
-                rounding = evaluation.measure_rounding(model, data)
+        if self.config.seed == 0 and not self.config.variant:
+            contents["weights.pt"] = model.pack_weights()
+            rounding = evaluation.measure_rounding(model, data)
         run = {
             "experiment": self.experiment,
             "variant": self.config.variant,
@@ -72,7 +70,7 @@ class Run:
             "weights": model.weights,
             "weights_rounding": rounding,
             "train_seconds": round(training.seconds, 3),
-            "evaluate_seconds": round(evaluation.seconds, 3) if evaluation else None,
+            "evaluate_seconds": round(evaluation.seconds, 3),
             "best_epoch": training.best_epoch,
         }
         record = write_record(self.folder, run, contents)
@@ -85,9 +83,9 @@ def begin(experiment: str, values: Mapping) -> Run:
     config = make_config(experiment, values)
     plain = bool | int | float | str | list | tuple | dict | types.NoneType
     for name, value in values.items():
-        known = name in type(config).model_fields or name in ("In", "Out") or name.startswith("_")
+        known = name in Config.model_fields or name in ("In", "Out") or name.startswith("_")
         if not known and isinstance(value, plain):
-            raise unknown("parameter", name, sorted(type(config).model_fields))
+            raise unknown("parameter", name, sorted(Config.model_fields))
     return Run(experiment, config)
 
 

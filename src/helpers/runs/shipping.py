@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers import ROOT, InputError
 
 from .atomic_io import write_file
-from .config import PRETRAINING, list_profiles, unknown
+from .config import list_profiles, unknown
 from .record import Record, keep_notebook, read_record, read_records, run_folder, write_record
 
 #: Largest size in bytes of a shipped record without its weights, and of the weights.
@@ -35,7 +35,7 @@ def ship(profile: str) -> Iterator[tuple[Path, str]]:
         return
     for record in records:
         place = run_folder(Path("records", profile), record.experiment, record.seed, record.variant)
-        if record.experiment not in PRETRAINING and read_record(ROOT / place) is None:
+        if read_record(ROOT / place) is None:
             left_out = _copy(record, ROOT / place, weights=profile == "paper")
             yield place, ", ".join(left_out)
 

@@ -11,12 +11,12 @@ from helpers import ROOT, InputError
 from helpers.source_files import digest_file
 
 from .cluster import BatchError, list_gpus
-from .config import PRETRAINING, make_config, read_defaults
+from .config import Config, make_config, read_defaults
 from .plan import Job
 from .record import Record, is_run, read_record
 from .worker import make_run
 
-#: Files that are compared; neither an experiment's weights nor example images affect a number.
+#: Files that are compared; neither stored weights nor example images affect a number of the run.
 NUMERIC = ("history.csv", "metrics.csv", "predictions.npz")
 
 
@@ -67,7 +67,7 @@ def plan_repetition(record: Record, results: Path) -> Job:
         config = make_config(record.experiment, parameters)
     except InputError as error:  # also a parameter that the notebook did not have, or a bad value
         raise _refuse(record, error, commit) from None
-    if gone := parameters.keys() - type(config).model_fields.keys():
+    if gone := parameters.keys() - Config.model_fields.keys():
         reason = f"{record.experiment} no longer has {', '.join(sorted(gone))}"
         raise _refuse(record, reason, commit)
     if record.environment["device"] not in (None, "cpu") and not list_gpus():
@@ -82,8 +82,7 @@ def _refuse(record: Record, reason: object, advice: str) -> InputError:
 
 def compare(then: Record, now: Record) -> tuple[dict[str, str], dict[str, tuple]]:
     """Map files to differences ("" if none), and changed environment fields to both values."""
-    names = [*NUMERIC, "weights.pt"] if then.experiment in PRETRAINING else NUMERIC
-    files = {name: _compare_file(name, then, now) for name in names if then.has(name)}
+    files = {name: _compare_file(name, then, now) for name in NUMERIC if then.has(name)}
     old, new = then.environment, now.environment
     pairs = {name: (old.get(name), new.get(name)) for name in old | new}
     # Two trees with uncommitted changes may differ from each other.
@@ -96,8 +95,6 @@ def _compare_file(name: str, then: Record, now: Record) -> str:
         return "is missing"
     if then.run["files"][name] == now.run["files"][name]:
         return ""
-    if name == "weights.pt":
-        return "other bytes"
     # Tables and archives both map names to arrays.
     tables = (getattr(record, name.partition(".")[0]) for record in (then, now))
     return "; ".join(list_differences(*tables)) or "other bytes, the same values"
