@@ -284,8 +284,8 @@ def test_the_overview_is_short_and_from_the_tables(drawn, show):
     row = find_difference("pets", "Supervised", "No Pretraining", "accuracy")
     mean, low, high = (f"{100 * row[end]:+.1f}" for end in ("mean", "low", "high"))
     assert (
-        "Supervised minus No Pretraining, accuracy, in points:"
-        f" {mean} on clean images (95 % interval {low} to {high}), **better**"
+        "Supervised minus No Pretraining, accuracy in points (95 % interval):"
+        f" {mean} on clean images ({low} to {high}), **significantly better**"
     ) in summary
     assert "profile made_up (5 epochs), 3 seeds (0–2)" in report.show_made_from().data
     assert list_columns("pets") == [("clean", None), ("brightness", None), ("blur", None)]

@@ -36,7 +36,7 @@ HEADS = {
 }
 
 #: Metrics that the findings compare, to their names there.
-COMPARED = {"accuracy": "accuracy, in points", RMS: "RMS calibration error"}
+COMPARED = {"accuracy": "accuracy in points", RMS: "RMS calibration error"}
 
 
 def show_overview() -> Markdown:
@@ -141,19 +141,19 @@ def _compare_arms(dataset: str) -> list[str]:
         rows = [find_difference(dataset, label, first, metric, shift) for shift in shifts]
         gains = [_describe_gain(row) for row in rows if row["n_seeds"]]
         if gains:
-            texts.append(f"{label} minus {first}, {name}: {'; '.join(gains)}.")
+            texts.append(f"{label} minus {first}, {name} (95 % interval): {'; '.join(gains)}.")
     return texts
 
 
 def _describe_gain(row: dict) -> str:
-    measure, word = MEASURES[row["metric"]], "no clear difference"
+    measure, word = MEASURES[row["metric"]], "not significant"
     if row["n_seeds"] < 2:
         word = "untested with one seed in common"
     elif row["p_holm"] < LEVEL:
-        word = "**better**" if row["mean"] * measure.better > 0 else "**worse**"
+        word = "**significantly " + ("better**" if row["mean"] * measure.better > 0 else "worse**")
     place = "on clean images" if row["shift"] == "clean" else f"under {row['shift']}"
     mean, low, high = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
-    return f"{mean} {place} (95 % interval {low} to {high}), {word}"
+    return f"{mean} {place} ({low} to {high}), {word}"
 
 
 def _judge_cells(dataset: str) -> str:
