@@ -72,7 +72,7 @@ def test_another_data_set_with_four_arms_and_another_shift_has_tables_of_its_own
     show(tmp_path)
     text = report.show_results("fog").data
     rows = read_rows(text)
-    assert rows[0] == ["Model", "Clean", "Haze", "Gaussian Blur"]
+    assert rows[0] == ["Model", "Clean", "Haze", "Blur"]
     assert {"basic", "big", "small", "odd"} <= {row[0] for row in rows}
     assert ["Model", "haze = 1", "haze = 2"] in rows
     pairs = read_rows(report.show_differences("fog").data)

@@ -13,8 +13,8 @@ _OFFERS = {
     "overview": "show_cells show_gaps show_overview show_summary",
     "provenance": "show_made_from show_quick_check show_runs",
     "tidy": "differences estimates",
-    "tables": "export_table show_legend show_metrics show_other_shifts show_results show_scores"
-    " show_table show_temperatures show_tidy",
+    "tables": "export_table show_legend show_other_shifts show_results show_scores show_table"
+    " show_temperatures show_tidy",
 }
 
 _HOMES = {name: module for module, names in _OFFERS.items() for name in names.split()}

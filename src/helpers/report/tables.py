@@ -10,7 +10,6 @@ from IPython.display import Markdown
 from helpers import InputError
 from helpers.metrics import METRICS
 
-from .escape import escape_markdown
 from .paper import name_column, paper_strengths, read_paper
 from .records import (
     PAPER_ARMS,
@@ -299,16 +298,3 @@ def show_tidy() -> Markdown:
     tables = zip(("estimates", "differences"), load_tables(), strict=True)
     links = [link_files(name, name.capitalize(), csv=write_csv(table)) for name, table in tables]
     return Markdown("\n\n".join(links))
-
-
-def show_metrics(record) -> Markdown:
-    """Return the scores of one run as a table, for its own notebook."""
-    rows = [["Shift", "Strength", "Accuracy (%)", "RMS calibration error", "Noise floor"]]
-    for row in record.metrics.itertuples():
-        strength = "" if math.isnan(row.strength) else f"{row.strength:g}"
-        mark = "\xa0◦" * (row.rms_calibration_error <= row.noise_floor_95)
-        error = f"{row.rms_calibration_error:.3f}{mark}"
-        floor = f"{row.noise_floor:.3f} ({row.noise_floor_95:.3f})"
-        rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error, floor])
-    name = escape_markdown(record.run["data"]["name"])
-    return Markdown(f"*Seed {record.seed} on {name}.*\n\n{write_markdown(rows)}")
