@@ -17,8 +17,8 @@ import numpy as np
 
 from helpers import ROOT, InputError
 
-from .checkpoint import Checkpoint
 from .config import Config, make_config, unknown
+from .files import Checkpoint
 from .record import PACKAGES, Record, run_folder, write_record
 
 
