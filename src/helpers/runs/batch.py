@@ -3,10 +3,8 @@
 import contextlib
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -19,8 +17,8 @@ from .plan import Job
 from .record import CorruptRecord
 from .worker import Outcome, make_run
 
-#: Seconds between two checks of the progress, and of the runs that another batch is making.
-INTERVAL, PAUSE = 1, 2
+#: Seconds between two checks of the progress.
+INTERVAL = 1
 
 
 def describe_progress(progress: dict) -> str:
@@ -70,7 +68,7 @@ def run_batch(
     (by default one per GPU or, without GPUs, per core); `scheduler` is the address of a Dask
     scheduler whose workers see the same files.
     """
-    jobs, ended = list(jobs), {}
+    jobs, ended = list(jobs), []
     where = f" by {scheduler}" if scheduler else ""
     tqdm.write(f"{len(jobs)} run{'s' * (len(jobs) > 1)} to make{where}")
     try:
@@ -78,13 +76,19 @@ def run_batch(
             open_cluster(len(jobs), workers, scheduler) as (client, threads),
             tqdm(total=len(jobs), desc="runs", unit="run", disable=None) as bar,
         ):
-            _make_runs(client, jobs, threads, ended, bar)
+            for outcome in _make_runs(client, jobs, threads):
+                ended.append(outcome)
+                state = f"failed, {outcome.kind}" if outcome.kind else "done"
+                tqdm.write(f"{outcome.job.name:<32} {state:<8} {outcome.seconds:6.0f} s")
+                if outcome.message and not outcome.kind:
+                    tqdm.write(outcome.message)
+                bar.update()
     except KeyboardInterrupt:
-        done = sum(not outcome.kind for outcome in ended.values())
+        done = sum(not outcome.kind for outcome in ended)
         begun = "; the scheduler's workers finish the runs that they have begun"
         print(f"{done} of {len(jobs)} runs are done{begun * bool(scheduler)}", file=sys.stderr)
         raise
-    failed = [outcome for outcome in ended.values() if outcome.kind]
+    failed = [outcome for outcome in ended if outcome.kind]
     if not failed:
         for job in jobs:
             if not (job.folder / "run.json").exists():
@@ -97,45 +101,22 @@ def run_batch(
     raise BatchError("\n".join([*lines, count]))
 
 
-def _make_runs(
-    client, jobs: list[Job], threads: int | None, ended: dict[Path, Outcome], bar: tqdm
-) -> None:
-    """Fill `ended` with the outcomes of runs as they end, and print these."""
-    # Progress files of runs that were interrupted earlier are no news.
-    shown = {job.folder: read_progress(job.folder) for job in jobs}
-    waiting, announced = jobs, False
-    while waiting:
-        elsewhere = []
-        for outcome in _submit(client, waiting, threads, ended, shown):
-            job = outcome.job
-            if outcome.elsewhere:
-                elsewhere.append(job)
-                continue
-            ended[job.folder] = outcome
-            state = f"failed, {outcome.kind}" if outcome.kind else "done"
-            tqdm.write(f"{job.name:<32} {state:<8} {outcome.seconds:6.0f} s")
-            if outcome.message and not outcome.kind:
-                tqdm.write(outcome.message)
-            bar.update()
-        waiting = elsewhere
-        if waiting:
-            if not announced:
-                tqdm.write(f"another batch is making {len(waiting)} of them: waiting")
-            announced = True
-            time.sleep(PAUSE)
-
-
-def _submit(
-    client, jobs: list[Job], threads: int | None, ended: dict[Path, Outcome], shown: dict
-) -> Iterator[Outcome]:
-    """Yield the outcomes of jobs as they end; each job begins after the one that it needs."""
+def _make_runs(client, jobs: list[Job], threads: int | None) -> Iterator[Outcome]:
+    """Yield the outcomes of runs as they end; print a line for each epoch in the meantime."""
     from distributed import CancelledError, wait
 
     futures, owners = {}, {}
-    for job in jobs:
-        needed = futures.get(job.needed) or ended.get(job.needed)
-        future = client.submit(make_run, job, threads, needed, pure=False)
+
+    def submit(job: Job, priority: int = 0) -> None:
+        needed = futures.get(job.needed)
+        future = client.submit(make_run, job, threads, needed, pure=False, priority=priority)
         futures[job.folder], owners[future] = future, job
+
+    for job in jobs:
+        submit(job)
+    # Progress files of runs that were interrupted earlier are no news.
+    shown = {job.folder: read_progress(job.folder) for job in jobs}
+    announced = False
     while owners:
         try:
             done = wait([*owners], timeout=INTERVAL, return_when="FIRST_COMPLETED").done
@@ -146,19 +127,21 @@ def _submit(
                 "lost the connection to the scheduler; the same command continues with what is"
                 " missing"
             ) from None
-        _print_news(owners.values(), shown)
+        for job in owners.values():
+            progress = read_progress(job.folder)
+            if progress is not None and progress != shown[job.folder]:
+                shown[job.folder] = progress
+                tqdm.write(f"{job.name:<32} {describe_progress(progress)}")
         for future in done:
             job = owners.pop(future)
-            if (error := future.exception()) is None:
-                yield future.result()
-            else:  # its worker was lost repeatedly
-                yield Outcome(job, 0, type(error).__name__, str(error))
-
-
-def _print_news(jobs: Iterable[Job], shown: dict[Path, dict | None]) -> None:
-    """Print a line for each run whose progress file differs from the one shown last."""
-    for job in jobs:
-        progress = read_progress(job.folder)
-        if progress is not None and progress != shown[job.folder]:
-            shown[job.folder] = progress
-            tqdm.write(f"{job.name:<32} {describe_progress(progress)}")
+            if error := future.exception():  # its worker was lost repeatedly
+                outcome = Outcome(job, 0, type(error).__name__, str(error))
+            else:
+                outcome = future.result()
+            if not outcome.elsewhere:
+                yield outcome
+                continue
+            if not announced:
+                tqdm.write("another batch is making some of these runs: waiting")
+            announced = True
+            submit(job, priority=-1)  # after the other runs

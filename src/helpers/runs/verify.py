@@ -85,14 +85,13 @@ def compare(then: Record, now: Record) -> tuple[dict[str, str], dict[str, tuple]
     files = {name: _compare_file(name, then, now) for name in NUMERIC if then.has(name)}
     old, new = then.environment, now.environment
     pairs = {name: (old.get(name), new.get(name)) for name in old | new}
-    # Two trees with uncommitted changes may differ from each other.
-    dirty = {"git_dirty"} if old.get("git_dirty") else set()
-    return files, {n: pair for n, pair in pairs.items() if pair[0] != pair[1] or n in dirty}
+    changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if old.get("git_dirty"):  # two trees with uncommitted changes may differ from each other
+        changed["git_dirty"] = pairs["git_dirty"]
+    return files, changed
 
 
 def _compare_file(name: str, then: Record, now: Record) -> str:
-    if not now.has(name):
-        return "is missing"
     if then.run["files"][name] == now.run["files"][name]:
         return ""
     # Tables and archives both map names to arrays.

@@ -28,6 +28,9 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
 }
 
+#: Seconds before a run that another process is making is looked at again.
+PAUSE = 2
+
 #: Prefixes of variables through which a user's settings would reach a kernel.
 FOREIGN = ("IPYTHON", "JUPYTER", "MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONWARNINGS")
 
@@ -55,6 +58,7 @@ def make_run(job: Job, threads: int | None, needed: Outcome | None = None) -> Ou
     try:
         with lock_run(job.folder) as ours:
             if not ours:
+                time.sleep(PAUSE)
                 return Outcome(job, 0, elsewhere=True)
             with writing(job.folder):
                 if not _is_made(job):
