@@ -197,8 +197,8 @@ def fit(
     groups = model.parameter_groups(backbone_lr, head_lr)
     state = TrainingState(model, groups, weight_decay, seed, epochs, keep_epoch, checkpoint, guard)
     done = len(state.history)
-    bar = tqdm(range(done + 1, epochs + 1), "train", epochs, initial=done, unit="epoch")
-    for epoch in bar:
+    bar = {"desc": "train", "unit": "epoch", "initial": done, "total": epochs}
+    for epoch in tqdm(range(done + 1, epochs + 1), **bar):
         model.train(epoch=epoch)
         network.prepare()
         weights = augmentation.draw_lambdas(-(-count // batch_size), state.lambdas)

@@ -1,7 +1,7 @@
 """Plan of a batch: the requested runs, the runs they need, and which of them are done."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -65,20 +65,17 @@ class Job:
             self._require_agreement(known)
         return record is not None
 
-    def _list_changed(self, record: Record) -> Iterator[str]:
-        start = from_root(self.config.start)
-        if start.is_file() and digest_file(start) != record.weights["sha256"]:
-            yield "weights to start from"
-        source = self.config.data_source
-        if record.data["files"] and has_changed(source, record.data["files"]):
-            yield f"content of {source}"
-
     def _require_agreement(self, record: Record) -> None:
         # Parameters that the record lacks had their defaults.
         theirs = {n: field.default for n, field in type(self.config).model_fields.items()}
         theirs |= record.parameters
         names = [name for name, ours in self.config.computed.items() if ours != theirs[name]]
-        if names := [*names, *self._list_changed(record)]:
+        start, source = from_root(self.config.start), self.config.data_source
+        if start.is_file() and digest_file(start) != record.weights["sha256"]:
+            names.append("weights to start from")
+        if record.data["files"] and has_changed(source, record.data["files"]):
+            names.append(f"content of {source}")
+        if names:
             raise InputError(
                 f"{record.folder} was made with a different {', '.join(names)}, and the seeds of"
                 f" one folder must agree; delete it, or give {self.name} another folder:"
