@@ -1,12 +1,11 @@
 """Plans: the runs that are asked for, those that they need, and those that are done."""
 
 import json
-import os
 import shutil
 
 import pytest
 
-from helpers import ROOT, InputError
+from helpers import InputError
 from helpers.runs import run
 from helpers.runs.plan import plan
 from helpers.runs.record import write_record
@@ -169,21 +168,3 @@ def test_a_run_does_not_begin_where_a_record_is(job):
     write(job)
     with pytest.raises(InputError, match="exists; delete it, or give another folder"):
         run.begin("pathmnist_basic", job.config.model_dump())
-
-
-def test_a_commit_is_the_project_s_own_or_none(tmp_path, monkeypatch, capsys):
-    ours = run.describe_commit()["git_commit"]
-    monkeypatch.setenv("GIT_DIR", str(tmp_path))
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "bogus")
-    assert run.describe_commit()["git_commit"] == ours
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    run.subprocess.run(
-        ["git", "init", "-q", str(tmp_path)], check=True, env={"PATH": os.environ["PATH"]}
-    )
-    monkeypatch.setattr(run, "ROOT", inside)  # an unpacked copy below another repository
-    assert run.describe_commit() == {"git_commit": None, "git_dirty": None}
-    (inside / ".git").mkdir()  # a broken one
-    assert run.describe_commit()["git_commit"] is None
-    assert capsys.readouterr().out.startswith("the record has no commit: ")
-    assert (ROOT / ".git").exists() == (ours is not None)
