@@ -89,10 +89,9 @@ report.plot_corruptions(evaluation.examples, data.classes)
 # %% [markdown]
 # ## Result
 # The table shows the accuracy and the RMS calibration error (ten equal-width bins) of this seed
-# alone. The noise floor is the calibration error that a perfectly calibrated network would show by
-# chance: its mean, with the 95 % quantile in brackets. ◦ marks errors within that quantile, which
-# cannot be distinguished from those of a calibrated network. The tables of the book average over
-# all seeds.
+# alone, as fractions. The noise floor is the calibration error that a perfectly calibrated network
+# would show by chance: its mean and its 95 % quantile. An error within that quantile cannot be
+# distinguished from that of a calibrated network. The tables of the book average over all seeds.
 
 # %%
-report.show_metrics(run.finish(data, model, training, evaluation))
+run.finish(data, model, training, evaluation).metrics

@@ -101,9 +101,9 @@ def test_scores_of_older_records_are_those_that_they_stored(old):
     for record in (r for r in read_records(old) if r.metrics is not None):
         arrays = record.predictions
         for row, logits in zip(record.metrics.itertuples(), arrays["logits"], strict=True):
-            scores = metrics.all_scores(logits, arrays["labels"])
-            assert scores["accuracy"] == pytest.approx(row.accuracy, abs=1e-6)
-            error = scores["rms_calibration_error_10"]
+            outcome = metrics.Outcome(logits, arrays["labels"])
+            assert outcome.correct.mean() == pytest.approx(row.accuracy, abs=1e-6)
+            error = metrics.rms_calibration_error(outcome.confidence, outcome.correct)
             assert error == pytest.approx(row.rms_calibration_error, abs=1e-6)
 
 

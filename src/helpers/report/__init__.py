@@ -4,9 +4,8 @@ from importlib import import_module
 
 #: Module to the names it offers here. Imported on first use: the Sphinx extension draws nothing.
 _OFFERS = {
-    "ablation": "show_ablation",
-    "calibration": "show_scores show_temperature_differences show_temperatures",
     "claims": "show_claims",
+    "comparisons": "show_ablation show_differences show_temperature_differences",
     "explorer": "show_explorer",
     "figures": "plot_history plot_temperatures show_curves show_reliability"
     " show_risk_coverage show_strengths",
@@ -14,8 +13,8 @@ _OFFERS = {
     "overview": "show_cells show_findings show_gaps show_made_from show_overview show_summary",
     "provenance": "show_build show_quick_check show_runs",
     "tidy": "differences estimates",
-    "tables": "export_table show_differences show_legend show_metrics show_other_shifts"
-    " show_results show_table show_tidy",
+    "tables": "export_table show_legend show_other_shifts show_results show_scores show_table"
+    " show_temperatures show_tidy",
 }
 
 _HOMES = {name: module for module, names in _OFFERS.items() for name in names.split()}

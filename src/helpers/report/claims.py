@@ -265,7 +265,7 @@ def count_verdicts() -> str:
 
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts."""
-    rows, data = [["The paper states", "Its own numbers", "These runs"], [":--"] * 3], []
+    rows, data = [["The paper states", "Its own numbers", "These runs"]], []
     for claim, *findings in judge_claims():
         note = f"{claim.section}. {claim.reading}".rstrip()
         data.append(claim.model_dump(include={"id", "section", "statement", "reading"}))
@@ -278,7 +278,7 @@ def show_claims() -> Markdown:
     statements = len({claim.statement for claim in read_claims()})
     counts = f"**{statements} statements, in {len(data)} readings.** {count_verdicts()}"
     caption = "The paper's statements, judged by its own numbers and by these runs"
-    return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims')}")
+    return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims', left=3)}")
 
 
 def _describe(claim: Claim, source: str, finding: Finding) -> dict[str, str]:

@@ -55,7 +55,7 @@ def show_overview() -> Markdown:
 
 def _lay_out(dataset: str) -> str:
     columns = [find_cells(dataset, metric, [(shift, None)]) for metric, shift in HEADS.values()]
-    rows = [[dataset_title(dataset), *HEADS], [":--", *["--:"] * len(HEADS)]]
+    rows = [[dataset_title(dataset), *HEADS]]
     rows += [[label, *(_print(cells[label][0]) for cells in columns)] for label in columns[0]]
     caption = f"[{describe_data(dataset)}: {describe_evidence(dataset)}.]{{.caption}}"
     options = ":class: overview\n:align: left"

@@ -6,14 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-REFERENCE = Path(__file__).parent / "reference"
+from helpers.catalogue import CORRUPTIONS
 
-#: Shift to its title in the paper's tables, and the symbol of its strength.
-COLUMNS = {
-    "clean": ("Clean", None),
-    "brightness": ("Brightness", "f"),
-    "blur": ("Gaussian Blur", "σ"),
-}
+REFERENCE = Path(__file__).parent / "reference"
 
 #: Measures of the training (shift "training") from a run's history: the mean gap over the second
 #: half of the epochs; the mean fall of validation accuracy per epoch, a rise being 0, so that fast
@@ -35,13 +30,9 @@ KEYS = ["dataset", "arm", "metric", "shift", "strength"]
 @cache
 def read_paper() -> pd.DataFrame:
     """Return the paper's 84 cells: table, `KEYS`, paper (a fraction), paper_bold."""
-    cells = pd.read_csv(REFERENCE / "tables.csv", dtype={"bold": bool})
-    cells = cells.rename(columns={"row": "arm", "value": "paper", "bold": "paper_bold"})
-    conditions = pd.DataFrame(map(parse_column, cells["column"]), columns=["shift", "strength"])
-    percent = cells["metric"] == "accuracy_percent"
-    cells["paper"] = np.where(percent, cells["paper"] / 100, cells["paper"])
-    cells["metric"] = np.where(percent, "accuracy", "rms_calibration_error_10")
-    return cells.join(conditions.astype({"strength": float}))
+    cells = pd.read_csv(REFERENCE / "tables.csv", dtype={"paper_bold": bool})
+    scale = np.where(cells["metric"] == "accuracy", 100, 1)  # accuracies are in percent, as printed
+    return cells.assign(paper=cells["paper"] / scale)
 
 
 @cache
@@ -74,18 +65,18 @@ def paper_strengths(dataset: str, shift: str) -> list[float]:
     return sorted(cells["strength"].dropna().unique().tolist())
 
 
-def parse_column(column: str) -> tuple[str, float | None]:
-    """Return shift and strength of a column of the paper, such as ``Clean`` or ``sigma=0.3``."""
-    symbol, _, strength = column.replace("sigma", "σ").partition("=")
-    for shift, (title, prefix) in COLUMNS.items():
-        if column == title:
-            return shift, None
-        if symbol == prefix and strength:
-            return shift, float(strength)
-    raise ValueError(f"{column!r} is not a column; write Clean, Brightness, f=0.8 or sigma=0.3")
+def parse_column(text: str) -> tuple[str, float | None]:
+    """Return shift and strength of a column such as ``clean`` or ``brightness 0.8``."""
+    shift, _, strength = text.partition(" ")
+    if shift not in ("clean", *CORRUPTIONS):
+        known = ", ".join(["clean", *CORRUPTIONS])
+        raise ValueError(f"{text!r}: unknown shift; choose from {known}, then a strength or none")
+    return shift, float(strength) if strength else None
 
 
 def name_column(shift: str, strength: float | None = None) -> str:
     """Return the header of a column of any shift."""
-    title, prefix = COLUMNS.get(shift, (shift.replace("_", " ").capitalize(), shift))
-    return title if strength is None else f"{prefix} = {strength:g}"
+    if strength is None:
+        return shift.replace("_", " ").capitalize()
+    symbol = CORRUPTIONS[shift].symbol if shift in CORRUPTIONS else ""
+    return f"{symbol or shift} = {strength:g}"

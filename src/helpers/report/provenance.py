@@ -81,11 +81,11 @@ def show_runs() -> Markdown:
     if runs:
         names = {record.folder: name for name, record in name_notebooks().items()}
         rows = [_describe_run(record, names.get(record.folder)) for record in runs]
-        cells = [rows[0], [":--"] * 6 + ["--:"] * 3, *(row.values() for row in rows)]
+        cells = [list(rows[0]), *(list(row.values()) for row in rows)]
         facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
         facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs, with their inputs and costs"
-        parts.append(render_table("runs", caption, cells, facts, "runs"))
+        parts.append(render_table("runs", caption, cells, facts, "runs", left=6))
     return Markdown("\n\n".join(filter(None, parts)))
 
 
@@ -133,8 +133,7 @@ def show_build() -> Markdown:
     if not builds:
         return Markdown(made)
     rows = [[head, *(build[head] for build in builds)] for head in builds[0]]
-    rows.insert(1, [":--"] * len(rows[0]))
-    return Markdown(f"{write_markdown(rows)}\n\n{made}")
+    return Markdown(f"{write_markdown(rows, left=len(rows[0]))}\n\n{made}")
 
 
 def _describe_build(dataset: str) -> dict[str, str]:

@@ -30,18 +30,6 @@ PAPER_ARMS = {
     },
 }
 
-#: Experiment to its requirements at full length, besides PathMNIST, which a laptop may not meet.
-NEEDS = {
-    "pathmnist_pretrained": "ResNet-18's ImageNet weights (47 MB) and two to three hours per seed"
-    " on a CPU core",
-    **dict.fromkeys(
-        PAPER_ARMS["pets"].values(),
-        "Oxford-IIIT Pets (800 MB), ResNet-50's ImageNet and Barlow Twins weights (200 MB) and, for"
-        " all three arms, about half an hour per seed on a GPU that sustains 10 TFLOP/s (an"
-        " estimate), or days on a CPU",
-    ),
-}
-
 #: Profiles by the strength of their evidence, best first.
 BEST_FIRST = ("paper", "short", "smoke")
 
@@ -265,23 +253,17 @@ def warn_of_corrupt_records() -> list:
 
 def missing_runs(dataset: str) -> str | None:
     """Return a line with the missing runs and their command; None if all arms have all seeds."""
-    shown, parts, needs = shown_records(dataset), [], []
+    shown, missing = shown_records(dataset), []
     seeds = sorted({r.seed for records in shown.values() for r in records}) or [0, 1, 2]
-    for label, experiment in arms(dataset).items():
+    for label in arms(dataset):
         whole = {r.seed for r in shown.get(label, []) if r.has("predictions.npz")}
-        absent = [seed for seed in seeds if seed not in whole]
-        if len(absent) == len(seeds):
-            parts.append(label)
-            needs += filter(None, [NEEDS.get(experiment)])
-        elif absent:
-            parts.append(f"{label} (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})")
+        if absent := [seed for seed in seeds if seed not in whole]:
+            missing.append(f"{label} (seed{'s' * (len(absent) > 1)} {list_numbers(absent)})")
     profile = find_evidence(dataset).profile or Settings.read().profile or BEST_FIRST[0]
     numbers = list_numbers(seeds).replace("–", "-").replace(" ", "")
     command = _write_command(profile, f"'{dataset}_*'", numbers)
-    text = f"Not measured: {', '.join(parts)}. Make these runs with `{command}`."
-    if needs and profile in BEST_FIRST[:2]:
-        text += f" They need {'; '.join(dict.fromkeys(needs))}."
-    return text if parts else None
+    text = f"Not measured: {', '.join(missing)}. Make these runs with `{command}`."
+    return text if missing else None
 
 
 def _write_command(profile: str, only: str, seeds: str) -> str:
@@ -302,14 +284,12 @@ def describe_data(dataset: str) -> str:
 
 
 def describe_seeds(dataset: str) -> str:
-    """Return the number of seeds of the arms, and the seeds: ``3 seeds (0–2)``."""
-    texts = {}
-    for label, records in shown_records(dataset).items():
-        numbers = list_numbers([record.seed for record in records])
-        texts[label] = f"{len(records)} seed{'s' * (len(records) > 1)} ({numbers})"
-    if len(set(texts.values())) == 1:
-        return next(iter(texts.values()))
-    return ", ".join(f"{text} for {label}" for label, text in texts.items())
+    """Return the number of seeds of the arms, and the seeds: ``2 to 3 seeds (0–2)``."""
+    groups = [[record.seed for record in group] for group in shown_records(dataset).values()]
+    fewest, most = min(map(len, groups)), max(map(len, groups))
+    count = f"{fewest} to {most}" if fewest < most else f"{most}"
+    numbers = list_numbers(sorted({seed for group in groups for seed in group}))
+    return f"{count} seed{'s' * (most > 1)} ({numbers})"
 
 
 def describe_evidence(dataset: str) -> str:

@@ -11,21 +11,24 @@ FORMATS = {"csv": ("text/csv", "CSV"), "tex": ("application/x-tex", "LaTeX")}
 
 
 def render_table(
-    name: str, caption: str, rows: Iterable[Iterable[str]], data, kind: str = ""
+    name: str, caption: str, rows: list[list[str]], data, kind: str = "", left: int = 1
 ) -> str:
-    """Return a sortable MyST table below its caption, and a link that saves `data` as CSV.
-
-    The rows are Markdown cells: the header, its alignments (``:--`` or ``--:``), and the body.
-    """
+    """Return a sortable MyST table below its caption, and a link that saves `data` as CSV."""
     options = f":class: {f'{kind} sortable'.strip()}\n:align: left"
-    shown = f"```{{table}}\n{options}\n\n{write_markdown(rows)}\n```"
+    shown = f"```{{table}}\n{options}\n\n{write_markdown(rows, left)}\n```"
     links = link_files(name, "This table", csv=write_csv(data))
     return f"[{caption}.]{{.caption}}\n\n{shown}\n\n{links}"
 
 
-def write_markdown(rows: Iterable[Iterable[str]]) -> str:
-    """Return rows of cells as the lines of a Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def write_markdown(rows: list[list[str]], left: int = 1) -> str:
+    """Return a Markdown table of a header and rows of cells; a short row ends in empty cells.
+
+    The first columns, `left` in number, are left-aligned, the others right-aligned.
+    """
+    heads, *body = rows
+    lines = [heads, [":--" if place < left else "--:" for place in range(len(heads))]]
+    lines += [[*row, *[""] * (len(heads) - len(row))] for row in body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def link_files(name: str, title: str, **files: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables of results: the paper's Tables 1-8, those of other data sets, and differences."""
+"""Tables of estimates: the paper's Tables 1-8, those of other data sets, and of calibration."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from helpers import InputError
+from helpers.metrics import METRICS
 
-from .escape import escape_markdown
 from .paper import name_column, paper_strengths, read_paper
 from .records import (
     PAPER_ARMS,
@@ -23,30 +23,23 @@ from .records import (
     shown_records,
 )
 from .table_export import link_files, render_table, write_csv, write_markdown
-from .tidy import (
-    FLOOR_SEEDS,
-    MEASURES,
-    PAPER_METRICS,
-    TEMPERED,
-    differences,
-    estimates,
-    find_estimate,
-    load_tables,
+from .tidy import MEASURES, PAPER_METRICS, RMS, TEMPERED, estimates, find_estimate, load_tables
+from .verdicts import RULE, judge, print_verdict, reasons_not_comparable
+
+#: Characters of a table that LaTeX reads as commands, or that pdfLaTeX's fonts may lack.
+LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "%_&#"}
+    | {"±": r"$\pm$", "−": "$-$", "σ": r"$\sigma$", "–": "--", "—": "---"}
 )
-from .verdicts import LEVEL, RULE, judge, print_p_value, print_verdict, reasons_not_comparable
-
-NETWORKS = {"resnet18": "ResNet-18", "resnet50": "ResNet-50"}
-
-#: Characters of a table that pdfLaTeX's fonts may lack.
-LATEX = str.maketrans({"±": r"$\pm$", "−": "$-$", "σ": r"$\sigma$", "–": "--", "—": "---"})
 
 SPREAD = "mean ± standard deviation over the seeds"
 
 CELLS = (
     "**A cell** shows the mean ± standard deviation over the seeds; its 95 % interval for other"
-    " seeds and other test images; for a calibration error its noise floor, the error that a"
-    " perfectly calibrated network would have by chance (mean; 95 % quantile in brackets,"
-    " {doc}`/method`); and the paper's value. “◦ as calibrated” marks an error within the floor."
+    " seeds and other test images (with one seed, for other test images only); for a calibration"
+    " error its noise floor, the error that a perfectly calibrated network would have by chance"
+    " (mean; 95 % quantile in brackets, {doc}`/method`); and the paper's value. “◦ as calibrated”"
+    " marks an error within the floor."
 )
 
 PATIENTS = (
@@ -63,10 +56,12 @@ def show_table(number: int) -> Markdown:
     def show() -> str:
         if profile := _name_beneath(dataset):
             return _render(dataset, metric, columns, f"-{columns[0][0]}-{profile}")
-        rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
-        title = f"{{table}} {_write_caption(dataset, metric, columns)}."
+        rows, caption = (
+            _lay_out(print_cell, dataset, metric, columns),
+            _write_caption(dataset, metric, columns),
+        )
         options = f":name: table-{number}\n:align: left"
-        table = f"```{title}\n{options}\n\n{write_markdown(rows)}\n```"
+        table = f"```{{table}} {caption}.\n{options}\n\n{write_markdown(rows)}\n```"
         files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
         links = link_files(f"table-{number}", f"Table {number}", **files)
         return "\n\n".join([table, links, *list_gaps(dataset)])
@@ -75,10 +70,9 @@ def show_table(number: int) -> Markdown:
 
 
 def show_results(dataset: str) -> Markdown:
-    """Return all tables of a data set that the paper lacks, as the body of its page."""
+    """Return all tables of a data set that the paper lacks, below their legend."""
     parts = [_render(dataset, metric, list_columns(dataset)) for metric in PAPER_METRICS]
-    parts = [show_legend(dataset).data, *parts, *_list_others(dataset)]
-    return Markdown("\n\n".join([*parts, show_differences(dataset).data]))
+    return Markdown("\n\n".join([show_legend(dataset).data, *parts, *_list_others(dataset)]))
 
 
 def show_other_shifts(dataset: str) -> Markdown | None:
@@ -98,8 +92,11 @@ def _list_others(dataset: str) -> list[str]:
 
 
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
-    cells, caption = find_cells(dataset, metric, columns), _write_caption(dataset, metric, columns)
-    rows, data = _lay_out(columns, cells, print_cell), chain(*cells.values())
+    caption, rows = (
+        _write_caption(dataset, metric, columns),
+        _lay_out(print_cell, dataset, metric, columns),
+    )
+    data = chain(*find_cells(dataset, metric, columns).values())
     table = render_table(f"{dataset}-{metric}{ending}", caption, rows, data)
     return "\n\n".join([table, *list_gaps(dataset)])
 
@@ -110,34 +107,39 @@ def export_table(number: int, format: str) -> str:
         raise InputError(f"table {number}: unknown table; choose from 1 to 8")
     if format not in ("md", "csv", "latex"):
         raise InputError(f"format {format!r}: unknown format; choose from md, csv, latex")
-    dataset, *place = _find(number)
+    place = dataset, *_ = _find(number)
     if format == "csv":  # one header for all profiles
-        found = show_each(dataset, lambda: find_cells(dataset, *place))
+        found = show_each(dataset, lambda: find_cells(*place))
         rows = chain.from_iterable(row for cells in found for row in cells.values())
         return write_csv({"table": number} | row for row in rows)
-    texts = show_each(dataset, lambda: _export(number, format, find_cells(dataset, *place), *place))
-    return "\n".join(texts)
+    return "\n".join(show_each(dataset, lambda: _export(number, format, *place)))
 
 
-def _export(number: int, format: str, cells: dict, metric: str, columns: list[tuple]) -> str:
-    dataset, bold = _find(number)[0], r"\textbf{{{}}}" if format == "latex" else "**{}**"
+def _export(number: int, format: str, dataset: str, metric: str, columns: list[tuple]) -> str:
+    bold = r"\textbf{{{}}}" if format == "latex" else "**{}**"
 
     def print_plain(row: dict) -> str:
         text, paper = print_spread(row), MEASURES[metric].print(row["paper"])
         text = bold.format(text) if row["best"] else text
         return f"{text} ({bold.format(paper) if row['paper_bold'] else paper})"
 
-    heads, alignments, *rows = _lay_out(columns, cells, print_plain)
-    caption = f"{_write_caption(dataset, metric, columns)}; in brackets the paper's value"
+    rows = _lay_out(print_plain, dataset, metric, columns)
+    caption = f"{_write_caption(dataset, metric, columns)}; in brackets the paper's value."
     if format == "md":
-        return f"Table {number}: {caption}.\n\n{write_markdown([heads, alignments, *rows])}\n"
-    caption = caption.translate(str.maketrans({sign: f"\\{sign}" for sign in "%_&#"}))
-    style = pd.DataFrame(rows, columns=heads).style.hide(axis="index")
-    kind, label = "l" + "r" * len(columns), f"tab:{number}"
-    if profile := _name_beneath(dataset):
-        label += f"-{profile}"
-    text = style.to_latex(hrules=True, caption=f"{caption}.", label=label, column_format=kind)
-    return "% needs \\usepackage{booktabs}\n" + text.translate(LATEX)
+        return f"Table {number}: {caption}\n\n{write_markdown(rows)}\n"
+    caption, profile = caption.translate(LATEX), _name_beneath(dataset)
+    heads, *body = [[text.translate(LATEX) for text in row] for row in rows]
+    text = (
+        pd.DataFrame(body, columns=heads)
+        .style.hide(axis="index")
+        .to_latex(
+            hrules=True,
+            caption=caption,
+            label=f"tab:{number}" + f"-{profile}" * bool(profile),
+            column_format="l" + "r" * len(columns),
+        )
+    )
+    return "% needs \\usepackage{booktabs}\n" + text
 
 
 def _name_beneath(dataset: str) -> str:
@@ -162,15 +164,11 @@ def list_columns(dataset: str) -> list[tuple[str, None]]:
 
 
 def _write_caption(dataset: str, metric: str, columns: list[tuple]) -> str:
-    measure, shown = MEASURES[metric], shown_records(dataset).values()
-    names = {str(record.parameters.get("network")) for records in shown for record in records}
-    networks = " and ".join(NETWORKS.get(n) or escape_markdown(n) for n in sorted(names))
-    of = f"{networks} on " * bool(names) + describe_data(dataset)
+    measure, (shift, strength) = MEASURES[metric], columns[0]
     better = f"{'%, ' * measure.percent}{'higher' if measure.better > 0 else 'lower'} is better"
     over = "clean, and as the mean over the strengths of each shift"
-    if columns[0][1] is not None:
-        over = f"by strength of {name_column(columns[0][0]).lower()}"
-    text = f"{measure.title} ({better}) of {of}, {over}: {SPREAD}, best in bold"
+    over = over if strength is None else f"by strength of {name_column(shift).lower()}"
+    text = f"{measure.title} ({better}) on {describe_data(dataset)}, {over}: {SPREAD}, best in bold"
     return f"{text}; {describe_evidence(dataset)}"
 
 
@@ -179,23 +177,17 @@ def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, lis
     measure, cells = MEASURES[metric], {label: [] for label in arms(dataset)}
     for column in columns:
         rows = [find_estimate(dataset, label, metric, *column) for label in cells]
-        values = [measure.scale(row["mean"]) for row in rows]
-        merits = [v * measure.better if measure.better else -abs(v) for v in values]
-        known = [merit for merit in merits if not math.isnan(merit)]
-        top = max(known) if len(known) > 1 else None
-        for row, merit in zip(rows, merits, strict=True):
-            cells[row["arm"]].append(row | {"best": merit == top, "verdict": judge(row)})
+        merits = pd.Series([measure.scale(row["mean"]) * measure.better for row in rows])
+        best = merits.eq(merits.max()) & (merits.count() > 1)
+        for row, is_best in zip(rows, best.tolist(), strict=True):
+            cells[row["arm"]].append(row | {"best": is_best, "verdict": judge(row)})
     return cells
 
 
-def head_columns(first: str, columns: list[tuple]) -> list[list[str]]:
-    """Return the header and alignments of a table with these columns."""
-    return [[first, *(name_column(*c) for c in columns)], [":--", *["--:"] * len(columns)]]
-
-
-def _lay_out(columns: list[tuple], cells: dict, print_one: Callable) -> list[list[str]]:
-    rows = [[label, *map(print_one, row)] for label, row in cells.items()]
-    return [*head_columns("Model", columns), *rows]
+def _lay_out(print_one: Callable, dataset: str, metric: str, columns: list) -> list[list[str]]:
+    cells = find_cells(dataset, metric, columns).items()
+    body = [[label, *map(print_one, row)] for label, row in cells]
+    return [["Model", *(name_column(*column) for column in columns)], *body]
 
 
 def print_cell(row: dict) -> str:
@@ -244,11 +236,6 @@ def show_legend(dataset: str) -> Markdown:
         lines[0] += f" Since an arm has fewer than three seeds there, those of {beneath[0]} follow"
         lines[0] += " below; the differences between arms and all other pages use the latter."
     lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
-    groups = [group for evidence in list_evidence(dataset) for group in evidence.arms.values()]
-    counts = [len(group) for group in groups]
-    lines += ["The interval of a single seed covers other test images only."] * (1 in counts)
-    if max(counts) > FLOOR_SEEDS:
-        lines.append(f"Noise floors are simulated for the first {FLOOR_SEEDS} seeds of each arm.")
     lines += dict.fromkeys(show_each(dataset, lambda: _explain_verdicts(dataset)))
     return Markdown("\n\n".join(lines))
 
@@ -264,49 +251,46 @@ def _explain_verdicts(dataset: str) -> str:
     return "\n\n".join(lines)
 
 
-def show_differences(dataset: str) -> Markdown:
-    """Return the differences of all pairs of arms, later minus earlier, as a table."""
-    return render_differences(dataset, "arms", "Differences between the arms")
+def show_scores(dataset: str) -> Markdown:
+    """Return every metric as a table: one row per metric, grouped by shift, one column per arm."""
+    labels, data = list(shown_records(dataset)), []
+    rows = [["Metric", *labels]]
+    for shift, _ in list_columns(dataset):
+        rows.append([f"*{name_column(shift)}*"])
+        for metric in METRICS:
+            found = [find_estimate(dataset, label, metric, shift) for label in labels]
+            title = MEASURES[metric].title + " (%)" * MEASURES[metric].percent
+            rows.append([title, *map(_print_score, found)])
+            data += found
+    return _show_calibration(dataset, "scores", "Every metric", rows, data)
 
 
-def render_differences(dataset: str, family: str, title: str) -> Markdown:
-    """Return a family of differences as a table, in bold if clear by Holm's method."""
-    table = differences().query("dataset == @dataset and family == @family")
-    if table.empty:
-        text = "A difference needs runs of two arms with a seed in common."
-        return Markdown("\n\n".join([text, *list_gaps(dataset)]))
-    columns = list_columns(dataset)
-    rows = head_columns("Difference", columns)
-    for metric, part in table.groupby("metric", sort=False):
-        rows.append(head_row(metric, len(columns)))
-        for (arm, other), cells in part.groupby(["arm", "other"], sort=False):
-            warm, other_warm = (
-                " at its temperature" * (cells[name].iloc[0] == TEMPERED)
-                for name in ("metric", "other_metric")
-            )
-            texts = {row["shift"]: _print_difference(row) for row in cells.to_dict("records")}
-            found = [texts.get(shift, "—") for shift, _ in columns]
-            rows.append([f"{arm}{warm} − {other}{other_warm}", *found])
-    title += f" on {describe_data(dataset)}: mean, 95 % interval, p-value, and p-value by Holm's"
-    title += " method over this table"
-    table = render_table(f"{dataset}-differences-{family}", title, rows, table)
-    note = f"Bold and \\*: below {LEVEL} by Holm's method. Runs: {describe_evidence(dataset)}."
-    return Markdown("\n\n".join([table, note, *list_gaps(dataset)]))
+def show_temperatures(dataset: str) -> Markdown:
+    """Return each arm's calibration error as trained and at its temperature, in rows below it."""
+    columns, data = list_columns(dataset), []
+    rows = [["Model", *(name_column(*column) for column in columns)]]
+    for label in shown_records(dataset):
+        data.append(find_estimate(dataset, label, "temperature"))
+        tempered = f"{label} at T = {print_spread(data[-1])}"
+        for name, metric in ((label, RMS), (tempered, TEMPERED)):
+            found = [find_estimate(dataset, label, metric, *column) for column in columns]
+            rows.append([name, *map(_print_score, found)])
+            data += found
+    title = "RMS calibration error as trained and at the temperature T"
+    return _show_calibration(dataset, "temperatures", title, rows, data)
 
 
-def head_row(metric: str, columns: int) -> list[str]:
-    """Return the row that introduces the differences in one metric."""
-    unit = " (percentage points)" * MEASURES[metric].percent
-    return [f"*{MEASURES[metric].title}{unit}*", *[""] * columns]
+def _show_calibration(dataset: str, name: str, title: str, rows: list, data: list) -> Markdown:
+    parts = list_gaps(dataset)
+    if shown_records(dataset):
+        caption = f"{title} on {describe_data(dataset)}: {SPREAD}, noise floor"
+        caption += f"; {describe_evidence(dataset)}"
+        parts.insert(0, render_table(f"{dataset}-{name}", caption, rows, data))
+    return Markdown("\n\n".join(parts))
 
 
-def _print_difference(row: dict) -> str:
-    measure, tests = MEASURES[row["metric"]], print_p_value(row["p"])
-    if not math.isnan(row["p"]):
-        tests += f", Holm {print_p_value(row['p_holm'])}"
-    mean = measure.print(row["mean"], "+")
-    text = f"**{mean}** \\*" if row["p_holm"] < LEVEL else mean
-    return f"{text}{measure.print_interval(row, '+')} [{tests}]{{.interval}}"
+def _print_score(row: dict) -> str:
+    return print_spread(row, "+" * (MEASURES[row["metric"]].better == 0)) + print_floor(row)
 
 
 def show_tidy() -> Markdown:
@@ -314,17 +298,3 @@ def show_tidy() -> Markdown:
     tables = zip(("estimates", "differences"), load_tables(), strict=True)
     links = [link_files(name, name.capitalize(), csv=write_csv(table)) for name, table in tables]
     return Markdown("\n\n".join(links))
-
-
-def show_metrics(record) -> Markdown:
-    """Return the scores of one run as a table, for its own notebook."""
-    rows = [["Shift", "Strength", "Accuracy (%)", "RMS calibration error", "Noise floor"]]
-    rows.append([":--", *["--:"] * 4])
-    for row in record.metrics.itertuples():
-        strength = "" if math.isnan(row.strength) else f"{row.strength:g}"
-        mark = "\xa0◦" * (row.rms_calibration_error <= row.noise_floor_95)
-        error = f"{row.rms_calibration_error:.3f}{mark}"
-        floor = f"{row.noise_floor:.3f} ({row.noise_floor_95:.3f})"
-        rows.append([row.corruption, strength, f"{100 * row.accuracy:.1f}", error, floor])
-    name = escape_markdown(record.run["data"]["name"])
-    return Markdown(f"*Seed {record.seed} on {name}.*\n\n{write_markdown(rows)}")
