@@ -156,7 +156,7 @@ def refuse(*_, **__):
 @pytest.mark.parametrize(
     ("place", "name", "message"),
     [
-        (cluster, "get_context", "shared memory (/dev/shm), which is not available"),
+        (cluster, "get_context", "they need the loopback interface (127.0.0.1), shared memory"),
         (distributed, "LocalCluster", "they need the loopback interface (127.0.0.1)"),
     ],
 )

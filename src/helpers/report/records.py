@@ -220,16 +220,11 @@ def list_parameters(record) -> dict:
     return {name: value for name, value in values.items() if name not in IGNORED}
 
 
-def list_changes(records: list) -> dict[str, dict[str, list[str]]]:
-    """Return the parameters that differ from the study: name to value as JSON to experiments."""
-    changes: dict[str, dict[str, list[str]]] = {}
-    for record in records:
-        study = _read_study(record.experiment)
-        for name, value in list_parameters(record).items():
-            if study and value != study.get(name):
-                experiments = changes.setdefault(name, {}).setdefault(json.dumps(value), [])
-                experiments += [record.experiment] * (record.experiment not in experiments)
-    return changes
+def list_changes(record) -> dict[str, str]:
+    """Return the parameters of a run that differ from the study, with their values as JSON."""
+    study = _read_study(record.experiment)
+    own = list_parameters(record).items() if study else ()
+    return {name: json.dumps(value) for name, value in own if value != study.get(name)}
 
 
 def _read_study(experiment: str) -> dict:
