@@ -14,15 +14,6 @@ SIGNS = {
 #: Differences with a smaller p-value are called clear.
 LEVEL = 0.05
 
-RULE = (
-    "**Reproduced?** With the study's number of epochs and at least three seeds: ✓ *reproduced* if"
-    " the paper's value lies in the 95 % prediction interval for one more seed on the same test"
-    " images, ✗ *not reproduced* if outside. With other epochs or fewer seeds, the words are ≈"
-    " *consistent* and ≠ *not consistent*. Fewer than three seeds do not show how much seeds"
-    " differ: the standard deviation of single seeds then comes from the next profile's runs, and"
-    " without such runs the cell is ? *inconclusive*. In brackets: measured minus paper."
-)
-
 
 def judge(row: dict) -> str:
     """Return whether a row of `estimates` reproduces the paper's value, "" if it cannot say."""
