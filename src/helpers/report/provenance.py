@@ -1,5 +1,6 @@
 """Provenance: the runs behind the book, their data, weights, code and machines, and the banner."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -141,11 +142,14 @@ def _describe_build(dataset: str) -> dict[str, str]:
     records = [record for group in groups.values() for record in group]
     data, side = records[0].data, records[0].parameters.get("image_size", "—")
     seconds = sum(r.run[f"{part}_seconds"] or 0 for r in records for part in ("train", "evaluate"))
-    changes = [
-        escape_code(f"{name} = {value}")
-        + f" ({', '.join(experiments)})" * (len(experiments) < len(groups))
-        for name, values in list_changes([group[0] for group in groups.values()]).items()
-        for value, experiments in values.items()
+    changes: dict[str, list[str]] = {}
+    for record in (group[0] for group in groups.values()):
+        for name, value in list_changes(record).items():
+            text = escape_code(f"{name} = {json.dumps(value)}")
+            changes.setdefault(text, []).append(record.experiment)
+    changed = [
+        text + f" ({', '.join(experiments)})" * (len(experiments) < len(groups))
+        for text, experiments in changes.items()
     ]
 
     def join(describe: Callable) -> str:
@@ -167,7 +171,7 @@ def _describe_build(dataset: str) -> dict[str, str]:
         "Classes": f"{len(data['classes'])}; images of {side} pixels",
         "Seeds": describe_seeds(dataset),
         "Initial weights": join(describe_start),
-        "Other than in the notebooks": ", ".join(changes) or "nothing",
+        "Other than in the notebooks": ", ".join(changed) or "nothing",
         "Runs": f"{len(records)}; training and evaluation took {seconds / 60:,.0f} minutes",
         "Made": join(lambda record: escape_markdown((record.run["started"] or "unknown")[:10])),
         "Commit": join(_describe_commit),

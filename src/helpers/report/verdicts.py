@@ -24,19 +24,19 @@ def judge(row: dict) -> str:
         return "inconclusive"
     half = MEASURES[row["metric"]].rounding / 2  # of the paper's value
     inside = row["predicted_low"] - half <= row["paper"] <= row["predicted_high"] + half
-    full = "epochs" not in list_changes(shown_records(dataset)[arm])
+    full = "epochs" not in list_changes(shown_records(dataset)[arm][0])
     full = full and row["n_seeds"] >= ENOUGH_SEEDS
     return "not " * (not inside) + ("reproduced" if full else "consistent")
 
 
 def reasons_not_comparable(dataset: str, label: str) -> list[str]:
     """Return why an arm's runs say nothing about the paper's values, apart from their epochs."""
-    records, reasons = shown_records(dataset).get(label, []), []
+    records, reasons = shown_records(dataset)[label], []
     if not all(record.data["official"] for record in records):
         return [f"the data are {describe_data(dataset)}, not {dataset_title(dataset)}"]
     if not all(record.weights["official"] for record in records):
         reasons.append("the initial weights are stand-ins")
-    if names := [f"`{name}`" for name in list_changes(records) if name != "epochs"]:
+    if names := [f"`{name}`" for name in list_changes(records[0]) if name != "epochs"]:
         reasons.append(f"parameters differ from the study's ({', '.join(names)})")
     return reasons
 
