@@ -11,6 +11,7 @@ import pytest
 
 import made_up
 from helpers import ROOT, InputError, __main__, cli, doctor
+from helpers.experiment.fetch import PublishedFile
 from helpers.report import records
 from helpers.runs import config, plan
 
@@ -213,17 +214,17 @@ def test_doctor_names_what_is_missing_and_the_remedy(call_here, profile, tmp_pat
 
 
 def test_doctor_and_run_fetch_what_is_missing_once(call_here, profile, tmp_path, monkeypatch):
-    def refuse(name, source, folder, size):
-        fetched.append(name)
-        raise InputError(f"cannot get {name} from nowhere")
+    def refuse(wanted):
+        fetched.append(wanted)
+        raise InputError(f"cannot get {wanted} from nowhere")
 
     fetched = []
-    monkeypatch.setattr("helpers.experiment.load_data", refuse)
+    monkeypatch.setattr(PublishedFile, "fetch", lambda file: refuse(file.path.name))
     name = profile(data_source="official", initialisation="random")
     code, text, _ = call_here("doctor", "--profile", name, "--fetch")
     assert code == 1
     assert len(re.findall("^MISSING .* from nowhere$", text, re.MULTILINE)) == len(fetched) >= 2
-    monkeypatch.setattr(doctor, "fetch_published", lambda jobs: refuse(str(len(jobs)), "", "", 0))
+    monkeypatch.setattr(doctor, "fetch_published", lambda jobs: refuse(len(jobs)))
     words = ["--profile", name, "--only", "pathmnist_basic", "--seeds", "0-1"]
     code, _, errors = call_here("run", *words)
     assert (code, errors) == (2, "error: cannot get 2 from nowhere\n")

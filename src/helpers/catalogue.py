@@ -27,8 +27,7 @@ class Dataset(NamedTuple):
     """A data set.
 
     The loader takes ``data_dir`` and ``image_size`` (in pixels). It returns the images, uint8
-    (N, 3, H, W), and labels, int64 (N,), of "train", "validation" and "test"; the class names; and
-    whether these are the published images.
+    (N, 3, H, W), and labels, int64 (N,), of "train", "validation" and "test"; and the class names.
     """
 
     loader: str

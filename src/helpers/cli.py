@@ -12,10 +12,9 @@ from helpers import ROOT, InputError
 from helpers.catalogue import find_dataset
 from helpers.runs import shipping
 from helpers.runs.batch import describe_progress, find_missing, run_batch
-from helpers.runs.checkpoint import read_progress
 from helpers.runs.cluster import BatchError
 from helpers.runs.config import list_experiments, list_profiles, parse_overrides, parse_seeds
-from helpers.runs.locks import is_locked
+from helpers.runs.files import is_locked, read_progress
 from helpers.runs.plan import Job, plan
 from helpers.runs.record import CorruptRecord
 from helpers.runs.verify import verify as verify_record
@@ -132,8 +131,8 @@ def _inspect(job: Job) -> tuple[str, str]:
             return "running", "training has not begun"
         where = f"on {progress['host']}, process {progress['pid']}"
         return "running", f"{where}: {describe_progress(progress)}"
-    if lines := job.failure():
-        return "failed", "\n    ".join(lines)
+    if why := job.failure():
+        return "failed", why
     if progress is None:
         shipped = ROOT.joinpath("records", *job.folder.parts[-3:]).exists()
         return ("shipped", "in records/") if shipped else ("missing", "")

@@ -4,9 +4,8 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from importlib import metadata
 from multiprocessing import get_context
 from typing import NamedTuple
@@ -21,55 +20,47 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
     """Yield subject, finding, and whether it suffices; with ``fetch``, download what is missing."""
     import torch  # here and below: a batch imports this module, but not torch
 
-    from helpers.experiment.image_cache import free_memory
-
     jobs = plan(profile, [0])
     yield "Python", platform.python_version(), True
     yield "packages", *_compare_packages()
-    if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        yield "device", torch.cuda.get_device_name(), True
-        yield "GPU memory", f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free", True
-    else:
-        yield "device", f"CPU, {os.cpu_count()} cores", True
-    yield "memory", f"{free_memory() / 1e9:.1f} GB free", True
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    yield "device", gpu or f"CPU, {os.cpu_count()} cores", True
     for place in sorted({p for job in jobs for p in (job.config.results, job.config.data_dir)}):
         path = from_root(place)
         folder = next(folder for folder in (path, *path.parents) if folder.exists())
         yield f"disk at {place}", f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free", True
-    for (what, item), get in sorted(_list_published(jobs).items()):
+    for what, item in _list_published(jobs):
         try:
             if fetch and item.state == "missing":
-                get()
+                item.fetch()
             yield what, *_describe(item, profile)
         except InputError as error:
             yield what, str(error), False
     yield from sorted(_find_own(jobs))
 
 
-def _list_published(jobs: Iterable[Job]) -> dict[tuple, Callable]:
-    """Map the published data sets and weights that jobs need to functions that download them."""
-    from helpers.experiment import load_data
+def _list_published(jobs: Iterable[Job]) -> list[tuple]:
+    """Return the subject and the `PublishedFile` of all data and weights that jobs need."""
     from helpers.experiment.fetch import locate_weights
     from helpers.experiment.published_data import PUBLISHED_FILES
 
-    found = {}
+    found = set()
     for job in jobs:
         config, name = job.config, find_dataset(job.experiment)
         size, folder = config.image_size, config.data_dir
         if config.data_source == "official" and name in PUBLISHED_FILES:
-            item = PUBLISHED_FILES[name](folder, size)
-            found[f"{name}, {size} px", item] = partial(load_data, name, "official", folder, size)
+            files = PUBLISHED_FILES[name](folder, size)
+            found |= {(f"{name}, {size} px", item) for item in files}
         if (config.start, config.network) in PUBLISHED:
             item = locate_weights(config.start, config.network, folder)
-            found[f"{config.start}, {config.network}", item] = item.fetch
-    return found
+            found.add((f"{config.start}, {config.network}", item))
+    return sorted(found)
 
 
 def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
     path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
     state = item.state
-    if state in ("as published", "a part"):
+    if state == "as published":
         return f"{path}: {state}, {item.source}", True
     first = "delete it; then " if state == "damaged" else ""
     command = f"`python -m helpers doctor --profile {profile} --fetch`"
@@ -77,7 +68,7 @@ def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
 
 
 def fetch_published(jobs: list[Job]) -> None:
-    """Download and unpack what jobs need, in a separate process because that imports torch."""
+    """Download what jobs need, in a separate process because that imports torch."""
     configs = [job.config for job in jobs]
     if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -85,8 +76,8 @@ def fetch_published(jobs: list[Job]) -> None:
 
 
 def _fetch(jobs: list[Job]) -> None:
-    for get in _list_published(jobs).values():
-        get()
+    for _, item in _list_published(jobs):
+        item.fetch()
 
 
 def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:

@@ -86,7 +86,7 @@ def test_the_arm_joins_its_data_set_whose_other_arms_are_missing(copy):
     assert "—" in rows["Basic"]
     assert "python -m helpers run" in page.text
     alts = [drawing["aria-label"] for drawing in page.select(".picture svg")]
-    assert any(alt.startswith("Aug: accuracy by epoch") for alt in alts)
+    assert any(alt.startswith("Aug, smoke: accuracy by epoch") for alt in alts)
 
 
 def test_the_corruption_is_tested_on_a_shipped_network(copy):

@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import os
+import posixpath
 import re
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from PIL import Image
 from helpers import InputError, cli
 from helpers.experiment import published_data, synthetic
 from helpers.experiment.data import Data, Split, load_data
-from helpers.experiment.image_cache import cache_array
+from helpers.experiment.image_cache import cache_images
 from helpers.source_files import digest_file
 
 
@@ -32,7 +34,6 @@ def pathmnist(tmp_path, monkeypatch):
     path.parent.mkdir()
     np.savez_compressed(path, **arrays)
     monkeypatch.setitem(medmnist.INFO["pathmnist"], "MD5", digest_file(path, "md5"))
-    monkeypatch.setitem(medmnist.INFO["pathmnist"], "n_samples", counts)
     return path, arrays
 
 
@@ -56,28 +57,21 @@ def test_pathmnist_is_read_as_it_is(pathmnist):
     assert data.summary["sha256"] == digest.hexdigest()  # as in older records
 
 
-def test_images_never_get_the_labels_of_another_file(pathmnist):
-    """After unpacking, another file in the published one's place changes nothing."""
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("damage", ["cut", "changed", "other labels"])
+def test_a_file_that_is_not_the_published_one_is_refused(pathmnist, damage, cached):
     path, arrays = pathmnist
-    first = load(path.parent)
-    changed = {name: (array + 1) % 9 for name, array in arrays.items() if "labels" in name}
-    np.savez_compressed(path, **arrays | changed)
-    assert load(path.parent).summary == first.summary
-    path.unlink()
-    assert load(path.parent).summary == first.summary
-
-
-@pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_file_that_is_not_the_published_one_is_refused(pathmnist, damage):
-    path, arrays = pathmnist
+    if cached:
+        load(path.parent)
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-200])
     else:
-        np.savez_compressed(path, **arrays | {"train_images": arrays["train_images"] ^ 1})
+        name = "train_images" if damage == "changed" else "test_labels"
+        np.savez_compressed(path, **arrays | {name: arrays[name] ^ 1})
     with pytest.raises(InputError, match=r"npz is not as published.*; delete it to") as error:
         load(path.parent)
     assert medmnist.INFO["pathmnist"]["url"] in str(error.value)
-    assert not list((path.parent / "cache").glob("*.npy"))
+    assert len(list((path.parent / "cache").glob("*.npy"))) == cached
 
 
 def test_example_images_need_no_training(pathmnist, tmp_path, monkeypatch, capsys):
@@ -89,7 +83,7 @@ def test_example_images_need_no_training(pathmnist, tmp_path, monkeypatch, capsy
     assert cli.call(["examples"]) == 0
     found, missing = capsys.readouterr().out.splitlines()
     assert found == f"pathmnist: example images in {target}"
-    assert re.match(r"pets: no example images, as .*oxford-iiit-pet is missing; `python", missing)
+    assert re.match(r"pets: no example images, as .*images.tar.gz is missing; `python", missing)
     with np.load(target) as kept:
         examples = dict(kept)
     data = load(path.parent)
@@ -133,25 +127,32 @@ def draw_pets(folder: Path, each: int = 10) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def pets_dir(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    draw_pets(root / "oxford-iiit-pet")
-    return root
+def pack_pets(folder: Path, monkeypatch) -> None:
+    """Pack the folders into archives, published under their own checksums."""
+    archives = {}
+    for url in published_data.ARCHIVES:
+        name = posixpath.basename(url)
+        with tarfile.open(folder / name, "w:gz") as archive:
+            archive.add(folder / name.partition(".")[0], f"./{name.partition('.')[0]}")
+        archives[url] = digest_file(folder / name, "md5")
+    monkeypatch.setattr(published_data, "ARCHIVES", archives)
 
 
-def test_pets_are_read_split_and_cached(pets_dir, monkeypatch):
-    data = load(pets_dir, "pets", 32)
-    assert (data.name, data.official, len(data.classes)) == ("pets", False, 37)  # a part
+def test_pets_are_read_split_and_cached(tmp_path, monkeypatch):
+    pets = draw_pets(tmp_path / "oxford-iiit-pet")
+    pack_pets(pets, monkeypatch)
+    data = load(tmp_path, "pets", 32)
+    assert (data.name, data.official, len(data.classes)) == ("pets", True, 37)
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".lock", ".npy"]
     lists = [
-        [line.split() for line in (pets_dir / f"oxford-iiit-pet/annotations/{s}.txt").open()]
-        for s in ("trainval", "test")
+        [line.split() for line in (pets / f"annotations/{split}.txt").open()]
+        for split in ("trainval", "test")
     ]
     assert len(data.train.labels) + len(data.validation.labels) == len(lists[0])
     assert data.test.labels.tolist() == [int(label) - 1 for _, label, *_ in lists[1]]
 
     # The first test image, by hand: shorter side to 32 px, centre square.
-    path = pets_dir / "oxford-iiit-pet/images" / f"{lists[1][0][0]}.jpg"
+    path = pets / "images" / f"{lists[1][0][0]}.jpg"
     picture = Image.open(path).convert("RGB")
     size = [int(32 * side / min(picture.size)) for side in picture.size]
     left, top = (round((side - 32) / 2) for side in size)
@@ -167,32 +168,24 @@ def test_pets_are_read_split_and_cached(pets_dir, monkeypatch):
     assert len(rows.unique(dim=0)) == len(rows)
 
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded again"))
-    assert load(pets_dir, "pets", 32).summary == data.summary
+    assert load(tmp_path, "pets", 32).summary == data.summary
+    (pets / "annotations.tar.gz").write_bytes(b"changed")
+    with pytest.raises(InputError, match=r"annotations.tar.gz is not as published"):
+        load(tmp_path, "pets", 32)
 
 
-def test_the_published_lists_make_pets_official(pets_dir, monkeypatch):
-    for split in ("trainval", "test"):
-        lines = (pets_dir / f"oxford-iiit-pet/annotations/{split}.txt").read_text().splitlines()
-        pairs = sorted(f"{(r := line.split())[0]} {int(r[1]) - 1}" for line in lines)
-        digest = hashlib.sha256("\n".join(pairs).encode()).hexdigest()
-        monkeypatch.setitem(published_data.PETS_OFFICIAL, split, digest)
-    assert load(pets_dir, "pets", 32).official
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda folder, image: image.unlink(), "incomplete .1 of 370 images .*delete it"),
-        (lambda folder, image: (folder / "annotations/test.txt").unlink(), "incomplete .*test.txt"),
-        (lambda folder, image: image.write_bytes(image.read_bytes()[:300]), "1 of 370 .*_0.jpg"),
-    ],
-)
-def test_half_unpacked_pets_are_noticed(tmp_path, spoil, message):
-    folder = draw_pets(tmp_path / "oxford-iiit-pet")
-    spoil(folder, folder / "images/Breed_03_0.jpg")
-    with pytest.raises(InputError, match=message):
+def test_pets_that_cannot_be_decoded_are_named_and_decoded_again(tmp_path, monkeypatch):
+    pets = draw_pets(tmp_path / "oxford-iiit-pet")
+    victim = pets / "images/Breed_03_0.jpg"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:300])
+    pack_pets(pets, monkeypatch)
+    with pytest.raises(InputError, match=r"1 of 370 .*_0.jpg"):
         load(tmp_path, "pets", 32)
     assert not list(tmp_path.glob("cache/*.npy"))
+    victim.write_bytes(whole)
+    pack_pets(pets, monkeypatch)
+    assert load(tmp_path, "pets", 32).official
 
 
 def test_unknown_sets_and_sources_are_refused(tmp_path):
@@ -256,7 +249,8 @@ def test_a_split_is_uploaded_once_and_where_it_fits(monkeypatch, free, resident)
     assert GOOD.on(torch.device("cpu")).images is GOOD.images
 
 
-IMAGES = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+IMAGES = np.arange(3 * 3 * 4 * 4, dtype=np.uint8).reshape(3, 3, 4, 4)
+LABELS = [np.array([label]) for label in range(3)]
 
 
 def refuse():
@@ -266,14 +260,16 @@ def refuse():
 
 def test_a_cache_is_made_once_and_mapped(tmp_path):
     cache = tmp_path / "cache/images.npy"
-    cache_array(cache, IMAGES.shape, [IMAGES[:1], IMAGES[1:]])
-    array = cache_array(cache, IMAGES.shape, refuse())
+    cache_images(cache, 4, LABELS, [IMAGES[:1], IMAGES[1:]])
+    array, labels = cache_images(cache, 4, LABELS, refuse())["train"]
     assert isinstance(array, np.memmap)
     assert not array.flags.writeable
-    np.testing.assert_array_equal(array, IMAGES)
+    np.testing.assert_array_equal(array, IMAGES[:1])
+    np.testing.assert_array_equal(labels, LABELS[0])
     for content in (b"", cache.read_bytes()[:-10], b"\x93NUMPY\x01\x00v\x00'''"):
         cache.write_bytes(content)
-        np.testing.assert_array_equal(cache_array(cache, IMAGES.shape, [IMAGES]), IMAGES)
+        with pytest.raises(InputError, match=r"cannot read .*images.npy \(.+\); delete it"):
+            cache_images(cache, 4, LABELS, refuse())
 
 
 def test_a_cache_appears_only_when_it_is_whole_and_on_the_disk(tmp_path, monkeypatch):
@@ -283,17 +279,8 @@ def test_a_cache_appears_only_when_it_is_whole_and_on_the_disk(tmp_path, monkeyp
 
     cache, flushed = tmp_path / "images.npy", []
     with pytest.raises(InputError, match=r"images.npy \(No space left on device\); free space in"):
-        cache_array(cache, IMAGES.shape, fail())
+        cache_images(cache, 4, LABELS, fail())
     assert [path.name for path in tmp_path.iterdir()] == [".images.npy.lock"]
     monkeypatch.setattr(os, "fsync", lambda _: flushed.append(cache.exists()))
-    cache_array(cache, IMAGES.shape, [IMAGES])
+    cache_images(cache, 4, LABELS, [IMAGES])
     assert flushed == [False]
-
-
-def test_where_nothing_can_be_written_images_are_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    array = cache_array(tmp_path / "images.npy", IMAGES.shape, [IMAGES[:1], IMAGES[1:]])
-    np.testing.assert_array_equal(array, IMAGES)
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match=r"10,000,000.0 GB, but 0.0 GB of disk and [\d.]+ GB of m"):
-        cache_array(tmp_path / "images.npy", (10**16,), refuse())

@@ -111,5 +111,5 @@ def test_agrees_with_torchmetrics_from_logits_on():
         probabilities = torch.from_numpy(metrics.softmax(logits)).clamp(max=1 - 1e-7)
         tensors = probabilities, torch.from_numpy(labels)
         theirs = multiclass_calibration_error(*tensors, classes, n_bins=10, norm="l2").item()
-        ours = metrics.all_scores(logits, labels)["rms_calibration_error_10"]
+        ours, _ = METRICS["rms_calibration_error_10"].measure(metrics.Outcome(logits, labels))
         assert ours == pytest.approx(theirs, abs=1e-6)

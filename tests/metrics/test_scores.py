@@ -10,8 +10,9 @@ from hypothesis import given, settings, strategies as st
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, log_loss
 
 from helpers import metrics
-from helpers.metrics import METRICS, Outcome, all_scores
+from helpers.metrics import METRICS, Outcome
 from helpers.metrics.calibration import equal_width, maximum
+from helpers.metrics.scores import calibration_metric, mean_metric
 
 #: Logits (N, C) and labels (N,) at the limits of what a record can hold.
 EXTREMES = {
@@ -33,6 +34,11 @@ def batches(draw):
     return logits.astype(np.float16), rng.integers(classes, size=images)
 
 
+def all_scores(logits, labels):
+    outcome = Outcome(logits, labels)
+    return {name: metric.measure(outcome)[0] for name, metric in METRICS.items()}
+
+
 @pytest.mark.parametrize(("logits", "labels"), EXTREMES.values(), ids=EXTREMES)
 def test_extreme_logits(logits, labels):
     logits, labels = np.array(logits, np.float16), np.array(labels)
@@ -48,8 +54,9 @@ def test_extreme_logits(logits, labels):
     brier = ((exact - np.eye(logits.shape[1])[labels]) ** 2).sum(axis=1).mean()
     assert scores["brier_score"] == pytest.approx(brier, abs=1e-12)
     for metric in METRICS.values():
-        assert type(metric.score(outcome)) is float
-        assert metric.influence is None or np.isfinite(metric.influence(outcome)).all()
+        score, influence = metric.measure(outcome)
+        assert type(score) is float
+        assert influence is None or np.isfinite(influence).all()
 
 
 @few
@@ -61,7 +68,7 @@ def test_agrees_with_scikit_learn(batch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about classes that do not occur
         balanced = balanced_accuracy_score(labels, predicted)
-    assert scores["accuracy"] == metrics.accuracy(logits, labels) == np.mean(predicted == labels)
+    assert scores["accuracy"] == np.mean(predicted == labels)
     assert scores["balanced_accuracy"] == pytest.approx(balanced, abs=1e-12)
     likelihood = log_loss(labels, probabilities, labels=names)
     assert scores["negative_log_likelihood"] == pytest.approx(likelihood, abs=1e-6)
@@ -101,13 +108,14 @@ def test_scores_are_bounded_and_invariant(batch, random, extra):
 
 
 def test_one_entry_adds_a_metric(monkeypatch):
-    sure = metrics.mean_metric("Sure", lambda outcome: outcome.confidence > 0.9, better=1)
+    sure = mean_metric("Sure", lambda outcome: outcome.confidence > 0.9, better=1)
     monkeypatch.setitem(METRICS, "sure", sure)
     logits, labels = 3 * np.random.default_rng(0).normal(size=(90, 4)), np.arange(90) % 4
     chosen = metrics.confidence(logits) > 0.9
     assert all_scores(logits, labels)["sure"] == chosen.mean()
-    np.testing.assert_allclose(sure.influence(Outcome(logits, labels)), chosen - chosen.mean())
-    five = metrics.calibration_metric("Five bins", equal_width(5, maximum))
+    _, influence = sure.measure(Outcome(logits, labels))
+    np.testing.assert_allclose(influence, chosen - chosen.mean())
+    five = calibration_metric("Five bins", equal_width(5, maximum))
     monkeypatch.setitem(METRICS, "five", five)
     assert metrics.noise_floor(metrics.confidence(logits), "five").mean > 0
     with pytest.raises(ValueError, match="no images"):

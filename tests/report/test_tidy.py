@@ -51,12 +51,11 @@ def test_means_scores_and_floors_are_those_of_the_metrics(drawn, show):
     arrays = first.predictions
     place = arrays["corruption"].tolist().index("blur") + 2
     found = [
-        metrics.all_scores(record.predictions["logits"][place], arrays["labels"])
-        for record in records
+        metrics.Outcome(record.predictions["logits"][place], arrays["labels"]) for record in records
     ]
-    for name in metrics.METRICS:
+    for name, metric in metrics.METRICS.items():
         row = find_estimate("pets", "Supervised", name, "blur", 0.7)
-        assert row["mean"] == pytest.approx(np.mean([scores[name] for scores in found]))
+        assert row["mean"] == pytest.approx(np.mean([metric.measure(each)[0] for each in found]))
     tables = [r.metrics.query("corruption == 'blur'")["rms_calibration_error"] for r in records]
     row = find_estimate("pets", "Supervised", RMS, "blur")
     assert row["mean"] == pytest.approx(np.mean(tables))

@@ -1,20 +1,19 @@
 """Locks, GPUs and the environment of kernels."""
 
 import errno
-import io
 import multiprocessing
 import os
+import re
 import signal
 import stat
-import sys
 from types import SimpleNamespace
 
 import pytest
 
 from helpers import InputError
 from helpers.runs import batch, cluster
-from helpers.runs.locks import is_locked, lock_run
-from helpers.runs.worker import Outcome, make_environment
+from helpers.runs.files import is_locked, lock_run
+from helpers.runs.worker import make_environment
 
 
 def hold(folder, ready):
@@ -96,57 +95,34 @@ def test_gpus_are_those_that_the_process_may_use(tmp_path, monkeypatch, printed,
     assert cluster.list_gpus() == found
 
 
-def acquire(answers, done):
-    cluster.list_gpus = lambda: ["GPU-a", "GPU-b"]
-    answers.put(cluster.acquire_gpu())
-    done.wait()
-
-
 def test_workers_share_the_gpus_evenly(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    context = multiprocessing.get_context("spawn")
-    answers, done = context.SimpleQueue(), context.Event()
-    workers = [context.Process(target=acquire, args=(answers, done)) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    given = sorted(answers.get() for _ in workers)
-    done.set()
-    for worker in workers:
-        worker.join()
-    assert set(given) == {"GPU-a", "GPU-b"}
+    (tmp_path / "nvidia-smi").write_text(f'#!/bin/sh\necho "{WHOLE}"\n')
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with cluster.open_cluster(3, 3, None) as (client, _):
+        given = client.run(lambda: os.environ.get("CUDA_VISIBLE_DEVICES")).values()
+        assert sorted(given) == ["GPU-a", "GPU-a", "GPU-b"]
+    for name, gpu in ((7, "GPU-b"), ("SLURMCluster-2", "GPU-a"), ("mine", "GPU-a")):
+        cluster.choose_gpu(SimpleNamespace(name=name))
+        assert os.environ.pop("CUDA_VISIBLE_DEVICES") == gpu
 
 
 def test_the_environment_of_a_kernel(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    made = make_environment(tmp_path, threads=2, gpu="MIG-x")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-x")
+    made = make_environment(tmp_path, threads=2)
     assert made["OMP_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "2"
     assert made["CUDA_VISIBLE_DEVICES"] == "MIG-x"
     assert made["MALLOC_MMAP_THRESHOLD_"] == "33554432"
     assert made["MALLOC_TRIM_THRESHOLD_"] == "2147483647"
-    kept = make_environment(tmp_path, threads=None, gpu=None)
-    assert kept["OMP_NUM_THREADS"] == "5"
-    assert kept.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
+    assert make_environment(tmp_path, threads=None)["OMP_NUM_THREADS"] == "5"
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_terminal_gets_a_bar_per_run_and_a_log_a_line_per_epoch(monkeypatch, tmp_path):
-    job = SimpleNamespace(name="pets_scratch seed 0", folder=tmp_path)
-    state = {"epoch": 7, "epochs": 9, "updated": 0, "seconds_per_epoch": None}
-    files = [state, state, state | {"epoch": 8}, state | {"epoch": 8}]
-    for kind, lines in ((io.StringIO, 1), (Terminal, 0)):
-        out, err = kind(), kind()
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", err)
-        reads = iter(files)
-        monkeypatch.setattr(batch, "read_progress", lambda folder, reads=reads: next(reads))
-        monitor = batch.Monitor([job])
-        for _ in files[1:]:
-            monitor.update()
-        monitor.close(Outcome(job, 1.0))
-        assert out.getvalue().count("epoch 8 of 9") == lines
-        assert ("epoch 8 of 9" in err.getvalue()) is (kind is Terminal)
-        assert "epoch 7" not in out.getvalue() + err.getvalue()
+def test_an_epoch_is_printed_once_with_its_accuracies_and_the_expected_end():
+    progress = {"epoch": 7, "epochs": 9, "updated": 0, "seconds_per_epoch": 1.23}
+    progress |= {"validation_accuracy": 0.5, "best_validation_accuracy": 0.625}
+    text = r"epoch 7 of 9, validation accuracy 0.500 \(best 0.625\), 1.2 s per epoch, training ends"
+    assert re.match(text, batch.describe_progress(progress))
+    progress |= {"epoch": 0, "seconds_per_epoch": None}
+    assert batch.describe_progress(progress) == "epoch 0 of 9"

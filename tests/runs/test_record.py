@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from helpers import InputError, metrics
-from helpers.runs import atomic_io
-from helpers.runs.checkpoint import Checkpoint
+from helpers.runs import files
 from helpers.runs.config import make_config
 from helpers.runs.record import (
     DEFAULTS,
@@ -102,9 +101,9 @@ def test_scores_of_older_records_are_those_that_they_stored(old):
     for record in (r for r in read_records(old) if r.metrics is not None):
         arrays = record.predictions
         for row, logits in zip(record.metrics.itertuples(), arrays["logits"], strict=True):
-            scores = metrics.all_scores(logits, arrays["labels"])
-            assert scores["accuracy"] == pytest.approx(row.accuracy, abs=1e-6)
-            error = scores["rms_calibration_error_10"]
+            outcome = metrics.Outcome(logits, arrays["labels"])
+            assert outcome.correct.mean() == pytest.approx(row.accuracy, abs=1e-6)
+            error = metrics.rms_calibration_error(outcome.confidence, outcome.correct)
             assert error == pytest.approx(row.rms_calibration_error, abs=1e-6)
 
 
@@ -222,7 +221,7 @@ def test_an_end_at_any_step_leaves_a_whole_record_or_none(tmp_path, monkeypatch,
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda d: (sys.audit("os.fsync", str(tmp_path)), fsync(d)))
     if error is Killed:
-        monkeypatch.setattr(atomic_io, "_discard", lambda path: None)
+        monkeypatch.setattr(files, "_discard", lambda path: None)
     for step in range(40):
         results = tmp_path / f"{step}"
         folder = run_folder(results, "pathmnist_basic", 3)
@@ -248,14 +247,14 @@ def test_an_error_names_the_file_that_it_happened_to(tmp_path):
     foreign = OSError(13, "Permission denied", "/etc/other")
     with (
         pytest.raises(InputError, match="cannot write /etc/other: Permission denied; fix it there"),
-        atomic_io.writing(tmp_path / "results"),
+        files.writing(tmp_path / "results"),
     ):
         raise foreign
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty"])
 def test_a_damaged_checkpoint_is_discarded_with_a_line(tmp_path, capsys, harm):
-    checkpoint = Checkpoint(tmp_path / "seed-0")
+    checkpoint = files.Checkpoint(tmp_path / "seed-0")
     assert checkpoint.load() is None
     checkpoint.save(lambda file: file.write(b"state"))
     assert bytes(checkpoint.load()) == b"state"

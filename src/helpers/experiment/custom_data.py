@@ -1,32 +1,18 @@
 """A user's own data: a file in MedMNIST's layout, or folders of images."""
 
-import contextlib
 import unicodedata
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torchvision.transforms.v2 import functional
 
 from helpers import InputError
 from helpers.source_files import IMAGES, describe_source, from_root, is_hidden, list_files
 
-from .image_cache import (
-    SPLITS,
-    cache_splits,
-    check_pixels,
-    decode_images,
-    read_header,
-    stream_array,
-)
-
-#: Labels must be below this, since each number up to the largest is a class.
-MAX_CLASSES = 2**15
+from .image_cache import cache_images, decode_images
+from .medmnist_file import SPLITS, read_arrays
 
 #: Pillow modes that fit into 8-bit RGB; "1" is black and white.
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
@@ -49,75 +35,31 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
             " train, val and test, or official or synthetic"
         )
     files = describe_source(place)
-    name, read = (place.name, _read_folders) if place.is_dir() else (place.stem, _read_file)
-    labels, classes, parts = read(place, image_size)
+    if place.is_dir():
+        name = place.name
+        labels, classes, images = _read_folders(place, image_size)
+    else:
+        name = place.stem
+        labels, images = read_arrays(place, image_size)
+        count = 1 + max(part.max(initial=-1) for part in labels)
+        classes = [f"class {label}" for label in range(count)]
     for split, part in zip(SPLITS, labels, strict=True):
         _check_classes(f"{place}: {split}", classes, np.bincount(part, minlength=len(classes)))
     cache = from_root(data_dir) / "cache" / f"own-{image_size}-{files['sha256'][:32]}.npy"
-    return name, cache_splits(cache, image_size, parts, labels), classes, files
+    return name, cache_images(cache, image_size, labels, images), classes, files
 
 
 def _check_classes(split: str, classes: list[str], counts: np.ndarray) -> None:
     """Raise InputError for a class without a training image; report one missing elsewhere."""
+    if not any(counts):
+        raise InputError(f"{split} has no image")
     absent = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if not absent or not any(counts):  # an empty split raises another error
-        return
     text = f"{split} holds no image of {', '.join(map(repr, absent[:20]))}"
-    if split.endswith("train"):
+    if absent and split.endswith("train"):
         hint = " (labels count from 0: do these begin at 1?)" if absent == ["class 0"] else ""
         raise InputError(f"{text}{hint}; each class needs one, and labels must have no gaps")
-    print(text)
-
-
-@contextlib.contextmanager
-def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a .npz; raise a one-line InputError if it is not in MedMNIST's layout."""
-    try:
-        with zipfile.ZipFile(place) as archive:
-            yield archive
-    except Exception as error:  # zipfile and numpy raise almost anything for a damaged file
-        if getattr(error, "filename", None):  # an error of the operating system, not the layout
-            raise InputError(f"cannot read {place}: {error.strerror}; fix it there") from None
-        reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
-        raise InputError(
-            f"{place} is not in MedMNIST's layout ({reason}); it needs train_images, train_labels,"
-            " and the same of val and test"
-        ) from None
-
-
-def _read_file(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:
-    """Return the labels of each split, the class names, and all images in chunks."""
-    with _opening(place) as archive:
-        labels = [_read_labels(archive, split, size) for split in SPLITS]
-    count = 1 + max(part.max(initial=-1) for part in labels)
-
-    def stream_images() -> Iterator[np.ndarray]:
-        with _opening(place) as archive:
-            for part in chain(*(stream_array(archive, f"{split}_images") for split in SPLITS)):
-                colour = part if part.ndim == 4 else np.repeat(part[..., None], 3, axis=-1)
-                pixels = torch.from_numpy(np.ascontiguousarray(colour.transpose(0, 3, 1, 2)))
-                yield functional.center_crop(functional.resize(pixels, size), size).numpy()
-
-    return labels, [f"class {label}" for label in range(count)], stream_images()
-
-
-def _read_labels(archive: zipfile.ZipFile, split: str, size: int) -> np.ndarray:
-    shape, dtype, _ = read_header(archive, f"{split}_images")
-    if dtype != np.uint8:
-        raise TypeError(f"its images are {dtype}, not uint8")
-    if len(shape) not in (3, 4) or shape[3:] not in ((), (3,)):
-        raise ValueError(f"its images are of shape {shape}")
-    check_pixels(shape[2], shape[1], size)
-    labelled, dtype, _ = read_header(archive, f"{split}_labels")
-    if dtype.kind not in "iuf":
-        raise TypeError(f"its labels are {dtype}, not numbers")
-    if labelled not in (shape[:1], (shape[0], 1)):
-        raise ValueError(f"its {split}_labels are of shape {labelled} for {shape[0]} images")
-    labels = np.concatenate([np.zeros(0), *stream_array(archive, f"{split}_labels")], axis=None)
-    bad = labels[~((labels >= 0) & (labels < MAX_CLASSES) & (labels == np.floor(labels)))]
-    if len(bad):
-        raise ValueError(f"label {bad[0]:g} is not a whole number from 0 to {MAX_CLASSES - 1:,}")
-    return labels.astype(np.int64)
+    if absent:
+        print(text)
 
 
 def _read_folders(place: Path, size: int) -> tuple[list, list[str], Iterator[np.ndarray]]:

@@ -111,7 +111,8 @@ def load_data(name: str, data_source: str, data_dir: str, image_size: int) -> Da
         name = entry.stand_in
         splits, classes = synthetic.generate(name, image_size), synthetic.CLASSES[name]
     else:
-        splits, classes, official = resolve_name(entry.loader)(data_dir, image_size)
+        official = True
+        splits, classes = resolve_name(entry.loader)(data_dir, image_size)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # read only
         splits = {split: Split(*map(torch.from_numpy, pair)) for split, pair in splits.items()}

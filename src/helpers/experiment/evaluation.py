@@ -187,19 +187,17 @@ def write_examples(
     The file has the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of
     the data, and is replaced if these change. Without the published files, nothing is written.
     """
-    files = PUBLISHED_FILES[name](data_dir, image_size)
-    if (state := files.state) != "as published":
-        remedy = "`python -m helpers doctor --profile paper` says what to do"
-        return f"{name}: no example images, as {files.path} is {state}; {remedy}"
+    for file in PUBLISHED_FILES[name](data_dir, image_size):
+        if (state := file.state) != "as published":
+            remedy = "`python -m helpers doctor --profile paper` says what to do"
+            return f"{name}: no example images, as {file.path} is {state}; {remedy}"
     data = load_data(name, "official", data_dir, image_size)
     examples = make_examples(data, list_conditions(corruptions))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **examples, classes=np.array(data.classes), sha256=data.sha256)
     content = buffer.getvalue()
-    make_once(
-        target,
-        lambda path: path.write_bytes(content),
-        f"free space in {target.parent} or make it writable",
-        is_whole=lambda path: path.exists() and path.read_bytes() == content,
-    )
+    if target.exists() and target.read_bytes() != content:
+        target.unlink()
+    advice = f"free space in {target.parent} or make it writable"
+    make_once(target, lambda path: path.write_bytes(content), advice)
     return f"{name}: example images in {target}"

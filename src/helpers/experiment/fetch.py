@@ -18,14 +18,9 @@ from helpers.source_files import digest_file, from_root
 PATIENCE = 60
 
 
-def make_once(
-    target: Path,
-    make: Callable[[Path], None],
-    advice: str,
-    is_whole: Callable[[Path], bool] = Path.exists,
-) -> None:
-    """Make a missing file or folder, one process at a time; an InputError ends with `advice`."""
-    if is_whole(target):
+def make_once(target: Path, make: Callable[[Path], None], advice: str) -> None:
+    """Make a missing file, one process at a time; an InputError ends with `advice`."""
+    if target.exists():
         return
     folder = target.with_name(f".{target.name}.download")
     before = socket.getdefaulttimeout()
@@ -33,7 +28,7 @@ def make_once(
         target.parent.mkdir(parents=True, exist_ok=True)
         # No soft lock: after its process is killed, nothing releases it.
         with FileLock(target.with_name(f".{target.name}.lock"), fallback_to_soft=False):
-            if is_whole(target):
+            if target.exists():
                 return
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

@@ -1,30 +1,23 @@
 """Images as arrays in files: decoded once, complete or not at all, and memory-mapped."""
 
-import contextlib
 import math
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 from PIL import Image
 from torchvision.transforms.v2 import functional
 from tqdm import tqdm
 
 from helpers import InputError
-from helpers.source_files import reading
 
 from .fetch import make_once
 
-#: MedMNIST's names of training, validation and test set.
-SPLITS = ("train", "val", "test")
-
-#: Bytes read at a time, and images decoded at a time.
-BLOCK, CHUNK = 2**24, 512
+#: Images decoded at a time.
+CHUNK = 512
 
 #: Most pixels per image (100 MB as RGB), and most images named in an error.
 MAX_PIXELS, MAX_NAMED = 2**25, 200
@@ -32,112 +25,40 @@ MAX_PIXELS, MAX_NAMED = 2**25, 200
 #: Formats, recognised by content. Not EPS, for which Pillow runs Ghostscript.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 
-#: Controllers of control groups (version 2, 1) to their files of use and limit, and the entry of
-#: reclaimable memory.
-GROUPS = {
-    "": ("memory.current", "memory.max", "inactive_file"),
-    "memory": ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file"),
-}
 
+def cache_images(
+    cache: Path, size: int, labels: list[np.ndarray], parts: Iterable[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return images and labels of "train", "validation" and "test", given the labels of each.
 
-def cache_array(cache: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Return an array uint8, read-only, mapped from a ``.npy`` file that is made if missing.
-
-    The file name identifies the content, whose rows come in parts. If the folder is not writable or
-    the disk too small, the array is held in memory.
+    The images are read-only and mapped from a ``.npy`` file, which is made if missing. Its name
+    identifies the content: the images of all splits in order, which come in parts, uint8
+    (n, 3, size, size).
     """
-
-    def is_whole(path: Path) -> bool:
-        with reading(path), contextlib.suppress(ValueError, EOFError):  # a truncated file
-            return path.exists() and np.load(path, mmap_mode="r").shape == shape
-        return False
+    ends = np.cumsum([len(part) for part in labels])
+    shape = (int(ends[-1]), 3, size, size)
 
     def write(path: Path) -> None:
+        needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+        if needed > free:
+            raise OSError(f"it needs {needed / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free")
         # Not through a memory map: on a full disk that kills the process instead of raising.
         with path.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for part in parts:
-                file.write(np.ascontiguousarray(part, np.uint8))
+                file.write(np.ascontiguousarray(part))
             file.flush()
             os.fsync(file.fileno())
 
-    folder = next(path for path in cache.parents if path.exists())
-    disk = shutil.disk_usage(folder).free if os.access(folder, os.W_OK) else 0
-    memory, needed = free_memory(), math.prod(shape)
-    if needed and (is_whole(cache) or needed < disk):  # an empty array cannot be mapped
-        make_once(cache, write, f"free space in {cache.parent} or make it writable", is_whole)
-        return np.load(cache, mmap_mode="r")
-    if needed > memory:
+    make_once(cache, write, f"free space in {cache.parent}, make it writable, or set data_dir")
+    try:
+        images = np.split(np.load(cache, mmap_mode="r"), ends[:-1])
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"{cache} needs {needed / 1e9:,.1f} GB, but {disk / 1e9:,.1f} GB of disk and"
-            f" {memory / 1e9:,.1f} GB of memory are free; give fewer or smaller images"
-        )
-    array, filled = np.empty(shape, np.uint8), 0
-    for part in parts:
-        array[filled : filled + len(part)] = part
-        filled += len(part)
-    return array
-
-
-def cache_splits(
-    cache: Path, size: int, parts: Iterable[np.ndarray], labels: list[np.ndarray]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the cached images and the labels of "train", "validation" and "test".
-
-    The parts are the images of all splits in this order, uint8 (n, 3, size, size).
-    """
-    ends = np.cumsum([len(part) for part in labels])
-    images = np.split(cache_array(cache, (int(ends[-1]), 3, size, size), parts), ends[:-1])
+            f"cannot read {cache} ({error}); delete it, and it is made again"
+        ) from None
     return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
-
-
-def free_memory(
-    cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> int:
-    """Return the free memory in bytes, of the container if it has less than the machine."""
-    free = psutil.virtual_memory().available
-    lines = own.read_text().splitlines() if own.exists() else []
-    for kind, path in (line.split(":", 2)[1:] for line in lines):
-        if kind not in GROUPS:
-            continue
-        used, limit, reclaimable = GROUPS[kind]
-        group = cgroup / kind / path.lstrip("/")
-        for folder in (group, *group.parents):
-            # A missing group, or "max", sets no limit.
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                entries = dict(line.split() for line in (folder / "memory.stat").open())
-                taken = int((folder / used).read_text()) - int(entries[reclaimable])
-                free = min(free, max(0, int((folder / limit).read_text()) - taken))
-    return free
-
-
-def read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Return shape, type and offset in bytes of an array in a .npz that can be streamed."""
-    with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):  # the version of plain arrays, with a short header
-            raise ValueError(f"{name} has format {version}; save it with numpy.savez")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        offset = file.tell()
-    size = archive.getinfo(f"{name}.npy").file_size - offset
-    if dtype.hasobject:
-        raise TypeError(f"{name} holds objects, not numbers")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
-        raise ValueError(f"{name} is too short for {dtype} {shape}")
-    if fortran and len(shape) > 1:
-        raise ValueError(f"{name} is in Fortran order; save it in C order")
-    return shape, dtype, offset
-
-
-def stream_array(archive: zipfile.ZipFile, name: str) -> Iterator[np.ndarray]:
-    """Yield the rows of an array in a .npz in parts of about `BLOCK` bytes."""
-    shape, dtype, offset = read_header(archive, name)
-    row = math.prod(shape[1:]) * dtype.itemsize
-    with archive.open(f"{name}.npy") as file:
-        file.seek(offset)
-        while part := file.read(max(1, BLOCK // max(row, 1)) * row):
-            yield np.frombuffer(part, dtype).reshape(-1, *shape[1:])
 
 
 def decode_images(

@@ -136,8 +136,10 @@ def make_model(
         missing, corrupt or of another architecture raise InputError.
     data_dir : folder whose subfolder ``weights`` holds the published weights
     """
-    path, state, normalisation = load_weights(network, start, data_dir)
-    mean, std = normalisation or data.mean_and_std()
+    if start == "random":
+        path, state, (mean, std) = None, {}, data.mean_and_std()
+    else:
+        path, state, (mean, std) = load_weights(network, start, data_dir)
     # torchvision initialises from the global generator: seed it, then restore it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -189,9 +191,7 @@ def fuse_batch_norm(model: Classifier) -> Classifier:
 
 
 def load_weights(network: str, start: str, data_dir: str) -> tuple:
-    """Return path, state dict, and mean and std of initial weights; None, {}, None for random."""
-    if start == "random":
-        return None, {}, None
+    """Return path and state dict of weights, and mean and std of the data they were trained on."""
     if (start, network) in PUBLISHED:
         path = locate_weights(start, network, data_dir).fetch()
         return path, _read(path, "download it again", ()), IMAGENET_NORMALISATION

@@ -37,15 +37,13 @@ class Training:
 
 
 class TrainingState:
-    """A training in progress: history, best weights, progress bar and checkpoint.
+    """A training in progress: history, best weights and checkpoint.
 
     It resumes from a checkpoint with the same `fingerprint` (``guard``) and ends in the same bits:
     all random draws come from ``generator`` and ``lambdas``.
     """
 
-    def __init__(
-        self, model, groups, weight_decay, seed, epochs, images, keep_epoch, checkpoint, guard
-    ):
+    def __init__(self, model, groups, weight_decay, seed, epochs, keep_epoch, checkpoint, guard):
         self.model, self.epochs, self.keep_epoch = model, epochs, keep_epoch
         self.checkpoint, self.guard = checkpoint, guard
         self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
@@ -55,10 +53,6 @@ class TrainingState:
         self._started = time.perf_counter()
         if checkpoint and (content := checkpoint.load()) is not None:
             self._load(content)
-        done = images * len(self.history)
-        options = {"unit": "image", "mininterval": 1, "smoothing": 0.1}
-        # Wide enough for all scores, even if the parent's terminal is narrow.
-        self.bar = tqdm(total=images * epochs, initial=done, desc="train", ncols=180, **options)
         self._report()
 
     @property
@@ -76,9 +70,7 @@ class TrainingState:
         order = order[: len(order) - (len(order) % batch_size == 1)]
         # One tensor per epoch: one per step would fragment the memory of freed batches.
         self.losses, self._step = torch.empty(-(-len(order) // batch_size), device=device), 0
-        for index, batch in iter_batches(images, order, batch_size):
-            yield index, batch
-            self.bar.update(len(index))
+        yield from iter_batches(images, order, batch_size)
 
     def step(self, loss: Tensor) -> None:
         """Take one optimiser step; the host does not wait for the device."""
@@ -103,10 +95,6 @@ class TrainingState:
         if self.checkpoint:
             self.checkpoint.save(functools.partial(torch.save, self._pack()))
         self._report()
-        shown = {name: f"{value:.3f}" for name, value in scores.items()}
-        self.bar.set_postfix({"epoch": f"{epoch}/{self.epochs}"} | shown)
-        if epoch == self.epochs:
-            self.bar.close()
 
     def _report(self) -> None:
         if self.checkpoint:
@@ -207,10 +195,10 @@ def fit(
     network = GraphedForward(model, shape, precision)
     observe = second_forward and augmentation.alpha > 0
     groups = model.parameter_groups(backbone_lr, head_lr)
-    state = TrainingState(
-        model, groups, weight_decay, seed, epochs, count, keep_epoch, checkpoint, guard
-    )
-    for epoch in range(len(state.history) + 1, epochs + 1):
+    state = TrainingState(model, groups, weight_decay, seed, epochs, keep_epoch, checkpoint, guard)
+    done = len(state.history)
+    bar = {"desc": "train", "unit": "epoch", "initial": done, "total": epochs}
+    for epoch in tqdm(range(done + 1, epochs + 1), **bar):
         model.train(epoch=epoch)
         network.prepare()
         weights = augmentation.draw_lambdas(-(-count // batch_size), state.lambdas)

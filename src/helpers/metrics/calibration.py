@@ -43,14 +43,18 @@ class Definition:
         gap = np.bincount(index, weights=confidence) / divisor - accuracy
         return self.combine(count, accuracy, gap)
 
-    def influence(self, confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
-        """Return each image's influence, float32 (N,), see `intervals.Sample`; 0 at score 0."""
+    def measure(
+        self, confidence: np.ndarray, correct: np.ndarray
+    ) -> tuple[float, np.ndarray | None]:
+        """Return the score, and the influence of each image on it (0 at score 0)."""
         score, index = self(confidence, correct), self.assign(confidence)
+        if self.slope is None:
+            return score, None
         if score == 0:
-            return np.zeros(len(index), np.float32)
+            return score, np.zeros(len(index), np.float32)
         difference = confidence - correct
         gap = np.bincount(index, weights=difference) / np.maximum(np.bincount(index), 1)
-        return self.slope(gap[index], difference, score).astype(np.float32)
+        return score, self.slope(gap[index], difference, score).astype(np.float32)
 
 
 def assign_equal_width(confidence: np.ndarray, bins: int) -> np.ndarray:

@@ -23,13 +23,6 @@ from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 
-class VarianceComponent(NamedTuple):
-    """Estimated contribution to the variance of the mean, with its degrees of freedom."""
-
-    variance: float
-    dof: int
-
-
 class Estimate(NamedTuple):
     """Mean over seeds with its confidence interval, in the units of the sample."""
 
@@ -37,13 +30,15 @@ class Estimate(NamedTuple):
     sd: float  # of the seeds' values; NaN for one seed, which says nothing about other seeds
     low: float  # end of the interval; NaN for one seed without influence
     high: float
-    seed: VarianceComponent
-    image: VarianceComponent
+    #: Contributions of seeds and test images to the variance of the mean, and their degrees of
+    #: freedom.
+    variances: np.ndarray
+    dofs: np.ndarray
 
     @property
     def standard_error(self) -> float:
         """Standard error of the mean over seeds and test images."""
-        return float(np.sqrt(self.seed.variance + self.image.variance))
+        return float(np.sqrt(self.variances.sum()))
 
     @property
     def p_value(self) -> float:
@@ -59,21 +54,19 @@ class Estimate(NamedTuple):
         if error == 0:
             return float(self.mean == 0)
         # The interval's quantile is a mean of the two components' quantiles, so p lies between.
-        dofs = [self.seed.dof, self.image.dof]
-        bounds = np.sort(2 * stdtr(dofs, -abs(self.mean) / error))
+        bounds = np.sort(2 * stdtr(self.dofs, -abs(self.mean) / error))
         low, high = np.log(np.maximum(bounds, 1e-100))
 
         def excess(log_p: float) -> float:
-            return _half_width(self.seed, self.image, np.exp(log_p) / 2) - abs(self.mean)
+            return _half_width(self.variances, self.dofs, np.exp(log_p) / 2) - abs(self.mean)
 
         if excess(high) >= 0 or excess(low) <= 0:  # one component (up to rounding), or p < 1e-100
             return float(bounds[-1] if excess(high) >= 0 else bounds[0])
         return float(np.exp(brentq(excess, low, high, xtol=1e-13)))
 
 
-def _half_width(seed: VarianceComponent, image: VarianceComponent, tail: float) -> float:
+def _half_width(variances: np.ndarray, dofs: np.ndarray, tail: float) -> float:
     """Return the half width of Cochran and Cox's interval with probability `tail` in each tail."""
-    variances, dofs = np.transpose([seed, image])
     total = variances.sum()
     return -(variances @ stdtrit(dofs, tail)) / np.sqrt(total) if total > 0 else total
 
@@ -132,10 +125,10 @@ class Sample:
             own = ((psi - shared) ** 2).sum() / divisor / (max(count - 1, 1) * count)
             of_image = max(float((shared**2).sum() / divisor - own), 0.0)
             of_seed = of_seed if count > 1 else 0.0
-        seed = VarianceComponent(of_seed, max(count - 1, 1))
-        image = VarianceComponent(of_image, max(images - 1, 1))
-        half = _half_width(seed, image, (1 - level) / 2)
-        return Estimate(mean, sd, mean - half, mean + half, seed, image)
+        variances = np.array([of_seed, of_image])
+        dofs = np.maximum([count - 1, images - 1], 1)
+        half = _half_width(variances, dofs, (1 - level) / 2)
+        return Estimate(mean, sd, mean - half, mean + half, variances, dofs)
 
 
 def mean_samples(samples: Sequence[Sample]) -> Sample:

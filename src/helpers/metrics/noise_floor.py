@@ -20,10 +20,6 @@ class Floor(NamedTuple):
     mean: float
     high: float
 
-    def covers(self, score: float) -> bool:
-        """Return whether the score is consistent with perfect calibration at the 5 % level."""
-        return abs(score) <= self.high
-
 
 def simulate_calibrated(
     confidence: np.ndarray,

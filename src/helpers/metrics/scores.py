@@ -45,11 +45,6 @@ def is_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(logits).argmax(axis=-1) == np.asarray(labels)
 
 
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the fraction of correct images, float64 (...,), for logits (..., N, C)."""
-    return is_correct(logits, labels).mean(axis=-1)
-
-
 class Outcome:
     """Predictions of one network for N labelled images under one condition, from one softmax.
 
@@ -77,10 +72,9 @@ class Metric:
     """One metric: its formula, and its appearance in tables."""
 
     title: str
-    score: Callable[[Outcome], float]  # a fraction rather than percent
-    #: float32 (N,), the influence of each image on the score, see `intervals.Sample`; None leaves
-    #: the test images out of the metric's intervals
-    influence: Callable[[Outcome], np.ndarray] | None = None
+    #: score, a fraction rather than percent, and the influence of each image on it, float32 (N,),
+    #: see `intervals.Sample`; None leaves the test images out of the metric's intervals
+    measure: Callable[[Outcome], tuple[float, np.ndarray | None]]
     digits: int = 3  # decimals in tables
     percent: bool = False  # shown in percent
     better: int = -1  # 1: higher is better, -1: lower is better, 0: nearer to zero is better
@@ -89,33 +83,28 @@ class Metric:
 
     def sample(self, seeds: Sequence[int], outcomes: Sequence[Outcome]) -> Sample:
         """Return the scores of the outcomes, one per seed for the same images, as a sample."""
-        values = np.array([self.score(outcome) for outcome in outcomes], dtype=np.float64)
-        if self.influence is None:
-            return Sample(tuple(seeds), values)
-        return Sample(tuple(seeds), values, np.stack([self.influence(each) for each in outcomes]))
+        values, influence = zip(*map(self.measure, outcomes), strict=True)
+        stacked = None if influence[0] is None else np.stack(influence)
+        return Sample(tuple(seeds), np.array(values, dtype=np.float64), stacked)
 
 
 def mean_metric(title: str, value: Callable[[Outcome], np.ndarray], **options) -> Metric:
     """Return the metric that averages `value`, float (N,), over the images."""
 
-    def score(outcome: Outcome) -> float:
-        return float(value(outcome).mean())
-
-    def influence(outcome: Outcome) -> np.ndarray:
+    def measure(outcome: Outcome) -> tuple[float, np.ndarray]:
         each = value(outcome)
-        return (each - each.mean()).astype(np.float32)
+        return float(each.mean()), (each - each.mean()).astype(np.float32)
 
-    return Metric(title, score, influence, **options)
+    return Metric(title, measure, **options)
 
 
 def calibration_metric(title: str, definition: Definition, **options) -> Metric:
-    """Return the metric of a calibration error, with influence if its definition has a slope."""
+    """Return the metric of a calibration error."""
 
-    def apply(function: Callable) -> Callable:
-        return lambda outcome: function(outcome.confidence, outcome.correct)
+    def measure(outcome: Outcome) -> tuple[float, np.ndarray | None]:
+        return definition.measure(outcome.confidence, outcome.correct)
 
-    influence = apply(definition.influence) if definition.slope else None
-    return Metric(title, apply(definition), influence, definition=definition, **options)
+    return Metric(title, measure, definition=definition, **options)
 
 
 def _brier(outcome: Outcome) -> np.ndarray:
@@ -142,12 +131,7 @@ METRICS: dict[str, Metric] = {
         "Accuracy", lambda outcome: outcome.correct, digits=1, percent=True, better=1
     ),
     "balanced_accuracy": Metric(
-        "Balanced accuracy",
-        lambda outcome: _balanced_accuracy(outcome)[0],
-        lambda outcome: _balanced_accuracy(outcome)[1],
-        digits=1,
-        percent=True,
-        better=1,
+        "Balanced accuracy", _balanced_accuracy, digits=1, percent=True, better=1
     ),
     "negative_log_likelihood": mean_metric(
         "Negative log-likelihood", lambda outcome: outcome.log_loss, bounds=(0.0, np.inf)
@@ -179,9 +163,3 @@ METRICS: dict[str, Metric] = {
         "Signed calibration gap", equal_width(1, mean_signed), better=0, bounds=(-1.0, 1.0)
     ),
 }
-
-
-def all_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return every score in `METRICS` of logits (N, C) and labels (N,)."""
-    outcome = Outcome(logits, labels)
-    return {name: metric.score(outcome) for name, metric in METRICS.items()}

@@ -219,10 +219,11 @@ def list_parameters(record) -> dict:
     return {name: value for name, value in values.items() if name not in IGNORED}
 
 
-def list_changes(record) -> dict:
-    """Return the parameters of a run that differ from the study's, by name."""
-    study, values = _read_study(record.experiment), list_parameters(record)
-    return {name: value for name, value in values.items() if study and value != study.get(name)}
+def list_changes(record) -> dict[str, str]:
+    """Return the parameters of a run that differ from the study, with their values as JSON."""
+    study = _read_study(record.experiment)
+    own = list_parameters(record).items() if study else ()
+    return {name: json.dumps(value) for name, value in own if value != study.get(name)}
 
 
 def _read_study(experiment: str) -> dict:

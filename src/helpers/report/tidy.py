@@ -21,7 +21,7 @@ import pandas as pd
 
 from helpers import ROOT, InputError, metrics
 from helpers.metrics import METRICS, Outcome, Sample
-from helpers.runs.atomic_io import write_file
+from helpers.runs.files import write_file
 
 from .paper import KEYS, REFERENCE, TRAINING, paper_strengths, read_values
 from .records import (

@@ -1,20 +1,14 @@
 """Workers that make runs, on this machine or of a Dask scheduler, each with a GPU if possible."""
 
 import contextlib
-import functools
 import logging
 import os
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.resource_tracker import ensure_running
-from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from helpers import InputError
 
@@ -29,9 +23,6 @@ SETTINGS = {
 
 #: Seconds after which a hanging `nvidia-smi` counts as no GPU.
 PATIENCE = 20
-
-#: Locks that keep GPUs from other workers until this process ends.
-_held: list[FileLock] = []
 
 
 class BatchError(RuntimeError):
@@ -60,16 +51,14 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
                 " leave out --scheduler"
             ) from None
         with client:
+            client.register_worker_callbacks(choose_gpu)
             yield client, None
         return
     dask.config.refresh(paths=[], env={})
     dask.config.set(SETTINGS)
     workers = workers or len(list_gpus()) or CPU_COUNT
     try:
-        get_context("spawn").Lock()
-    except OSError:
-        raise BatchError("workers need shared memory (/dev/shm), which is not available") from None
-    try:
+        get_context("spawn").Lock()  # fails without shared memory, which workers need
         with _signals_blocked():
             cluster = LocalCluster(
                 n_workers=min(workers, count),
@@ -81,12 +70,13 @@ def open_cluster(count: int, workers: int | None, scheduler: str | None) -> Iter
     except Exception as error:  # no loopback interface, or a worker died while starting
         why = " ".join(str(error).split()) or type(error).__name__
         raise BatchError(
-            f"the workers do not start: {why}; they need the loopback interface (127.0.0.1) and"
-            " memory; with these, try the same command again"
+            f"the workers do not start: {why}; they need the loopback interface (127.0.0.1), shared"
+            " memory (/dev/shm) and free memory; with these, try the same command again"
         ) from None
     log = logging.getLogger("distributed")
     try:
         with client:
+            client.register_worker_callbacks(choose_gpu)
             yield client, max(1, CPU_COUNT // workers)
             log.setLevel(logging.CRITICAL)  # connections end with the cluster
     except BaseException:
@@ -128,7 +118,7 @@ def list_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     # CUDA ignores everything from the first invalid entry on, such as -1.
     allowed = None if visible is None else re.split(r",?\s*-1\b", visible)[0].strip()
-    if allowed == "" or not shutil.which("nvidia-smi"):
+    if allowed == "":
         return []
     command = ["nvidia-smi", "-L"]
     try:
@@ -141,19 +131,9 @@ def list_gpus() -> list[str]:
     return allowed.split(",") if allowed and present else present
 
 
-@functools.cache
-def acquire_gpu() -> str | None:
-    """Return a GPU for the life of this process, unshared if possible; None without a choice."""
+def choose_gpu(dask_worker) -> None:
+    """Let the runs of a worker see one GPU only, by the worker's number; called as it starts."""
     gpus = list_gpus()
-    if len(gpus) < 2:
-        return None
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    for gpu in gpus:
-        lock = FileLock(Path(tempfile.gettempdir()) / f"robustness-report-{user}-{gpu}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        _held.append(lock)
-        return gpu
-    return gpus[os.getpid() % len(gpus)]
+    if len(gpus) > 1:
+        number = int(re.search(r"\d*$", str(dask_worker.name))[0] or 0)
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]

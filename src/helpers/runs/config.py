@@ -33,9 +33,6 @@ LOCATIONS = {"seed", "results", "data_dir", "variant"}
 #: Initialisations by name; any other is the path of a checkpoint.
 STARTS = ("random", *dict.fromkeys(name for name, _ in PUBLISHED))
 
-#: Sizes of PathMNIST's published images in pixels.
-PATHMNIST_SIZES = (28, 64, 128, 224)
-
 #: Names of experiments and variants, which appear in pages, folders and commands.
 NAME = r"[\w-]+"
 
@@ -151,21 +148,18 @@ def make_config(experiment: str, values: Mapping) -> Config:
         reason = first["msg"].removeprefix("Value error, ").lower()
         given = "" if first["type"] == "missing" else f", not {first['input']!r}"
         raise InputError(f"{experiment}: {name}: {reason}{given}") from None
-    start, size = config.start, config.image_size
+    start = config.start
     if start not in STARTS and not (Path(start).parent.name or Path(start).suffix):
         raise unknown("initialisation", start, STARTS)
-    dataset = find_dataset(experiment)
-    published = dataset == "pathmnist" and config.data_source == "official"
     if start in STARTS[1:] and (start, config.network) not in PUBLISHED:
-        why = f"initialisation: no {start} weights of a {config.network} are published; choose"
-        why += " another network, or give the path of a checkpoint"
-    elif dataset is None:
-        why = f"a notebook's name must begin with a data set: {', '.join(DATASETS)}"
-    elif published and size not in PATHMNIST_SIZES:
-        why = f"image_size: PathMNIST has {str(PATHMNIST_SIZES)[1:-1]} pixels, not {size}"
-    else:
-        return config
-    raise InputError(f"{experiment}: {why}")
+        raise InputError(
+            f"{experiment}: initialisation: no {start} weights of a {config.network} are published;"
+            " choose another network, or give the path of a checkpoint"
+        )
+    if find_dataset(experiment) is None:
+        known = ", ".join(DATASETS)
+        raise InputError(f"{experiment}: a notebook's name must begin with a data set: {known}")
+    return config
 
 
 def resolve(

@@ -1,8 +1,7 @@
 """Plan of a batch: the requested runs, the runs they need, and which of them are done."""
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -47,10 +46,10 @@ class Job:
         return self.folder.with_suffix(".ipynb")
 
     @property
-    def needs(self) -> list[Path]:
-        """Folders of the runs whose weights it starts from."""
+    def needed(self) -> Path | None:
+        """Folder of the run whose weights it starts from."""
         start = Path(self.config.start)  # a name, or the path of a checkpoint
-        return [(ROOT / start).parent] if start.parent.name else []
+        return (ROOT / start).parent if start.parent.name else None
 
     def is_done(self) -> bool:
         """Return whether the record exists; raise CorruptRecord if it is corrupt.
@@ -66,39 +65,33 @@ class Job:
             self._require_agreement(known)
         return record is not None
 
-    def _list_changed(self, record: Record) -> Iterator[str]:
-        start = from_root(self.config.start)
-        if start.is_file() and digest_file(start) != record.weights["sha256"]:
-            yield "weights to start from"
-        source = self.config.data_source
-        if record.data["files"] and has_changed(source, record.data["files"]):
-            yield f"content of {source}"
-
     def _require_agreement(self, record: Record) -> None:
         # Parameters that the record lacks had their defaults.
         theirs = {n: field.default for n, field in type(self.config).model_fields.items()}
         theirs |= record.parameters
         names = [name for name, ours in self.config.computed.items() if ours != theirs[name]]
-        if names := [*names, *self._list_changed(record)]:
+        start, source = from_root(self.config.start), self.config.data_source
+        if start.is_file() and digest_file(start) != record.weights["sha256"]:
+            names.append("weights to start from")
+        if record.data["files"] and has_changed(source, record.data["files"]):
+            names.append(f"content of {source}")
+        if names:
             raise InputError(
                 f"{record.folder} was made with a different {', '.join(names)}, and the seeds of"
                 f" one folder must agree; delete it, or give {self.name} another folder:"
                 " -p results=FOLDER"
             )
 
-    def failure(self) -> list[str]:
-        """Return error and innermost frames of a failed run, one per line; empty otherwise."""
+    def failure(self) -> str:
+        """Return the error of a failed run, and where its traceback is; "" otherwise."""
         try:
             cells = json.loads(self.notebook.read_bytes())["cells"]
             outputs = [output for cell in cells for output in cell.get("outputs", [])]
             error = next(output for output in outputs if output["output_type"] == "error")
-            traceback = "\n".join(error["traceback"])
             message = " ".join(f"{error['ename']}: {error['evalue']}".split())
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
-            return []  # no notebook, an incomplete one, or one without an error
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip().splitlines()
-        frames = [line for line in lines if re.match(r"(Cell|File) |-+> ?\d", line.strip())]
-        return [message, *frames[-4:]]
+            return ""  # no notebook, an incomplete one, or one without an error
+        return f"{message}; see {self.notebook}"
 
 
 def _read_if_whole(folder: Path) -> Record | None:
@@ -135,16 +128,15 @@ def plan(
         shown |= {"variant", *variants[experiment][variant]} if variant else set()
         job = Job(experiment, config, config.model_dump(include=shown))
         waiting = (*waiting, job.folder)
-        for needed in job.needs:
-            source = needed.parent.name
-            if needed in waiting:
-                raise InputError(
-                    f"{job.name} would start from its own weights, {config.start}; change"
-                    " initialisation or stand_in_weights"
-                )
-            # Only an arm's seed 0 keeps its weights.
-            if source in experiments and needed == run_folder(ROOT / config.results, source, 0):
-                add(source, 0, waiting=waiting)
+        source = job.needed.parent.name if job.needed else ""
+        if job.needed in waiting:
+            raise InputError(
+                f"{job.name} would start from its own weights, {config.start}; change"
+                " initialisation or stand_in_weights"
+            )
+        # Only an arm's seed 0 keeps its weights.
+        if source in experiments and job.needed == run_folder(ROOT / config.results, source, 0):
+            add(source, 0, waiting=waiting)
         jobs[job.folder] = job
 
     for seed in seeds:

@@ -33,7 +33,7 @@ import pandas as pd
 from helpers import InputError
 from helpers.source_files import digest_file
 
-from .atomic_io import write_file, write_folder
+from .files import write_file, write_folder
 
 #: Packages whose versions are recorded.
 PACKAGES = (

@@ -17,8 +17,8 @@ import numpy as np
 
 from helpers import ROOT, InputError
 
-from .checkpoint import Checkpoint
 from .config import Config, make_config, unknown
+from .files import Checkpoint
 from .record import PACKAGES, Record, run_folder, write_record
 
 
@@ -91,27 +91,25 @@ def begin(experiment: str, values: Mapping) -> Run:
 
 def describe_commit() -> dict:
     """Return the commit and whether files that affect numbers differ from it; None if unknown."""
-    commit = changes = None
-    if (ROOT / ".git").exists() and (commit := _git("rev-parse", "HEAD")):
-        # Untracked files count too.
-        status = "status", "--porcelain", "--untracked-files=all"  # whatever the user's settings
-        changes = _git(*status, "--", "src", "book/experiments", "profiles")
-    return {"git_commit": commit, "git_dirty": None if changes is None else bool(changes)}
-
-
-def _git(*arguments: str) -> str | None:
+    nothing = {"git_commit": None, "git_dirty": None}
+    if not (ROOT / ".git").exists():  # not that of a repository above
+        return nothing
     # GIT_DIR and similar, set by hooks and tools, would select another repository.
     environment = {name: v for name, v in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_DIR": str(ROOT / ".git"), "GIT_WORK_TREE": str(ROOT)}
-    command = ["git", "-C", str(ROOT), *arguments]
+    # Untracked files count too, whatever the user's settings.
+    command = ["git", "-C", str(ROOT), "status", "--porcelain=v2", "--branch"]
+    command += ["--untracked-files=all", "--", "src", "book/experiments", "profiles"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     except OSError:
-        return None
+        return nothing
     if done.returncode:
         print(f"the record has no commit: {done.stderr.strip()}")
-        return None
-    return done.stdout.strip()
+        return nothing
+    first, *lines = done.stdout.splitlines()
+    changes = [line for line in lines if not line.startswith("#")]
+    return {"git_commit": first.removeprefix("# branch.oid "), "git_dirty": bool(changes)}
 
 
 def _name_processor() -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from helpers import ROOT, InputError
 
-from .atomic_io import write_file
 from .config import list_profiles, unknown
+from .files import write_file
 from .record import Record, keep_notebook, read_record, read_records, run_folder, write_record
 
 #: Largest size in bytes of a shipped record without its weights, and of the weights.

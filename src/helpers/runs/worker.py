@@ -1,6 +1,5 @@
 """One run, executed by papermill in a kernel that is isolated from the user's settings."""
 
-import contextlib
 import importlib.util
 import json
 import logging
@@ -9,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpecManager
@@ -17,10 +16,8 @@ from jupyter_client.manager import AsyncKernelManager
 
 from helpers import ROOT, InputError
 
-from .atomic_io import clear_leftovers, quarantine, remove, writing
-from .cluster import acquire_gpu
 from .config import NOTEBOOKS
-from .locks import lock_run
+from .files import beside, clear_leftovers, lock_run, writing
 from .plan import Job
 from .record import CorruptRecord, keep_notebook
 
@@ -30,6 +27,9 @@ ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),  # the most that glibc accepts
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
 }
+
+#: Seconds before a run that another process is making is looked at again.
+PAUSE = 2
 
 #: Prefixes of variables through which a user's settings would reach a kernel.
 FOREIGN = ("IPYTHON", "JUPYTER", "MPLBACKEND", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONWARNINGS")
@@ -49,19 +49,20 @@ class Outcome:
     elsewhere: bool = False
 
 
-def make_run(job: Job, threads: int | None, needed: list[Outcome]) -> Outcome:
-    """Make a run in its own kernel, unless it is done or a run that it needs has failed."""
+def make_run(job: Job, threads: int | None, needed: Outcome | None = None) -> Outcome:
+    """Make a run in its own kernel, unless it is done or the run that it needs has failed."""
     started = time.perf_counter()
-    for outcome in needed:
-        if outcome.kind or outcome.elsewhere:
-            return Outcome(job, 0, outcome.kind, outcome.message, outcome.elsewhere)
+    if needed and (needed.kind or needed.elsewhere):
+        return replace(needed, job=job, seconds=0)
     kind, message = None, ""
     try:
         with lock_run(job.folder) as ours:
             if not ours:
+                time.sleep(PAUSE)
                 return Outcome(job, 0, elsewhere=True)
-            if not _is_made(job):
-                kind, message = _execute(job, threads)
+            with writing(job.folder):
+                if not _is_made(job):
+                    kind, message = _execute(job, threads)
     except InputError as error:
         kind, message = "InputError", str(error)
     return Outcome(job, time.perf_counter() - started, kind, message)
@@ -72,11 +73,11 @@ def _is_made(job: Job) -> bool:
     try:
         done = job.is_done()
     except CorruptRecord:
-        quarantine(job.folder)
+        job.folder.rename(beside(job.folder, f"{uuid.uuid4().hex}.corrupt"))
         done = False
     clear_leftovers(job.folder, done)
     if not done:
-        remove(job.notebook)  # from a failed attempt
+        job.notebook.unlink(missing_ok=True)  # from a failed attempt
     return done
 
 
@@ -89,11 +90,11 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     logging.getLogger("papermill").setLevel(logging.ERROR)  # no notebook names the variant
     kind, message = None, ""
     # Next to the record, under a name that the next holder of the lock removes after a kill.
-    beside = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
-    with writing(job.folder), tempfile.TemporaryDirectory(**beside) as temporary:
+    place = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
+    with tempfile.TemporaryDirectory(**place) as temporary:
         folder = Path(temporary)
         executed = folder / "executed.ipynb"
-        environment = make_environment(folder, threads, acquire_gpu())
+        environment = make_environment(folder, threads)
         try:
             done = papermill.execute_notebook(
                 jupytext.read(NOTEBOOKS / f"{job.experiment}.py"),
@@ -123,8 +124,8 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     return kind, message
 
 
-def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict[str, str]:
-    """Return a kernel's environment variables; None keeps this process's threads or GPU.
+def make_environment(folder: Path, threads: int | None) -> dict[str, str]:
+    """Return a kernel's environment variables; None keeps this process's number of threads.
 
     The folder replaces the user's IPython and Jupyter folders.
     """
@@ -138,8 +139,6 @@ def make_environment(folder: Path, threads: int | None, gpu: str | None) -> dict
     }
     if threads is not None:
         own |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    if gpu is not None:
-        own["CUDA_VISIBLE_DEVICES"] = gpu
     return kept | ALLOCATOR | own
 
 
@@ -164,10 +163,8 @@ def make_manager(folder: Path, environment: dict[str, str]) -> type[AsyncKernelM
 
 
 def _note_error(notebook: Path, kind: str, message: str) -> None:
-    content = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
-    with contextlib.suppress(OSError, ValueError):  # papermill may have written it partly or not
-        content = json.loads(notebook.read_bytes())
-    output = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
+    """Replace an executed notebook by one that holds the error only, for ``status``."""
+    error = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
     cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
-    content["cells"].append(cell | {"outputs": [output]})
-    notebook.write_text(json.dumps(content))
+    content = {"cells": [cell | {"outputs": [error]}], "metadata": {}}
+    notebook.write_text(json.dumps(content | {"nbformat": 4, "nbformat_minor": 4}))
