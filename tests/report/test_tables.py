@@ -257,7 +257,7 @@ def test_a_conclusion_needs_two_seeds_and_intervals_without_0():
 def test_calibration_tables_show_every_metric_and_both_temperatures(drawn, show):
     show(drawn)
     rows = read_rows(report.show_scores("pets").data)
-    assert len(rows) == 2 + 3 * (1 + 12)
+    assert len(rows) == 2 + 3 * (1 + 11)
     row = find_estimate("pets", "Self-Supervised", "brier_score", "blur")
     (cell,) = [r[3] for r in rows if r[0] == "Brier score"][2:]
     assert cell == f"{row['mean']:.3f} ± {row['sd']:.3f}"
