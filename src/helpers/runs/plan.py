@@ -1,5 +1,6 @@
 """Plan of a batch: the requested runs, the runs they need, and which of them are done."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -58,12 +59,14 @@ class Job:
         weights or other data.
         """
         if record := read_record(self.folder):
-            record.check()
-        beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))
-        # One is enough: its own batch compared it with the rest.
-        if known := record or next(filter(None, beside), None):
-            self._require_agreement(known)
-        return record is not None
+            self._require_agreement(record.check())
+            return True
+        for folder in sorted(self.folder.parent.glob("seed-*/")):
+            with contextlib.suppress(CorruptRecord):  # reported when that run is requested
+                if other := read_record(folder):
+                    self._require_agreement(other)
+                    break  # its own batch compared it with the rest
+        return False
 
     def _require_agreement(self, record: Record) -> None:
         # Parameters that the record lacks had their defaults.
@@ -92,13 +95,6 @@ class Job:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
             return ""  # no notebook, an incomplete one, or one without an error
         return f"{message}; see {self.notebook}"
-
-
-def _read_if_whole(folder: Path) -> Record | None:
-    try:
-        return read_record(folder)
-    except CorruptRecord:  # reported when that run is requested
-        return None
 
 
 def plan(

@@ -56,29 +56,22 @@ def make_run(job: Job, threads: int | None, needed: Outcome | None = None) -> Ou
         return replace(needed, job=job, seconds=0)
     kind, message = None, ""
     try:
-        with lock_run(job.folder) as ours:
+        with lock_run(job.folder) as ours, writing(job.folder):
             if not ours:
                 time.sleep(PAUSE)
                 return Outcome(job, 0, elsewhere=True)
-            with writing(job.folder):
-                if not _is_made(job):
-                    kind, message = _execute(job, threads)
+            try:
+                done = job.is_done()  # made by another process in the meantime
+            except CorruptRecord:
+                job.folder.rename(beside(job.folder, f"{uuid.uuid4().hex}.corrupt"))
+                done = False
+            clear_leftovers(job.folder, done)
+            if not done:
+                job.notebook.unlink(missing_ok=True)  # from a failed attempt
+                kind, message = _execute(job, threads)
     except InputError as error:
         kind, message = "InputError", str(error)
     return Outcome(job, time.perf_counter() - started, kind, message)
-
-
-def _is_made(job: Job) -> bool:
-    """Return whether another process has made the run; remove what a killed one left."""
-    try:
-        done = job.is_done()
-    except CorruptRecord:
-        job.folder.rename(beside(job.folder, f"{uuid.uuid4().hex}.corrupt"))
-        done = False
-    clear_leftovers(job.folder, done)
-    if not done:
-        job.notebook.unlink(missing_ok=True)  # from a failed attempt
-    return done
 
 
 def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
