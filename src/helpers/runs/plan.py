@@ -1,7 +1,6 @@
 """Plan of a batch: the requested runs, the runs they need, and which of them are done."""
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -19,6 +18,7 @@ from .config import (
     resolve,
     unknown,
 )
+from .files import beside
 from .record import CorruptRecord, Record, read_record, run_folder
 
 
@@ -88,13 +88,10 @@ class Job:
     def failure(self) -> str:
         """Return the error of a failed run, and where its traceback is; "" otherwise."""
         try:
-            cells = json.loads(self.notebook.read_bytes())["cells"]
-            outputs = [output for cell in cells for output in cell.get("outputs", [])]
-            error = next(output for output in outputs if output["output_type"] == "error")
-            message = " ".join(f"{error['ename']}: {error['evalue']}".split())
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
-            return ""  # no notebook, an incomplete one, or one without an error
-        return f"{message}; see {self.notebook}"
+            text = beside(self.folder, "error").read_text(encoding="utf-8")
+        except OSError:
+            return ""
+        return f"{' '.join(text.split())}; see {self.notebook}"
 
 
 def plan(
