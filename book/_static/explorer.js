@@ -36,7 +36,7 @@ function makePlot(title, axis, [left, right], top, ticks, label) {
 
 /** Return a score of all arms against the strength, with the chosen arm and strength emphasised. */
 function plotCurve(choice, score, title, largest) {
-  const { data, arm, shift, stop } = choice;
+  const { data, arm, shift, where } = choice;
   const stops = shift.stops;
   const highest = Math.max(
     ...data.arms.flatMap((a) => stops.map(([, k]) => a.conditions[k]?.[score][0] ?? 0)),
@@ -59,7 +59,7 @@ function plotCurve(choice, score, title, largest) {
     if (!chosen) continue;
     for (const [s, mean, low, high, k] of points(arm)) {
       svg.append(make("line", { ...style, x1: x(s), x2: x(s), y1: y(low), y2: y(high) }));
-      const r = k === stop[1] ? 7 : 3;
+      const r = k === where ? 7 : 3;
       svg.append(make("circle", { ...style, cx: x(s), cy: y(mean), r, fill: other.colour }));
     }
   }
@@ -99,13 +99,13 @@ function plotReliability(condition, colour) {
 }
 
 /** Return an example image under the chosen condition with the network's answer. */
-function makeImage({ data, arm, stop, where }, k) {
+function makeImage({ data, arm, where }, k) {
   const name = data.classes[k];
   const alt = `${name}, ${where}`;
   const style = `image-rendering:${data.rendering}`;
-  const source = { class: "dark-light", src: data.pictures[stop[1]][k], alt, style };
+  const source = { class: "dark-light", src: data.pictures[where][k], alt, style };
   const figure = make("figure", {}, make("img", source));
-  const answer = arm.conditions[stop[1]]?.answers[k];
+  const answer = arm.conditions[where]?.answers[k];
   const caption = make("figcaption", {}, make("span", { class: "is" }, `true: ${name}`));
   if (answer) {
     const [predicted, confidence, own] = answer;
@@ -120,8 +120,8 @@ function makeImage({ data, arm, stop, where }, k) {
   return figure;
 }
 
-function summarise({ data, arm, shift, stop, where }) {
-  const condition = arm.conditions[stop[1]];
+function summarise({ data, arm, where }) {
+  const condition = arm.conditions[where];
   const start = `${data.data}, ${arm.label}, ${where}: `;
   if (!condition) return `${start}not measured.`;
   const [accuracy, low, high] = condition.accuracy;
@@ -158,16 +158,15 @@ function startExplorer(page) {
   const draw = () => {
     const data = all[dataset.value];
     const shift = data.shifts[corruption.value];
-    const stop = shift.stops[strength.value];
-    const where = stop[1] === data.clean ? "clean" : `${corruption.value} ${stop[0]}`;
-    const choice = { data, arm: data.arms[arm.value], shift, stop, where };
-    const condition = choice.arm.conditions[stop[1]];
-    form.querySelector("span").textContent = `: ${where === "clean" ? where : stop[0]}`;
+    const [stop, where] = shift.stops[strength.value];
+    const choice = { data, arm: data.arms[arm.value], shift, where };
+    const condition = choice.arm.conditions[where];
+    form.querySelector("span").textContent = `: ${where === "clean" ? where : stop}`;
     strength.setAttribute("aria-valuetext", where);
     page.querySelector(".explorer-summary").textContent = summarise(choice);
     page.querySelector(".explorer-basis").textContent =
       `Scores: ${data.images} test images, ${data.seeds}. Predictions: seed ${choice.arm.seed}.`;
-    const images = data.pictures[stop[1]].map((_, k) => makeImage(choice, k));
+    const images = (data.pictures[where] ?? []).map((_, k) => makeImage(choice, k));
     page.querySelector(".explorer-images").replaceChildren(...images);
     const plots = [
       makeLegend(choice),

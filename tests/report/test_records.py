@@ -96,8 +96,8 @@ def test_a_missing_parameter_counts_as_the_default(root):
     contents = {name: (record.folder / name).read_bytes() for name in record.run["files"]}
     shutil.rmtree(record.folder)
     made_up.write_record(record.folder, run, contents)
-    assert len(records.shown_records("pathmnist")["Basic"]) == 2
-    assert records.list_changes(records.shown_records("pathmnist")["Basic"]) == {}
+    changes = map(records.list_changes, records.shown_records("pathmnist")["Basic"])
+    assert list(changes) == [{}, {}]
 
 
 def test_missing_runs_are_named_with_their_command(root):

@@ -10,8 +10,8 @@ _OFFERS = {
     "figures": "plot_history plot_temperatures show_curves show_reliability"
     " show_risk_coverage show_strengths",
     "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
-    "overview": "show_cells show_findings show_gaps show_made_from show_overview show_summary",
-    "provenance": "show_build show_quick_check show_runs",
+    "overview": "show_cells show_gaps show_overview show_summary",
+    "provenance": "show_made_from show_quick_check show_runs",
     "tidy": "differences estimates",
     "tables": "export_table show_legend show_other_shifts show_results show_scores show_table"
     " show_temperatures show_tidy",

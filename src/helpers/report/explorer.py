@@ -13,14 +13,11 @@ from helpers.metrics import METRICS, softmax
 from helpers.runs.record import Record
 
 from .figures import bin_confidence, describe_axis, read_arms
-from .galleries import list_examples
+from .galleries import describe_condition, list_examples, name_conditions
 from .html_figures import choose_rendering, encode_image
 from .records import dataset_title, datasets, describe_data, describe_seeds, shown_records
 from .styles import style_arms
-from .tidy import RMS, find_estimate
-
-#: Matplotlib's lines as SVG dashes.
-DASHES = {"-": "none", "--": "6 3", "-.": "6 3 1 3", ":": "2 2"}
+from .tidy import RMS, Predictions, find_estimate
 
 
 def show_explorer() -> HTML:
@@ -35,60 +32,52 @@ def show_explorer() -> HTML:
 def describe_dataset(dataset: str) -> dict:
     """Return the explorer's data for a data set.
 
-    Conditions are numbered over all arms. The ``stops`` of a shift are pairs of a strength and a
-    condition's number, with the clean test set at the strength that changes nothing. An arm has
-    None for a condition that it was not measured under.
+    The ``stops`` of a shift are pairs of a strength and the name of a condition, with the clean
+    test set at the strength that changes nothing. An arm may lack conditions, as may the pictures.
     """
-    records, found = shown_records(dataset), read_arms(dataset)
-    conditions = list(dict.fromkeys(c for p in found.values() for c in _list(p.conditions)))
-    clean, shifts = conditions.index(("clean", None)), {}
-    for shift in dict.fromkeys(name for name, _ in conditions if name != "clean"):
+    found, shifts = read_arms(dataset), {}
+    for shift, strength in (c for p in found.values() for c in p.conditions if c[0] != "clean"):
         title, neutral = describe_axis(shift)
-        stops = [(s, place) for place, (name, s) in enumerate(conditions) if name == shift]
-        shifts[shift] = {"axis": title, "stops": sorted([(neutral, clean), *stops])}
-    seen, labels, classes, images = next(iter(records.values()))[0].data["sha256"], [], (), {}
-    for _, arrays, names, data in list_examples(dataset):
-        if arrays is not None and data == seen and not labels:  # the images that the networks saw
-            labels, classes = arrays["labels"].tolist(), names
-            images = dict(zip(_list_conditions(arrays), arrays["images"], strict=True))
+        shifts.setdefault(shift, {"axis": title, "stops": {neutral: "clean"}})
+        shifts[shift]["stops"][strength] = describe_condition(shift, strength)
+    for shift in shifts.values():
+        shift["stops"] = sorted(shift["stops"].items())
+    (record, *_), *_ = shown_records(dataset).values()  # all have the same data
+    seen, labels, classes, pictures, side = record.data["sha256"], [], (), {}, 0
+    if examples := next((e for e in list_examples(dataset) if e.data_sha256 == seen), None):
+        arrays, classes = examples.arrays, examples.classes
+        labels, side = arrays["labels"].tolist(), arrays["images"].shape[-1]
+        for condition, images in zip(name_conditions(arrays), arrays["images"], strict=True):
+            pictures[condition] = [encode_image(image) for image in images]
     return {
         "title": dataset_title(dataset),
         "data": unescape(describe_data(dataset)),
         "seeds": unescape(describe_seeds(dataset)),
         "images": max(p.correct.shape[-1] for p in found.values()),
-        "clean": clean,
         "shifts": shifts,
-        "rendering": choose_rendering(max((i.shape[-1] for i in images.values()), default=0)),
+        "rendering": choose_rendering(side),
         "classes": [classes[label] for label in labels],
-        "pictures": [[encode_image(i) for i in images.get(c, [])] for c in conditions],
-        "arms": [_describe_arm(dataset, *arm, labels, conditions) for arm in found.items()],
+        "pictures": pictures,
+        "arms": [_describe_arm(dataset, *arm, labels) for arm in found.items()],
     }
 
 
-def _describe_arm(dataset, label: str, predictions, labels: list[int], conditions: list) -> dict:
-    records, style, measured = shown_records(dataset)[label], style_arms(dataset)[label], {}
+def _describe_arm(dataset: str, label: str, predictions: Predictions, labels: list[int]) -> dict:
+    records, style, conditions = shown_records(dataset)[label], style_arms(dataset)[label], {}
     record = next(record for record in records if record.has("predictions.npz"))
     answers = _list_answers(record, labels)
-    for place, condition in enumerate(_list(predictions.conditions)):
+    for place, (shift, strength) in enumerate(predictions.conditions):
+        name = describe_condition(shift, strength)
         pair = predictions.confidence[:, place], predictions.correct[:, place]
-        measured[condition] = {"answers": answers.get(condition, []), **_pool(*pair)}
+        conditions[name] = {"answers": answers.get(name, []), **_pool(*pair)}
         for metric in ("accuracy", RMS):  # mean and interval as printed
-            row, known = find_estimate(dataset, label, metric, *condition), METRICS[metric]
+            key = shift, None if np.isnan(strength) else strength
+            row, known = find_estimate(dataset, label, metric, *key), METRICS[metric]
             ends = np.clip([row[name] for name in ("mean", "low", "high")], 0, 1)
-            scores = _round(ends * (100 if known.percent else 1), known.digits)
-            measured[condition][metric] = scores
-    arm = {"label": label, "seed": record.seed, "dash": DASHES[style.line]}
-    arm |= {"colour": style.colour, "sign": style.sign}
-    return arm | {"conditions": [measured.get(condition) for condition in conditions]}
-
-
-def _list(conditions) -> list[tuple[str, float | None]]:
-    """Return conditions that compare equal, with None (as in JSON) instead of NaN."""
-    return [(str(shift), None if np.isnan(s) else float(s)) for shift, s in conditions]
-
-
-def _list_conditions(arrays) -> list[tuple[str, float | None]]:
-    return _list(zip(arrays["corruption"], arrays["strength"], strict=True))
+            conditions[name][metric] = _round(ends * (100 if known.percent else 1), known.digits)
+    dash = " ".join(map(str, style.dashes)) or "none"
+    look = {"colour": style.colour, "sign": style.sign, "dash": dash}
+    return {"label": label, "seed": record.seed, **look, "conditions": conditions}
 
 
 def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:
@@ -102,17 +91,14 @@ def _pool(confidence: np.ndarray, correct: np.ndarray) -> dict:
     }
 
 
-def _list_answers(record: Record, labels: list[int]) -> dict[tuple, list[list]]:
+def _list_answers(record: Record, labels: list[int]) -> dict[str, list[list]]:
     """Return a run's answers by condition: predicted class, its probability and the true one's."""
-    arrays, names = record.predictions, record.data["classes"]
+    arrays, names, answers = record.predictions, record.data["classes"], {}
     indices = [np.flatnonzero(arrays["labels"] == label)[0] for label in labels]
-    return {
-        condition: [
-            [names[p.argmax()], *_round([p.max(), p[label]], 3)]
-            for p, label in zip(softmax(logits[indices]), labels, strict=True)
-        ]
-        for condition, logits in zip(_list_conditions(arrays), arrays["logits"], strict=True)
-    }
+    for condition, logits in zip(name_conditions(arrays), arrays["logits"], strict=True):
+        pairs = list(zip(softmax(logits[indices]), labels, strict=True))
+        answers[condition] = [[names[p.argmax()], *_round([p.max(), p[k]], 3)] for p, k in pairs]
+    return answers
 
 
 def _round(values, digits: int) -> list[float]:

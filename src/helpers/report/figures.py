@@ -18,17 +18,14 @@ from .records import PAPER_ARMS, list_evidence, missing_runs, shown_records
 from .styles import choose_style, draw_intervals, draw_legend, style_arms
 from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
 
-#: Metric to the title and factor of its axis.
-AXES = {"accuracy": ("accuracy (%)", 100), RMS: ("RMS calibration error", 1)}
+#: Score to the title and factor of its axis.
+AXES = {"accuracy": ("accuracy (%)", 100), "loss": ("loss", 1), RMS: ("RMS calibration error", 1)}
 
 #: Query for the measured arms of a data set, without variants.
 SHOWN = "dataset == @dataset and variant == '' and n_seeds > 0"
 
-#: Score of a training to the title and factor of its axis, and its number format.
-CURVES = {"loss": ("loss", 1, "{:.3g}"), "accuracy": ("accuracy (%)", 100, "{:.1f} %")}
-
 #: Split to the dashes of its curve.
-DASHES = {"train": (4, 2), "validation": ""}
+DASHES = {"train": (4, 2), "validation": ()}
 
 
 def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
@@ -40,63 +37,55 @@ def plot_history(history: pd.DataFrame, experiment: str) -> Picture:
     places = {name: k for arms in PAPER_ARMS.values() for k, name in enumerate(arms.values())}
     colour = choose_style(places.get(experiment, 0)).colour
     picture = Picture(caption="Clean training (dashed) and validation images (solid).")
-    for score in CURVES:
+    for score in ("loss", "accuracy"):
         _plot_curves(picture, history, score, colour, score, width=3.6)
     return picture
 
 
 def show_curves(dataset: str) -> Picture:
     """Return train and validation accuracy by epoch; for published images, also the authors'."""
-    picture, histories, evidence = Picture(), {}, list_evidence(dataset)
-    for label, group, profile in ((*arm, e.profile) for e in evidence for arm in e.arms.items()):
-        kept = [r.history for r in group if r.history is not None]
-        if kept:
-            histories[label, f", {profile}" * (len(evidence) > 1)] = pd.concat(kept)
+    picture, histories, styles = Picture(), {}, style_arms(dataset)
+    for evidence in list_evidence(dataset):
+        for label, records in evidence.arms.items():
+            kept = [record.history for record in records if record.history is not None]
+            if kept:
+                histories[label, evidence.profile] = pd.concat(kept)
     official = [group[0].data["official"] for group in shown_records(dataset).values()]
     if dataset == "pathmnist" and any(official):
         for label, curve in read_curves().groupby("row", sort=False):
-            histories[label, ", authors"] = curve
+            histories[label, "authors"] = curve
     lows = [h[["train_accuracy", "validation_accuracy"]].min(axis=None) for h in histories.values()]
-    styles = style_arms(dataset)
     limits = (10 * (100 * min(lows, default=0) // 10), 100)  # the same axis for all panels
-    for (label, whose), history in histories.items():
-        title, style = label + whose, styles.get(label, choose_style(0))
+    for (label, source), history in histories.items():
+        title, colour = f"{label}, {source}", styles[label].colour
         axes = {"title": title, "ylim": limits}
-        _plot_curves(picture, history, "accuracy", style.colour, f"{title}: accuracy", **axes)
+        _plot_curves(picture, history, "accuracy", colour, f"{title}: accuracy", **axes)
     return _finish(picture, dataset)
 
 
 def _plot_curves(picture, history, score: str, colour: str, name: str, **axes) -> None:
-    """Add a panel with the mean over the seeds by epoch, and the range of the seeds."""
-    import seaborn  # late: it takes a second to import, and most pages do without it
-
-    title, scale, form = CURVES[score]
-    names = {f"{part}_{score}": part for part in DASHES}
-    curves = history.rename(columns=names).melt("epoch", list(DASHES), "part", title)
+    """Add a panel with the curves of both splits by epoch."""
+    title, scale = AXES[score]
+    names = {f"{split}_{score}": split for split in DASHES}
+    curves = history.rename(columns=names).melt("epoch", list(DASHES), "split", title)
     curves[title] *= scale
     last = curves["epoch"] == curves["epoch"].max()
-    ends = curves[last].groupby("part")[title].mean().to_dict()
-    texts = [f"{part} {form.format(end)}" for part, end in ends.items()]
+    ends = curves[last].groupby("split")[title].mean()
+    texts = [f"{split} {end:.3g}" for split, end in ends.items()]
     alt = f"{name} by epoch; in epoch {history['epoch'].max()} {', '.join(texts)}"
-    with picture.plot(alt, xlabel="epoch", ylabel=title, **axes) as panel:
-        seaborn.lineplot(
-            curves,
-            x="epoch",
-            y=title,
-            style="part",
-            dashes=DASHES,
-            color=colour,
-            errorbar=("pi", 100),
-            err_kws={"alpha": 0.2, "linewidth": 0},
-            marker="o" if last.all() else None,  # a single epoch draws no line
-            legend=False,
-            ax=panel,
-        )
+    look = {"style": "split", "dashes": DASHES, "color": colour}
+    look["marker"] = "o" if last.all() else None  # a single epoch draws no line
+    with picture.plot(alt, **axes) as panel:
+        _draw_seeds(panel, curves, "epoch", title, **look)
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-        # Label each curve at its right end; the labels never overlap.
-        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        for part, side in zip(sorted(ends, key=ends.get), ("top", "bottom"), strict=True):
-            panel.annotate(part, (1, ends[part]), (3, 0), va=side, **place)
+
+
+def _draw_seeds(panel, table: pd.DataFrame, x: str, y: str, **look) -> None:
+    """Draw the means over the seeds as lines, and their ranges as bands."""
+    import seaborn  # late: it takes a second to import, and most pages do without it
+
+    band = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "linewidth": 0}}
+    seaborn.lineplot(table, x=x, y=y, legend=False, ax=panel, **band, **look)
 
 
 def _finish(picture: Picture, dataset: str, legend: bool = False) -> Picture:
@@ -172,15 +161,16 @@ def describe_axis(shift: str) -> tuple[str, float]:
 def show_strengths(dataset: str) -> Picture:
     """Return accuracy and calibration error by strength, with 95 % intervals, one line per arm."""
     picture = Picture()
-    for metric, (name, scale) in AXES.items():
+    for metric in ("accuracy", RMS):
+        name, scale = AXES[metric]
         table = estimates().query(SHOWN).query(f"metric == '{metric}'")
-        table = table.assign(**scale * table[["mean", "low", "high"]])
-        clean, table = table[table["shift"] == "clean"], table[table["strength"].notna()]
-        values = pd.concat([clean, table])[["mean", "low", "high"]]
+        values = scale * table[["mean", "low", "high"]]
         low, high = values.min(axis=None), values.max(axis=None)
         margin = 0.04 * (high - low) or 0.01
         axes = {"ylabel": name, "ylim": (low - margin, high + margin), "width": 3.6, "height": 2.6}
-        for shift, rows in table.groupby("shift", sort=False):
+        table = table.assign(**values)
+        clean = table[table["shift"] == "clean"]
+        for shift, rows in table[table["strength"].notna()].groupby("shift", sort=False):
             axes["xlabel"], neutral = describe_axis(shift)
             rows = pd.concat([clean.assign(strength=neutral), rows])
             alt = f"{name} against {axes['xlabel']}"
@@ -189,19 +179,15 @@ def show_strengths(dataset: str) -> Picture:
 
 
 def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, **axes) -> None:
-    """Add a panel with one line per arm: means and their ranges by a column of a table."""
-    band = x == "coverage"
-    drawn = set(rows["arm"])
-    styles = {label: style for label, style in style_arms(dataset).items() if label in drawn}
-    lines = {label: rows[rows["arm"] == label].sort_values(x) for label in styles}
+    """Add a panel with one line per arm: means and 95 % intervals by a column of a table."""
+    lines = {label: line.sort_values(x) for label, line in rows.groupby("arm", sort=False)}
     means = {label: line["mean"].iloc for label, line in lines.items()}
     texts = [f"{label} from {mean[0]:.3g} to {mean[-1]:.3g}" for label, mean in means.items()]
     with picture.plot(f"{name}: {'; '.join(texts)}", **axes) as panel:
         for number, (label, line) in enumerate(lines.items()):
             # Bars are a hundredth of the axis apart, so that none hides another.
-            aside = 0.01 * (number - (len(lines) - 1) / 2) * (not band)
-            place = line[x] + aside * np.ptp(line[x])
-            draw_intervals(panel, place, line, styles[label], band)
+            aside = 0.01 * (number - (len(lines) - 1) / 2) * np.ptp(line[x])
+            draw_intervals(panel, line[x] + aside, line, style_arms(dataset)[label])
 
 
 def plot_temperatures(dataset: str) -> Picture:
@@ -222,31 +208,22 @@ def show_risk_coverage(dataset: str) -> Picture:
 
     Lines are means over the seeds, bands span the seeds, and strengths of a shift are pooled.
     """
-    risks, falls = _find_risks(dataset, np.linspace(0.02, 1, 99)), []
-    text = "If an expert sees the least confident fifth (strengths pooled), the mean risk falls. "
-    axes = {"xlabel": "coverage (%)", "ylabel": "risk (%)", "xlim": (0, 100)}
-    axes["ylim"] = (0, 1.05 * risks["high"].max() or 1)  # the same axis for all panels
-    picture = Picture()
-    for shift, rows in risks.groupby("shift", sort=False):
-        name = f"risk against coverage, {shift}"
-        _plot_lines(picture, dataset, rows, "coverage", name, title=shift, **axes)
-        ends = {
-            label: np.interp([100, 80], arm["coverage"], arm["mean"])
-            for label, arm in rows.groupby("arm", sort=False)
-        }
-        texts = [f"{label} from {full:.1f} to {kept:.1f} %" for label, (full, kept) in ends.items()]
-        falls.append(f"{shift.capitalize()}: {', '.join(texts)}.")
-    picture.caption = text + " ".join(falls)
-    return _finish(picture, dataset, legend=True)
-
-
-def _find_risks(dataset: str, coverage: np.ndarray) -> pd.DataFrame:
-    """Return the risk by shift, arm and coverage: mean, low and high of the seeds, in percent."""
-    columns, rows = ["coverage", "mean", "low", "high"], []
+    coverage, curves, picture = np.linspace(0.02, 1, 99), [], Picture()
     for label, shift, *seeds in _pool(dataset):
-        curves = [risk_coverage(*seed) for seed in zip(*seeds, strict=True)]
-        risk = 100 * np.stack([np.interp(coverage, *curve) for curve in curves])
-        values = 100 * coverage, risk.mean(axis=0), risk.min(axis=0), risk.max(axis=0)
-        rows.append((shift, label, *values))
-    table = pd.DataFrame(rows, columns=["shift", "arm", *columns])
-    return table.explode(columns).infer_objects()
+        for seed in zip(*seeds, strict=True):
+            risk = np.interp(coverage, *risk_coverage(*seed))
+            values = {"coverage (%)": 100 * coverage, "risk (%)": 100 * risk}
+            curves.append(pd.DataFrame({"shift": shift, "arm": label, **values}))
+    if not curves:
+        return _finish(picture, dataset)
+    table, styles = pd.concat(curves), style_arms(dataset)
+    look = {"hue": "arm", "palette": {label: style.colour for label, style in styles.items()}}
+    look |= {"style": "arm", "dashes": {label: style.dashes for label, style in styles.items()}}
+    limits = {"xlim": (0, 100), "ylim": (0, 1.05 * table["risk (%)"].max() or 1)}  # of all panels
+    for shift, rows in table.groupby("shift", sort=False):
+        ends = rows[rows["coverage (%)"] == 100].groupby("arm", sort=False)["risk (%)"].mean()
+        texts = [f"{label} {risk:.3g}" for label, risk in ends.items()]
+        alt = f"risk against coverage, {shift}; of all images {', '.join(texts)}"
+        with picture.plot(alt, title=shift, **limits) as panel:
+            _draw_seeds(panel, rows, "coverage (%)", "risk (%)", **look)
+    return _finish(picture, dataset, legend=True)

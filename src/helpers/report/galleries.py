@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.catalogue import DATASETS
 from helpers.metrics import softmax
 from helpers.runs.record import Record, read_records
 
 from .escape import redact_paths
 from .html_figures import Picture, explain, image_panel
 from .provenance import STAND_INS, results_folder
-from .records import dataset_title, missing_runs, shown_records
+from .records import dataset_title, shown_records
 from .styles import show_sign, style_arms
 
 #: Largest width of a mosaic in pixels, for a light page.
@@ -33,13 +32,11 @@ class Examples(NamedTuple):
 
 def find_examples(dataset: str, part: str = "images") -> Examples:
     """Return examples that have a part: the first of `list_examples`."""
-    title = dataset_title(dataset)
-    why = f"The runs of {title} hold no example images."
-    if dataset in DATASETS:
-        why = (
-            f"No example images of {title}: `python -m helpers examples` writes those of the data"
-            " set in `data/`; runs of `python -m helpers run --profile smoke` hold generated ones."
-        )
+    why = (
+        f"No example images of {dataset_title(dataset)}: `python -m helpers examples` writes those"
+        " of the data set in `data/`; runs of `python -m helpers run --profile smoke` hold"
+        " generated ones."
+    )
     return next(list_examples(dataset, part), Examples(why))
 
 
@@ -62,16 +59,11 @@ def _read_examples(path: Path, title: str) -> Examples:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
-        classes, size = tuple(arrays["classes"].tolist()), arrays["images"].shape[2:]
-        labels = np.concatenate([arrays["labels"], arrays["mixup_labels"]])
-        counts = {len(arrays[name]) for name in ("images", "corruption", "strength")}
-        whole = len(counts) == 1 and labels.max() < len(classes) and len(size) == 3
-        if not whole or arrays["mixup"].shape[1:] != size:
-            raise ValueError
+        classes, sha256 = tuple(arrays["classes"].tolist()), str(arrays["sha256"])
     except Exception:  # zipfile, zlib and numpy raise a dozen kinds
         why = f"{redact_paths(str(path))} cannot be read: write it again with"
         return Examples(f"{why} `python -m helpers examples`.")
-    return Examples(f"Images: {title}, as published.", arrays, classes, str(arrays["sha256"]))
+    return Examples(f"Images: {title}, as published.", arrays, classes, sha256)
 
 
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
@@ -79,10 +71,8 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
     count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
     names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])
     rows = {}
-    for shift, strength, images in zip(
-        examples["corruption"].tolist(), examples["strength"], examples["images"], strict=True
-    ):
-        text = describe_condition(shift, strength)
+    parts = examples["corruption"].tolist(), name_conditions(examples), examples["images"]
+    for shift, text, images in zip(*parts, strict=True):
         panel = image_panel(images[:count], text, f"{text}: {names}", "min(8rem, 30%)")
         rows.setdefault(shift, []).append(panel)
     clean = rows.pop("clean")
@@ -95,6 +85,11 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
 def describe_condition(shift: str, strength: float) -> str:
     """Return the name of a shift with its strength, if it has one."""
     return shift if np.isnan(strength) else f"{shift} {strength:g}"
+
+
+def name_conditions(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Return the names of the conditions of examples or predictions, in their order."""
+    return list(map(describe_condition, arrays["corruption"].tolist(), arrays["strength"]))
 
 
 def show_corruptions(dataset: str) -> Picture:
@@ -122,19 +117,16 @@ def show_errors(dataset: str) -> Picture:
     """Return the most confident errors of one run of each arm, by shift."""
     styles, picture = style_arms(dataset), Picture()
     for label, records in shown_records(dataset).items():
-        whole = (r for r in records if r.has("predictions.npz"))
-        held = (r for r in whole if r.examples is not None and "mistakes" in r.examples)
-        if record := next(held, None):
+        whole = (record for record in records if record.has("predictions.npz"))
+        if record := next((r for r in whole if "mistakes" in (r.examples or ())), None):
             sign = show_sign(styles[label])
             for shift, panels in _find_errors(record).items():
                 title = f"{sign} <strong>{escape(label)}</strong>, seed {record.seed}: "
                 line = f'<div style="flex-basis:100%">{title}{escape(shift)}</div>'
                 picture.panels += [line, *(panels or ["no error"])]
-    if picture.panels:
-        return picture
     command = f"python -m helpers run --profile paper --only '{dataset}_*'"
     none = f"No run shown here holds images of its errors; those of `{command}` do."
-    return explain(none if shown_records(dataset) else missing_runs(dataset))
+    return picture if picture.panels else explain(none)
 
 
 def _find_errors(record: Record) -> dict[str, list[str]]:
@@ -142,8 +134,7 @@ def _find_errors(record: Record) -> dict[str, list[str]]:
     names, shifts = record.data["classes"], {str(name): [] for name in examples["corruption"]}
     keys = "mistakes", "mistakes_index", "mistakes_condition"
     for image, index, place in zip(*(examples[key] for key in keys), strict=True):
-        shift = str(examples["corruption"][place])
-        where = describe_condition(shift, examples["strength"][place])
+        shift, where = str(examples["corruption"][place]), name_conditions(examples)[place]
         probability = softmax(logits[place, [index]])[0]
         taken, true = names[probability.argmax()], names[labels[index]]
         sure = f"{100 * probability.max():.1f} %"

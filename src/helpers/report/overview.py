@@ -8,7 +8,6 @@ import pandas as pd
 from IPython.display import Markdown
 
 from .claims import count_verdicts, is_real
-from .escape import escape_code, escape_markdown
 from .html_figures import INK, Picture
 from .records import (
     PAPER_ARMS,
@@ -18,7 +17,6 @@ from .records import (
     describe_data,
     describe_evidence,
     find_evidence,
-    list_evidence,
     missing_runs,
     show_each,
     shown_records,
@@ -37,14 +35,8 @@ HEADS = {
     **{f"RMS error, {shift}": (RMS, shift) for shift in ("clean", "brightness", "blur")},
 }
 
-#: Metric to its name in a sentence, and phrases for clearly better, clearly worse and neither.
-COMPARED = {
-    "accuracy": ("accuracy", "more accurate", "less accurate", "not clearly more or less accurate"),
-    RMS: (
-        "RMS calibration error",
-        *("better calibrated", "worse calibrated", "not clearly better or worse calibrated"),
-    ),
-}
+#: Metrics that the findings compare, to their names there.
+COMPARED = {"accuracy": "accuracy in points", RMS: "RMS calibration error"}
 
 
 def show_overview() -> Markdown:
@@ -99,15 +91,16 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
         panel.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
         for label, style in style_arms(dataset).items():
             own = scale * values[cells.arm == label]
-            draw_intervals(panel, own["paper"], own, style._replace(line=""))
+            draw_intervals(panel, own["paper"], own, style, line=False)
 
 
 def show_summary() -> Markdown:
     """Return the findings, published images first, and the verdicts on the paper, as bullets."""
     bullets = []
     for dataset in sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d)):
-        first, *others = _summarise(dataset)
-        bullets += [f"**{describe_data(dataset)}**, {describe_evidence(dataset)}: {first}", *others]
+        costs = _describe_costs(dataset)
+        bullets += [f"**{describe_data(dataset)}**, {describe_evidence(dataset)}. {costs}"]
+        bullets += _compare_arms(dataset)
         bullets += filter(None, show_each(dataset, partial(_judge_cells, dataset)))
     bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
     return Markdown(_list(bullets))
@@ -125,54 +118,42 @@ def show_gaps() -> Markdown:
     return Markdown(_list(gaps) or "Every arm of the paper is measured.")
 
 
-def show_findings(dataset: str) -> Markdown:
-    """Return the findings of one data set."""
-    found = shown_records(dataset)
-    return Markdown(_list(_summarise(dataset)) if found else missing_runs(dataset))
-
-
 def _list(texts: list[str]) -> str:
     return "\n".join(f"- {text}" for text in texts)
 
 
-def _summarise(dataset: str) -> list[str]:
-    costs, (first, *others) = [], arms(dataset)
-    shifts = [shift for shift, _ in list_columns(dataset)]
-    for shift in shifts[1:]:
+def _describe_costs(dataset: str) -> str:
+    """Return a sentence for each shift: the accuracy that each arm loses to it."""
+    measure, sentences = MEASURES["accuracy_lost"], []
+    for shift, _ in list_columns(dataset)[1:]:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
-        named = [f"{row['arm']} {_print_cost(row)}" for row in rows if row["n_seeds"]]
-        each = " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
-        costs += [f"{shift.capitalize()} costs {each} points of accuracy."] * bool(named)
-    texts = [" ".join(costs) or "No shift is measured."]
-    for label, metric in product(others, COMPARED):
-        rows = [find_difference(dataset, label, first, metric, s) for s in shifts]
-        if rows[0]["n_seeds"]:
-            texts.append(_conclude(label, first, metric, rows))
+        costs = [f"{r['arm']} {measure.print(r['mean'])}" for r in rows if r["n_seeds"]]
+        if costs:
+            sentences.append(f"{shift.capitalize()} costs {', '.join(costs)} points of accuracy.")
+    return " ".join(sentences)
+
+
+def _compare_arms(dataset: str) -> list[str]:
+    """Return what each arm gains over the first one by shift, for each metric compared."""
+    texts, (first, *others) = [], arms(dataset)
+    for label, (metric, name) in product(others, COMPARED.items()):
+        shifts = [shift for shift, _ in list_columns(dataset)]
+        rows = [find_difference(dataset, label, first, metric, shift) for shift in shifts]
+        gains = [_describe_gain(row) for row in rows if row["n_seeds"]]
+        if gains:
+            texts.append(f"{label} minus {first}, {name} (95 % interval): {'; '.join(gains)}.")
     return texts
 
 
-def _print_cost(row: dict) -> str:
-    """Return a value with the paper's in brackets, if it has one."""
-    text, paper = (MEASURES[row["metric"]].print(row[name]) for name in ("mean", "paper"))
-    return text + f" (paper: {paper})" * (paper != "—")
-
-
-def _conclude(label: str, first: str, metric: str, rows: list[dict]) -> str:
-    measure, (name, better, worse, neither) = MEASURES[metric], COMPARED[metric]
-    said, sizes = {better: [], worse: []}, []
-    for row in rows:
-        place = "on clean images" if row["shift"] == "clean" else f"under {row['shift']}"
-        if row["p_holm"] < LEVEL:
-            said[better if row["mean"] * measure.better > 0 else worse].append(place)
-        mean, *ends = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
-        unit = " points" * (measure.percent and not sizes)
-        sizes.append(f"{mean}{unit} {place} (95 % interval {' to '.join(ends)})")
-    if rows[0]["n_seeds"] < 2:
-        says = "untested with one seed in common"
-        return f"{label} minus {first}, {says}: {name} {', '.join(sizes)}."
-    found = [f"{what} {' and '.join(places)}" for what, places in said.items() if places]
-    says = f"{' and '.join(found) or neither} than {first}, by Holm's method (p < {LEVEL})"
-    return f"{label} is {says}: {name} {', '.join(sizes)}."
+def _describe_gain(row: dict) -> str:
+    measure, word = MEASURES[row["metric"]], "not significant"
+    if row["n_seeds"] < 2:
+        word = "untested with one seed in common"
+    elif row["p_holm"] < LEVEL:
+        word = "**significantly " + ("better**" if row["mean"] * measure.better > 0 else "worse**")
+    place = "on clean images" if row["shift"] == "clean" else f"under {row['shift']}"
+    mean, low, high = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
+    return f"{mean} {place} ({low} to {high}), {word}"
 
 
 def _judge_cells(dataset: str) -> str:
@@ -184,25 +165,5 @@ def _judge_cells(dataset: str) -> str:
     reasons = {why for arm in known["arm"].unique() for why in reasons_not_comparable(dataset, arm)}
     judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
     judged += [f"not measured {len(cells) - len(known)}"] * (len(cells) > len(known))
-    borrowed = set(known["spread_from"]) - {"", find_evidence(dataset).profile}
-    judged += [f"the seeds' spread is that of profile {name}" for name in borrowed]
     text = f"**The paper's {len(cells)} cells of {dataset_title(dataset)}**,"
     return f"{text} {describe_evidence(dataset)}: {', '.join(judged)}." if len(known) else ""
-
-
-def show_made_from() -> Markdown:
-    """Return a line with the profile, data, seeds, commits and dates of the shown runs."""
-    parts, runs = [], []
-    for dataset in datasets():
-        for evidence in list_evidence(dataset):
-            runs += [record for group in evidence.arms.values() for record in group]
-        described = show_each(dataset, partial(describe_evidence, dataset))
-        found = f"{describe_data(dataset)}, {' and '.join(described)}"
-        parts.append(found if shown_records(dataset) else f"no runs of {dataset_title(dataset)}")
-    text = f"**This build:** {'; '.join(parts)}."
-    if runs:
-        days = sorted(str(record.run["started"])[:10] for record in runs)
-        commits = {str(record.environment["git_commit"] or "unknown")[:10] for record in runs}
-        dates = " to ".join(dict.fromkeys(map(escape_markdown, (days[0], days[-1]))))
-        text += f" Runs of commit {', '.join(map(escape_code, sorted(commits)))}, {dates}."
-    return Markdown(text)

@@ -1,7 +1,5 @@
 """Provenance: the runs behind the book, their data, weights, code and machines, and the banner."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -21,16 +19,15 @@ from .records import (
     dataset_title,
     datasets,
     describe_data,
-    describe_seeds,
+    describe_evidence,
     find_corrupt_records,
-    find_evidence,
     list_changes,
     list_evidence,
     missing_runs,
     show_each,
     shown_records,
 )
-from .table_export import render_table, write_markdown
+from .table_export import render_table
 
 #: Name of a data set other than the published one, to a phrase for it.
 STAND_INS = {data.stand_in: "generated stand-in images" for data in DATASETS.values()}
@@ -68,6 +65,25 @@ def name_notebooks() -> dict[str, Record]:
     return named
 
 
+def show_made_from() -> Markdown:
+    """Return a line with the profiles, data, seeds, commits, software and dates of the runs."""
+    shown = []
+    for dataset in datasets():
+        profiles = show_each(dataset, partial(describe_evidence, dataset))
+        shown.append(f"{describe_data(dataset)}, {' and '.join(profiles)}")
+    text = f"**This build:** {'; '.join(shown)}."
+    if runs := list_runs():
+        days = sorted(str(record.run["started"])[:10] for record in runs)
+        dates = " to ".join(dict.fromkeys(map(escape_markdown, (days[0], days[-1]))))
+        text += f" Runs of commit {', '.join(sorted(set(map(_describe_code, runs))))}, {dates}."
+    return Markdown(text)
+
+
+def _describe_code(record: Record) -> str:
+    versions = [f"torch {record.environment['torch']}", record.environment["device"]]
+    return f"{_describe_commit(record)} with {' on '.join(map(escape_markdown, versions))}"
+
+
 def show_runs() -> Markdown:
     """Return a table of all runs, linked to their notebooks, below a box with corrupt records."""
     parts, runs = [missing_runs(dataset) for dataset in datasets()], list_runs()
@@ -99,10 +115,12 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     origin = "published" if data["official"] else PHRASES.get(data["name"], "own data")
     start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
     start = start if weights["sha256"] else "random"
+    profile = record.folder.parents[1].name
+    changes = [f"{name} = {value}" for name, value in list_changes(record).items()]
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Configuration": escape_code(f"{record.folder.parents[1].name} {record.config_hash}"),
+        "Profile and changes": ", ".join(map(escape_code, [profile, *changes])),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start,
         "Commit": _describe_commit(record),
@@ -125,71 +143,16 @@ def _format(value: float | None, digits: int, scale: float = 1) -> str:
     return "—" if value is None else f"{value * scale:,.{digits}f}"
 
 
-def show_build() -> Markdown:
-    """Return a table of the book's inputs, one column per data set and profile."""
-    shown = filter(shown_records, datasets())
-    builds = [b for name in shown for b in show_each(name, partial(_describe_build, name))]
-    made = f"Book built {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
-    if not builds:
-        return Markdown(made)
-    rows = [[head, *(build[head] for build in builds)] for head in builds[0]]
-    return Markdown(f"{write_markdown(rows, left=len(rows[0]))}\n\n{made}")
-
-
-def _describe_build(dataset: str) -> dict[str, str]:
-    groups = shown_records(dataset)
-    records = [record for group in groups.values() for record in group]
-    data, side = records[0].data, records[0].parameters.get("image_size", "—")
-    seconds = sum(r.run[f"{part}_seconds"] or 0 for r in records for part in ("train", "evaluate"))
-    changes = [
-        escape_code(f"{name} = {value}")
-        + f" ({', '.join(experiments)})" * (len(experiments) < len(groups))
-        for name, values in list_changes([group[0] for group in groups.values()]).items()
-        for value, experiments in values.items()
-    ]
-
-    def join(describe: Callable) -> str:
-        return "; ".join(dict.fromkeys(map(describe, records)))
-
-    def describe_start(record: Record) -> str:
-        start = f"{record.experiment}: {escape_markdown(record.parameters.get('initialisation'))}"
-        return start + " (stand-in)" * (not record.weights["official"])
-
-    def describe_software(record: Record) -> str:
-        versions = {name: record.environment[name] for name in ("python", "torch", "numpy")}
-        return ", ".join(f"{name} {escape_markdown(text)}" for name, text in versions.items())
-
-    return {
-        "": dataset_title(dataset),
-        "Profile": escape_code(find_evidence(dataset).profile),
-        "Data": describe_data(dataset),
-        "Images": ", ".join(f"{_format(data[k], 0)} {k}" for k in ("train", "validation", "test")),
-        "Classes": f"{len(data['classes'])}; images of {side} pixels",
-        "Seeds": describe_seeds(dataset),
-        "Initial weights": join(describe_start),
-        "Other than in the notebooks": ", ".join(changes) or "nothing",
-        "Runs": f"{len(records)}; training and evaluation took {seconds / 60:,.0f} minutes",
-        "Made": join(lambda record: escape_markdown((record.run["started"] or "unknown")[:10])),
-        "Commit": join(_describe_commit),
-        "Device": join(lambda record: escape_markdown(record.environment["device"])),
-        "Software": join(describe_software),
-    }
-
-
 def show_quick_check() -> Markdown:
-    """Return the runs and duration of the quick check, and how many checksums match."""
+    """Return the number of runs of the quick check, and how many of their checksums match."""
     records = read_records(ROOT / "results" / "smoke", corrupt=[])
     if not records:
         return Markdown("Not run here yet: `python -m helpers run` takes a few minutes.")
-    runs = [record.run for record in records]
-    seconds = sum((run["train_seconds"] or 0) + (run["evaluate_seconds"] or 0) for run in runs)
-    began = escape_markdown(min(run["started"] or "unknown" for run in runs))
     equal, compared, shipped_by = compare_checksums(records)
     here, there = map(escape_markdown, (describe_processor(records), shipped_by))
     text = (
-        f"It made {len(runs)} runs, the first of which began at {began}. Training and evaluation"
-        f" took {seconds:,.0f} s, summed over the runs. **{equal} of {compared}** checksums equal"
-        f" the shipped ones. Made on: {here}. Shipped ones made on: {there}."
+        f"It made {len(records)} runs. **{equal} of {compared}** checksums equal the shipped ones."
+        f" Made on: {here}. Shipped ones made on: {there}."
     )
     if equal < compared:
         text += (

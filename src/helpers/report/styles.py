@@ -14,7 +14,7 @@ class Style(NamedTuple):
 
     colour: str
     marker: str
-    line: str
+    dashes: tuple[int, ...]  # empty for a solid line
     sign: str
 
 
@@ -24,13 +24,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Markers of matplotlib with their signs; one more than colours, so that 42 arms differ.
 MARKERS = (("o", "●"), ("s", "■"), ("^", "▲"), ("D", "◆"), ("v", "▼"), ("P", "✚"), ("X", "✖"))
 
-LINES = ("-", "--", "-.", ":")
+DASHES = ((), (6, 3), (6, 3, 1, 3), (2, 2))
 
 
 def choose_style(place: int) -> Style:
     """Return the style of an arm by its place in the table of its data set."""
     marker, sign = MARKERS[place % len(MARKERS)]
-    return Style(COLOURS[place % len(COLOURS)], marker, LINES[place % len(LINES)], sign)
+    return Style(COLOURS[place % len(COLOURS)], marker, DASHES[place % len(DASHES)], sign)
 
 
 def style_arms(dataset: str) -> dict[str, Style]:
@@ -51,12 +51,9 @@ def draw_legend(dataset: str) -> str:
     return f'<div style="{line};font-size:.85em">{"".join(entries)}</div>'
 
 
-def draw_intervals(panel, x, table: pd.DataFrame, style: Style, band: bool = False) -> None:
-    """Draw the means of a table as a line with markers, and low to high as bars or a band."""
-    look = {"color": style.colour, "marker": style.marker, "linestyle": style.line, "ms": 4}
-    if band:
-        panel.plot(x, table["mean"], markevery=24, **look)
-        panel.fill_between(x, table["low"], table["high"], color=style.colour, alpha=0.2, lw=0)
-    else:
-        bars = np.abs(table[["low", "high"]].sub(table["mean"], axis=0)).fillna(0)
-        panel.errorbar(x, table["mean"], bars.T.to_numpy(), capsize=2, **look)
+def draw_intervals(panel, x, table: pd.DataFrame, style: Style, line: bool = True) -> None:
+    """Draw the means of a table with markers, low to high as bars, and a line unless told not."""
+    bars = np.abs(table[["low", "high"]].sub(table["mean"], axis=0)).fillna(0).T.to_numpy()
+    look = {"color": style.colour, "marker": style.marker, "ms": 4, "capsize": 2}
+    look["linestyle"] = (0, style.dashes) if line else ""
+    panel.errorbar(x, table["mean"], bars, **look)
