@@ -79,9 +79,8 @@ def test_temperatures(drawn, show):
         temperatures.append(
             metrics.fit_temperature(run["validation_logits"], run["validation_labels"])
         )
-        pair = run["logits"][0] / np.float64(temperatures[-1]), run["labels"]
-        warm, correct = metrics.confidence(pair[0]), metrics.is_correct(*pair)
-        errors.append(metrics.rms_calibration_error(warm, correct))
+        warm = metrics.Outcome(run["logits"][0] / np.float64(temperatures[-1]), run["labels"])
+        errors.append(metrics.rms_calibration_error(warm.confidence, warm.correct))
     row = find_estimate("pets", "Supervised", TEMPERED)
     assert row["mean"] == pytest.approx(np.mean(errors))
     assert row["noise_floor"] > 0

@@ -41,10 +41,10 @@ class Evaluation:
         names = ("corruption", "strength", "accuracy", "rms_calibration_error")
         rows = []
         for condition, logits in zip(self.conditions, self.logits, strict=True):
-            confidence = metrics.confidence(logits)
-            correct = metrics.is_correct(logits, self.labels)
-            error = metrics.rms_calibration_error(confidence, correct)
-            rows.append([*condition, correct.mean(), error, *metrics.noise_floor(confidence)])
+            outcome = metrics.Outcome(logits, self.labels)
+            error = metrics.rms_calibration_error(outcome.confidence, outcome.correct)
+            floor = metrics.noise_floor(outcome.confidence)
+            rows.append([*condition, outcome.correct.mean(), error, *floor])
         table = pd.DataFrame(rows, columns=[*names, "noise_floor", "noise_floor_95"])
         return table.astype({"strength": float})
 
@@ -159,10 +159,9 @@ def find_confident_errors(
     ``mistakes``, uint8 (M, 3, H, W), as the network saw them, and their int64 (M,) indices in the
     split (``mistakes_index``) and among the conditions (``mistakes_condition``).
     """
-    labels = split.labels.numpy()
+    outcomes = [metrics.Outcome(each, split.labels.numpy()) for each in logits]
     # Confidence of wrong predictions, which is positive; 0 for correct ones.
-    wrong = [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
-    wrong = np.stack(wrong)
+    wrong = np.stack([np.where(each.correct, 0, each.confidence) for each in outcomes])
     chosen = []
     for corruption in dict.fromkeys(name for name, _ in conditions):
         rows = [row for row, (name, _) in enumerate(conditions) if name == corruption]
