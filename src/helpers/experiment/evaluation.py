@@ -1,7 +1,6 @@
 """Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
 
 import copy
-import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +183,7 @@ def write_examples(
     """Write the example images of a published data set to a ``.npz``; return a status line.
 
     The file has the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of
-    the data, and is replaced if these change. Without the published files, nothing is written.
+    the data. Without the published files, nothing is written.
     """
     for file in PUBLISHED_FILES[name](data_dir, image_size):
         if (state := file.state) != "as published":
@@ -192,11 +191,8 @@ def write_examples(
             return f"{name}: no example images, as {file.path} is {state}; {remedy}"
     data = load_data(name, "official", data_dir, image_size)
     examples = make_examples(data, list_conditions(corruptions))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **examples, classes=np.array(data.classes), sha256=data.sha256)
-    content = buffer.getvalue()
-    if target.exists() and target.read_bytes() != content:
-        target.unlink()
+    examples |= {"classes": np.array(data.classes), "sha256": data.sha256}
+    target.unlink(missing_ok=True)
     advice = f"free space in {target.parent} or make it writable"
-    make_once(target, lambda path: path.write_bytes(content), advice)
+    make_once(target, lambda path: np.savez_compressed(path, **examples), advice)
     return f"{name}: example images in {target}"
