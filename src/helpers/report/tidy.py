@@ -6,7 +6,6 @@ Both hold fractions, not percent. They are computed once for the records shown a
 
 import hashlib
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -168,14 +167,19 @@ def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
     code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
     for path in sorted([*code, *REFERENCE.glob("*.csv")]):
         total.update(path.read_bytes())
-    total.update(pd.__version__.encode())  # another version may not read the pickle
-    path = CACHE / f"{total.hexdigest()[:16]}.pickle"
-    with suppress(OSError, EOFError, pickle.UnpicklingError):
-        return pickle.loads(path.read_bytes())
+    names = [f"{name}-{total.hexdigest()[:16]}.csv" for name in ("estimates", "differences")]
+    with suppress(OSError, ValueError):
+        return tuple(_read_csv(CACHE / name) for name in names)
     tables = _compute()
     with suppress(InputError):  # nowhere to write
-        write_file(path, pickle.dumps(tables))
+        for name, table in zip(names, tables, strict=True):
+            write_file(CACHE / name, table.to_csv(index=False, na_rep="nan").encode())
     return tables
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    texts = dict.fromkeys(["profile", "variant", "other_variant", "seeds", "spread_from"], str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values="nan")
 
 
 def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
