@@ -104,18 +104,13 @@ def _export(number: int, format: str, dataset: str, metric: str, columns: list[t
     caption = f"{_write_caption(dataset, metric, columns)}; in brackets the paper's value."
     if format == "md":
         return f"Table {number}: {caption}\n\n{write_markdown(rows)}\n"
-    caption, profile = caption.translate(LATEX), _name_beneath(dataset)
     heads, *body = [[text.translate(LATEX) for text in row] for row in rows]
-    text = (
-        pd.DataFrame(body, columns=heads)
-        .style.hide(axis="index")
-        .to_latex(
-            hrules=True,
-            caption=caption,
-            label=f"tab:{number}" + f"-{profile}" * bool(profile),
-            column_format="l" + "r" * len(columns),
-        )
-    )
+    style = pd.DataFrame(body, columns=heads).style.hide(axis="index")
+    kind, label = "l" + "r" * len(columns), f"tab:{number}"
+    if profile := _name_beneath(dataset):
+        label += f"-{profile}"
+    caption = caption.translate(LATEX)
+    text = style.to_latex(hrules=True, caption=caption, label=label, column_format=kind)
     return "% needs \\usepackage{booktabs}\n" + text
 
 
