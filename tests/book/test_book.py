@@ -49,7 +49,7 @@ def test_tables_and_figures_are_numbered_as_in_the_paper(pages):
         "method": [1, 2],
         "results/pathmnist": [3],
         "results/pets": [4],
-        "calibration": list(range(5, 13)),
+        "calibration": list(range(5, 11)),
     }
     equations = pages["method"].select("div.math .eqno")
     assert [e.text for e in equations] == [f"({n})" for n in range(1, len(equations) + 1)]
@@ -76,14 +76,6 @@ def test_every_table_is_offered_as_csv(pages):
             assert link["href"].startswith("data:text/csv")
             names.add(link["download"])
     assert {"runs.csv", *(f"table-{number}.csv" for number in range(1, 9))} <= names
-
-
-def test_every_executed_page_is_offered_as_a_notebook(book, pages):
-    for name in EXECUTED:
-        link = f"{'../' * name.count('/')}_sources/{name}.ipynb"
-        assert pages[name].select(f'a[href="{link}"]'), name
-        notebook = json.loads((book.html / f"_sources/{name}.ipynb").read_text(encoding="utf-8"))
-        assert any(cell.get("outputs") for cell in notebook["cells"]), name
 
 
 def test_experiment_pages_show_executed_notebooks_and_the_last_one_a_further_data_set(pages):

@@ -25,7 +25,7 @@ from helpers.runs.record import read_records
 
 FIGURES = (
     *("show_curves", "show_reliability", "show_strengths", "show_risk_coverage"),
-    *("plot_temperatures", "show_corruptions", "show_errors"),
+    *("show_corruptions", "show_errors"),
 )
 HOST = socket.gethostname()
 TEXTS = [*made_up.HOSTILE, "`", "``a`", "a|b", "two\nlines", "* x", "ü σ ½", "&lt;", "a\\"]
@@ -118,8 +118,7 @@ def test_curves_and_strengths_have_the_values_of_the_records(results):
     assert f"validation {last:.3g}" in list_alts(draw("show_curves", "pathmnist"))[1]
     blurred = 100 * np.mean([record.metrics.accuracy.iloc[-1] for record in records])
     (alt,) = [a for a in list_alts(draw("show_strengths", "pathmnist")) if "(%) against blur" in a]
-    last = re.search(r"MixUp \+ Aug from \S+ to ([^;]+)", alt)[1]
-    assert last == f"{blurred:.3g}"
+    assert f"MixUp + Aug {blurred:.3g}, " in alt
     (first, _) = records
     arrays = first.predictions
     error = np.mean([1 - record.metrics.accuracy[0] for record in records])

@@ -42,7 +42,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", prepare, priority=100)
     app.connect("config-inited", read_in_parallel)
     app.connect("env-before-read-docs", compute_tables)
-    app.connect("html-page-context", complete_page)
+    app.connect("html-page-context", set_banner)
     app.connect("linkcheck-process-uri", doi_api_url)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -167,15 +167,9 @@ def compute_tables(app: Sphinx, env, pages: list[str]) -> None:
     pages[:] = [page for start in range(count) for page in pages[start::count]]
 
 
-def complete_page(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Set the banner of a page, and offer a page with code as an executed notebook."""
+def set_banner(app: Sphinx, page, template, context: dict, doctree) -> None:
+    """Name the data behind the numbers of a page."""
     context["theme_announcement"] = write_banner(page)
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if doctree is not None and executed.exists() and context.get("page_source_suffix") == ".md":
-        offered = Path(app.outdir) / "_sources" / f"{page}.ipynb"
-        offered.parent.mkdir(parents=True, exist_ok=True)
-        offered.write_text(redact_paths(executed.read_text(encoding="utf-8")), encoding="utf-8")
-        context["ipynb_source"] = f"{page}.ipynb"
 
 
 def doi_api_url(app: Sphinx, address: str) -> str:
