@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from helpers.catalogue import CORRUPTIONS, Corruption
-from helpers.metrics import risk_coverage
+from helpers.metrics import assign_equal_width, risk_coverage
 
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
@@ -133,7 +133,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
 def bin_confidence(confidence, correct, bins: int) -> np.ndarray:
     """Return images, summed confidence and correct images (3, bins); bins include upper edges."""
     confidence, correct = np.ravel(confidence), np.ravel(correct)
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    index = assign_equal_width(confidence, bins)
     weights = np.ones_like(confidence), confidence, correct
     return np.stack([np.bincount(index, weight, bins) for weight in weights])
 
