@@ -67,7 +67,7 @@ def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) ->
     parts = examples["corruption"].tolist(), name_conditions(examples), examples["images"]
     for shift, text, images in zip(*parts, strict=True):
         panel = image_panel(
-            np.concatenate(images, axis=-1), text, f"{text}: {names}", "min(24rem, 100%)"
+            np.concatenate(images, axis=-1), text, f"{text}: {names}", "min(21rem, 100%)"
         )
         rows.setdefault(shift, []).append(panel)
     clean = rows.pop("clean")

@@ -100,7 +100,7 @@ def show_runs() -> Markdown:
         facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
         facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs, with their inputs and costs"
-        parts.append(render_table("runs", caption, cells, facts, "runs", left=6))
+        parts.append(render_table("runs", caption, cells, facts, "runs", left=7))
     return Markdown("\n\n".join(filter(None, parts)))
 
 
@@ -119,10 +119,11 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Profile and changes": ", ".join(map(escape_code, [profile, *changes])),
+        "Profile": escape_code(profile),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start,
         "Commit": _describe_commit(record),
+        "Changed parameters": ", ".join(map(escape_code, changes)) or "none",
         "Training (s)": "—" if seconds is None else f"{seconds:,.0f}",
     }
 
