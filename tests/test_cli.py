@@ -62,8 +62,6 @@ def test_readme_lists_all_commands():
     ("typed", "known"),
     [
         ("", set(COMMANDS)),
-        ("run --profile s", {"smoke", "short"}),
-        ("status --only pets_s", {"pets_scratch", "pets_supervised"}),
         ("run --jo", {"--jobs"}),
     ],
 )
@@ -194,10 +192,7 @@ def profile(tmp_path, monkeypatch):
 def test_doctor_finds_what_smoke_needs(call_here):
     code, text, _ = call_here("doctor")
     assert code == 0 or "MISSING  packages" in text
-    assert re.search(r"^ok +pathmnist, 28 px +generated stand-in$", text, re.MULTILINE)
-    assert re.search(
-        r"^ok .*pathmnist_mixup.* (exists|missing; the batch makes it first)$", text, re.MULTILINE
-    )
+    assert re.search(r"^ok +initial weights .*pathmnist_mixup.* makes it$", text, re.MULTILINE)
 
 
 def test_doctor_names_what_is_missing_and_the_remedy(call_here, profile, tmp_path, monkeypatch):
@@ -210,7 +205,11 @@ def test_doctor_names_what_is_missing_and_the_remedy(call_here, profile, tmp_pat
     remedy = "delete it; then `python -m helpers doctor --profile mine --fetch` downloads it"
     assert any("pathmnist.npz: damaged" in line and remedy in line for line in lines)
     assert any("annotations.tar.gz (MD5" in line for line in lines)
-    assert any("typo/weights.pt" in line and "correct initialisation" in line for line in lines)
+    assert any("typo/weights.pt: missing; correct initialisation" in line for line in lines)
+    name = profile(data_source="data/typo.npz", initialisation="random")
+    assert (
+        "data/typo.npz: missing; correct data_source" in call_here("doctor", "--profile", name)[1]
+    )
 
 
 def test_doctor_and_run_fetch_what_is_missing_once(call_here, profile, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from helpers.catalogue import find_dataset
 from helpers.runs import shipping
 from helpers.runs.batch import describe_progress, find_missing, run_batch
 from helpers.runs.cluster import BatchError
-from helpers.runs.config import list_experiments, list_profiles, parse_overrides, parse_seeds
+from helpers.runs.config import list_profiles, parse_overrides, parse_seeds
 from helpers.runs.files import is_locked, read_progress
 from helpers.runs.plan import Job, plan
 from helpers.runs.record import CorruptRecord
@@ -39,19 +39,11 @@ def _command(example: str) -> Callable:
     return app.command(epilog=f"\b\nExample: python -m helpers {example}")
 
 
-def _complete(list_names: Callable[[], list[str]]) -> Callable[[str], list[str]]:
-    return lambda incomplete: [name for name in list_names() if name.startswith(incomplete)]
-
-
-ProfileOption = typer.Option(
-    help="Name of a file in profiles/.", autocompletion=_complete(list_profiles)
-)
-OnlyOption = typer.Option(
-    help="Pattern of experiment names, such as 'pathmnist_mixup@*'.",
-    autocompletion=_complete(list_experiments),
-)
+ProfileOption = typer.Option(help="Name of a file in profiles/.")
 Profile = Annotated[str, ProfileOption]
-Only = Annotated[str, OnlyOption]
+Only = Annotated[
+    str, typer.Option(help="Pattern of experiment names, such as 'pathmnist_mixup@*'.")
+]
 Seeds = Annotated[str, typer.Option(help="Seeds of each experiment, such as 0-2 or 0,3,5-7.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("-p", help="Override a parameter of the profile: name=value.")

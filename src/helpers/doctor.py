@@ -4,21 +4,19 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from importlib import metadata
-from multiprocessing import get_context
 from typing import NamedTuple
 
 from helpers import ROOT, InputError
-from helpers.catalogue import DATASETS, PUBLISHED, find_dataset
+from helpers.catalogue import PUBLISHED, find_dataset
 from helpers.runs.plan import Job, plan
 from helpers.source_files import from_root
 
 
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:
     """Yield subject, finding, and whether it suffices; with ``fetch``, download what is missing."""
-    import torch  # here and below: a batch imports this module, but not torch
+    import torch
 
     jobs = plan(profile, [0])
     yield "Python", platform.python_version(), True
@@ -31,16 +29,25 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
         yield f"disk at {place}", f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free", True
     for what, item in _list_published(jobs):
         try:
-            if fetch and item.state == "missing":
+            if fetch:
                 item.fetch()
             yield what, *_describe(item, profile)
         except InputError as error:
             yield what, str(error), False
-    yield from sorted(_find_own(jobs))
+    yield from _find_own(jobs)
 
 
-def _list_published(jobs: Iterable[Job]) -> list[tuple]:
+def fetch_published(jobs: list[Job]) -> None:
+    """Download the published data and weights that jobs need."""
+    configs = [job.config for job in jobs]
+    if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
+        for _, item in _list_published(jobs):
+            item.fetch()
+
+
+def _list_published(jobs: list[Job]) -> list[tuple]:
     """Return the subject and the `PublishedFile` of all data and weights that jobs need."""
+    # Late, since this imports torch.
     from helpers.experiment.fetch import locate_weights
     from helpers.experiment.published_data import PUBLISHED_FILES
 
@@ -58,50 +65,28 @@ def _list_published(jobs: Iterable[Job]) -> list[tuple]:
 
 
 def _describe(item: NamedTuple, profile: str) -> tuple[str, bool]:
-    path = item.path.relative_to(ROOT) if item.path.is_relative_to(ROOT) else item.path
     state = item.state
     if state == "as published":
-        return f"{path}: {state}, {item.source}", True
+        return f"{item.path}: {state}, {item.source}", True
     first = "delete it; then " if state == "damaged" else ""
     command = f"`python -m helpers doctor --profile {profile} --fetch`"
-    return f"{path}: {state}; {first}{command} downloads it, or put {item.source} there", False
+    return f"{item.path}: {state}; {first}{command} downloads it, or put {item.source} there", False
 
 
-def fetch_published(jobs: list[Job]) -> None:
-    """Download what jobs need, in a separate process because that imports torch."""
-    configs = [job.config for job in jobs]
-    if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            pool.submit(_fetch, jobs).result()
-
-
-def _fetch(jobs: list[Job]) -> None:
-    for _, item in _list_published(jobs):
-        item.fetch()
-
-
-def _find_own(jobs: list[Job]) -> set[tuple[str, str, bool]]:
+def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
+    """Yield rows for the data and checkpoints that jobs name by a path."""
     made = {job.folder / "weights.pt" for job in jobs if not job.config.variant}
-    found = set()
-    for job in jobs:
-        config, name = job.config, find_dataset(job.experiment)
-        what, path = f"{name}, {config.image_size} px", from_root(config.data_source)
-        if config.data_source == "synthetic" and DATASETS[name].stand_in:
-            found.add((what, "generated stand-in", True))
-        elif config.data_source not in ("official", "synthetic"):
-            missing = "" if path.exists() else ": missing"
-            found.add((what, f"own data in {path}{missing}", not missing))
-        if config.start == "random" or (config.start, config.network) in PUBLISHED:
-            continue
-        path = from_root(config.start)
-        state = "missing, and no run of this profile makes it; correct initialisation or"
-        state += " stand_in_weights"
-        if exists := path.is_file():
-            state = "exists"
-        elif path in made:
-            state = "missing; the batch makes it first"
-        found.add((f"{config.start}, {config.network}", state, exists or path in made))
-    return found
+    named = set()
+    for config in (job.config for job in jobs):
+        if config.data_source not in ("official", "synthetic"):
+            named.add(("own data", from_root(config.data_source), "data_source"))
+        if config.start != "random" and (config.start, config.network) not in PUBLISHED:
+            remedy = "initialisation or stand_in_weights"
+            named.add(("initial weights", from_root(config.start), remedy))
+    for subject, path, parameter in sorted(named):
+        enough = path.exists() or path in made
+        state = "exists, or the batch makes it" if enough else f"missing; correct {parameter}"
+        yield subject, f"{path}: {state}", enough
 
 
 def _compare_packages() -> tuple[str, bool]:

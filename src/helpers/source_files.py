@@ -26,12 +26,12 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
 
 
 @contextlib.contextmanager
-def reading(place: str | Path = "the data") -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Turn an error of the file system into an InputError that names the file."""
     try:
         yield
     except OSError as error:
-        name = error.filename or place
+        name = error.filename or "the data"
         raise InputError(f"cannot read {name}: {error.strerror}; fix it there") from None
 
 

@@ -162,7 +162,7 @@ def published(served, tmp_path, monkeypatch):
         "pets": (
             folder / "images.tar.gz",
             lambda: load_data("pets", "official", data_dir, 32),
-            lambda: published_data.locate_pets(data_dir)[0],
+            lambda: published_data.locate_pets(data_dir, 32)[0],
         ),
         "weights": (
             folder / "weights.pth",

@@ -29,7 +29,6 @@ def loop(name, pairs):
         ranked = sorted(pairs, key=lambda pair: pair[0])
         starts = [i * 100 for i in range(max(len(pairs) // 100, 1))]
         groups = [ranked[a:b] for a, b in pairwise([*starts, None])]
-        groups = groups[:-1] if name.endswith("without_last") else groups
     total = largest = 0.0
     for group in filter(None, [pairs] if kind == "signed" else groups):
         p, n = fmean(y for _, y in group), len(group)

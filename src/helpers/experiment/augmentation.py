@@ -43,11 +43,7 @@ def flip_and_rotate(images: Tensor, horizontal: Tensor, vertical: Tensor, angle:
     # From output to input coordinates: undo the rotation, then the flip. y points down.
     first = flip_x * cosine, -flip_x * sine, zero
     second = flip_y * sine, flip_y * cosine, zero
-    return resample(images.float(), first, second, mode="nearest").to(torch.uint8)
-
-
-def resample(images: Tensor, first: tuple, second: tuple, **options) -> Tensor:
-    """Sample images on the grid of an affine matrix, given as two rows of three (N,) entries."""
     matrix = torch.stack([torch.stack(row, dim=1) for row in (first, second)], dim=1)
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, align_corners=False, **options)
+    turned = functional.grid_sample(images.float(), grid, mode="nearest", align_corners=False)
+    return turned.to(torch.uint8)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from torchvision.transforms.v2 import functional
-from tqdm import tqdm
 
 from helpers import InputError
 
@@ -80,14 +79,12 @@ def decode_images(
 
     damaged = []
     # Threads suffice: Pillow releases the interpreter lock while decoding and resizing.
-    progress = tqdm(total=len(paths), desc="decode images", unit="image", leave=False)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), CHUNK):
             images = list(pool.map(decode, paths[start : start + CHUNK]))
             damaged += [image for image in images if isinstance(image, str)]
             if not damaged:
                 yield np.stack(images)
-            progress.update(len(images))
     if damaged:
         raise InputError(
             f"{len(damaged)} of {len(paths)} images cannot be decoded; replace or remove"

@@ -59,7 +59,7 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str]]:
     """
     from sklearn.model_selection import train_test_split
 
-    archive, annotations = locate_pets(data_dir)
+    archive, annotations = locate_pets(data_dir, image_size)
     trainval, test = _read_lists(annotations)
     strata = [label for _, label in trainval]
     train, validation = train_test_split(
@@ -95,7 +95,7 @@ def _read_lists(annotations: PublishedFile) -> list[list[tuple[str, int]]]:
     return lists
 
 
-def locate_pets(data_dir: str, image_size: int = 0) -> list[PublishedFile]:
+def locate_pets(data_dir: str, image_size: int) -> list[PublishedFile]:
     """Locate the archives of the images and the annotations, the same for every image size."""
     folder = from_root(data_dir) / "oxford-iiit-pet"
     return [

@@ -78,11 +78,6 @@ def rms(count, accuracy, gap):
     return np.sqrt((count * gap**2).sum(axis=-1) / count.sum())
 
 
-def rms_without_last(count, accuracy, gap):
-    """Return `rms` without the square of the last bin, whose images still count in N."""
-    return np.sqrt((count * gap**2)[..., :-1].sum(axis=-1) / count.sum())
-
-
 def debiased_rms(count, accuracy, gap):
     """Return `rms` with the variance of each accuracy subtracted; 0 if the sum is negative.
 

@@ -15,7 +15,6 @@ from .calibration import (
     mean_absolute,
     mean_signed,
     rms,
-    rms_without_last,
 )
 from .intervals import Sample
 
@@ -124,8 +123,8 @@ def _balanced_accuracy(outcome: Outcome) -> tuple[float, np.ndarray]:
 #:
 #: Sources: balanced accuracy (mean recall of the classes that occur), Brodersen et al. 2010;
 #: negative log-likelihood, Good 1952; Brier score (summed over classes), Brier 1950; RMS, the
-#: paper; bins of equal count, Hendrycks, Mazeika and Dietterich 2019, whose code (not their paper)
-#: drops the last bin; ECE and MCE, Naeini et al. 2015, with the 15 bins of Guo et al. 2017.
+#: paper; bins of equal count, Hendrycks, Mazeika and Dietterich 2019; ECE and MCE, Naeini et al.
+#: 2015, with the 15 bins of Guo et al. 2017.
 METRICS: dict[str, Metric] = {
     "accuracy": mean_metric(
         "Accuracy", lambda outcome: outcome.correct, digits=1, percent=True, better=1
@@ -145,10 +144,6 @@ METRICS: dict[str, Metric] = {
     ),
     "rms_calibration_error_equal_count_100": calibration_metric(
         "RMS calibration error, 100 images per bin", equal_count(100, rms)
-    ),
-    "rms_calibration_error_equal_count_100_without_last": calibration_metric(
-        "RMS calibration error, 100 images per bin, last bin dropped",
-        equal_count(100, rms_without_last),
     ),
     "debiased_rms_calibration_error_10": calibration_metric(
         "Debiased RMS calibration error, 10 bins", equal_width(10, debiased_rms)

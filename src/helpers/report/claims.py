@@ -13,12 +13,12 @@ from itertools import product
 from typing import Literal, NamedTuple
 
 import pandas as pd
-import yaml
 from IPython.display import Markdown
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from scipy.special import stdtr
 
 from helpers import InputError, metrics
+from helpers.runs.config import read_yaml
 
 from .paper import REFERENCE, name_column, parse_column
 from .records import (
@@ -45,7 +45,6 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    id: str
     section: str
     statement: str
     reading: str = ""
@@ -84,27 +83,20 @@ def parse_comparison(text: str) -> tuple[str, int, str | float]:
     return left, 1 if sign == ">" else -1, right
 
 
-def parse_claims(text: str) -> list[Claim]:
-    """Return the claims of a YAML text; InputError names the first that is invalid."""
+def parse_claims(entries: dict) -> dict[str, Claim]:
+    """Return the claims of a YAML file by name; InputError names the first that is invalid."""
     try:
-        claims = TypeAdapter(list[Claim]).validate_python(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"claims.yaml is not YAML: {' '.join(str(error).split())}") from None
+        return TypeAdapter(dict[str, Claim]).validate_python(entries)
     except ValidationError as error:
         first = error.errors()[0]
-        place, *field = first["loc"] or (-1,)
-        where = ": ".join([f"claim {place + 1}", *map(str, field)])
-        raise InputError(f"claims.yaml, {where}: {first['msg']}") from None
-    for name, count in Counter(claim.id for claim in claims).items():
-        if count > 1:
-            raise InputError(f"claims.yaml: {count} claims have the id {name}; rename all but one")
-    return claims
+        where = ": ".join(map(str, first["loc"]))
+        raise InputError(f"claims.yaml: {where}: {first['msg']}") from None
 
 
 @cache
-def read_claims() -> list[Claim]:
-    """Return the paper's claims, in its order."""
-    return parse_claims((REFERENCE / "claims.yaml").read_text(encoding="utf-8"))
+def read_claims() -> dict[str, Claim]:
+    """Return the paper's claims by name, in its order."""
+    return parse_claims(read_yaml(REFERENCE / "claims.yaml"))
 
 
 def compare(claim: Claim, source: str) -> pd.DataFrame:
@@ -247,15 +239,16 @@ def _trained_shorter(claim: Claim) -> bool:
     return all(epochs[left] < epochs[right] for left, _, right, _ in claim.comparisons())
 
 
-def judge_claims() -> list[tuple[Claim, Finding, Finding]]:
-    """Return each claim with its findings by the paper and by the runs."""
-    return [(claim, judge(claim, "paper"), judge(claim, "runs")) for claim in read_claims()]
+def judge_claims() -> dict[str, tuple[Claim, Finding, Finding]]:
+    """Return each claim with its findings by the paper and by the runs, by name."""
+    claims = read_claims().items()
+    return {name: (claim, *(judge(claim, source) for source in SOURCES)) for name, claim in claims}
 
 
 def count_verdicts() -> str:
     """Return how many readings hold, fail or are inconclusive, by the paper and by the runs."""
     texts = []
-    for findings in list(zip(*judge_claims(), strict=True))[1:]:
+    for findings in list(zip(*judge_claims().values(), strict=True))[1:]:
         words = Counter("open" if f.needs or f.elsewhere else f.word for f in findings)
         judged = ("holds", "fails", "inconclusive")
         texts.append(", ".join(f"{SIGNS[word]} {word} {words[word]}" for word in judged))
@@ -266,16 +259,16 @@ def count_verdicts() -> str:
 def show_claims() -> Markdown:
     """Return all claims as a table under their counts."""
     rows, data = [["The paper states", "Its own numbers", "These runs"]], []
-    for claim, *findings in judge_claims():
+    for name, (claim, *findings) in judge_claims().items():
         note = f"{claim.section}. {claim.reading}".rstrip()
-        data.append(claim.model_dump(include={"id", "section", "statement", "reading"}))
         rows.append([f"{claim.statement} [{note}]{{.reading}}"])
+        data.append({"id": name} | claim.model_dump(include={"section", "statement", "reading"}))
         for source, finding in zip(SOURCES, findings, strict=True):
             texts = _describe(claim, source, finding)
-            data[-1] |= {f"{source}_{name}": text for name, text in texts.items()}
-            cells = [f"[{text}]{{.{name}}}" for name, text in texts.items() if text]
+            data[-1] |= {f"{source}_{part}": text for part, text in texts.items()}
+            cells = [f"[{text}]{{.{part}}}" for part, text in texts.items() if text]
             rows[-1].append(" ".join(cells))
-    statements = len({claim.statement for claim in read_claims()})
+    statements = len({claim.statement for claim in read_claims().values()})
     counts = f"**{statements} statements, in {len(data)} readings.** {count_verdicts()}"
     caption = "The paper's statements, judged by its own numbers and by these runs"
     return Markdown(f"{counts}\n\n{render_table('claims', caption, rows, data, 'claims', left=3)}")

@@ -19,13 +19,6 @@ from .tables import list_columns, list_gaps
 from .tidy import MEASURES, PAPER_METRICS, TEMPERED, differences, find_difference
 from .verdicts import LEVEL, judge_change, print_p_value, print_verdict
 
-ABLATIONS = (
-    "A row with a change shows the score with it minus that without, and the 95 % interval. The"
-    " rows below it show this arm minus each other arm, before → after the change. The conclusion"
-    " from that difference ✓ *holds* (same sign), ✗ *fails* (the sign changes) or is ?"
-    " *inconclusive* (one of the two 95 % intervals includes 0, or only one seed is in common)."
-)
-
 
 def show_differences(dataset: str) -> Markdown:
     """Return the differences of all pairs of arms, later minus earlier, as a table."""
@@ -90,7 +83,7 @@ def show_ablation(dataset: str) -> Markdown:
                     data += [before | {"conclusion": ""}, after | {"conclusion": word}]
     data = [row for row in data if row["n_seeds"]]
     caption = f"Scores on {describe_data(dataset)} with one choice changed, minus without"
-    return Markdown(f"{render_table(f'{dataset}-ablation', caption, rows, data)}\n\n{ABLATIONS}")
+    return Markdown(render_table(f"{dataset}-ablation", caption, rows, data))
 
 
 def _start_rows(first: str, dataset: str) -> tuple[list[list[str]], list[tuple]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
@@ -123,21 +124,20 @@ def _list_evidence(settings: Settings, dataset: str) -> list[Evidence]:
 
 def _gather(dataset: str, profile: str, records: list) -> Evidence:
     evidence = Evidence(dataset, profile, dict(PAPER_ARMS.get(dataset, {})), {}, {}, [])
-    labels = {experiment: label for label, experiment in evidence.labels.items()}
-    for experiment in dict.fromkeys(r.experiment for r in records if r.experiment not in labels):
+    for experiment in sorted({r.experiment for r in records} - {*evidence.labels.values()}):
         label = experiment.removeprefix(f"{dataset}_").replace("_", " ")
         if experiment in config.list_experiments():
             label = config.read_title(experiment)[1]
-        labels[experiment] = f"{label} ({experiment})" if label in evidence.labels else label
-        evidence.labels[labels[experiment]] = experiment
+        label = f"{label} ({experiment})" if label in evidence.labels else label
+        evidence.labels[label] = experiment
     # Numbers on different data are never compared: those with the most records stay.
     same = _keep_largest(records, lambda r: r.data["sha256"], "made on other data", evidence)
     why = "other parameters or initial weights than the seeds shown"
-    for experiment, label in labels.items():
+    for label, experiment in evidence.labels.items():
         own = [record for record in same if record.experiment == experiment]
         for variant in sorted({record.variant for record in own}):
             group = [record for record in own if record.variant == variant]
-            kept = _keep_largest(group, _config_key, why, evidence)
+            kept = _keep_largest(group, _identify, why, evidence)
             if variant:
                 evidence.variants[label, variant] = kept
             else:
@@ -145,19 +145,18 @@ def _gather(dataset: str, profile: str, records: list) -> Evidence:
     return evidence
 
 
-def _keep_largest(records: list, key, why: str, evidence: Evidence) -> list:
+def _keep_largest(records: list, key: Callable, why: str, evidence: Evidence) -> list:
     """Return the largest group of records with an equal key; warn about the others."""
-    groups: dict = {}
+    counts = Counter(map(key, records))
+    chosen = max(counts, key=counts.get, default=None)
     for record in records:
-        groups.setdefault(key(record), []).append(record)
-    kept = max(groups.values(), key=len, default=[])
-    for record in (r for group in groups.values() if group is not kept for r in group):
-        name = record.folder.parent.name
-        evidence.warnings.append(f"{name} seed {record.seed} is left out: {why}")
-    return kept
+        if key(record) != chosen:
+            name = record.folder.parent.name
+            evidence.warnings.append(f"{name} seed {record.seed} is left out: {why}")
+    return [record for record in records if key(record) == chosen]
 
 
-def _config_key(record) -> str:
+def _identify(record) -> str:
     return json.dumps([list_parameters(record), record.weights["sha256"]], sort_keys=True)
 
 

@@ -24,7 +24,7 @@ from .records import (
 )
 from .table_export import link_files, render_table, write_csv, write_markdown
 from .tidy import MEASURES, PAPER_METRICS, RMS, TEMPERED, estimates, find_estimate, load_tables
-from .verdicts import RULE, judge, print_verdict, reasons_not_comparable
+from .verdicts import judge, print_verdict, reasons_not_comparable
 
 #: Characters of a table that LaTeX reads as commands, or that pdfLaTeX's fonts may lack.
 LATEX = str.maketrans(
@@ -33,20 +33,6 @@ LATEX = str.maketrans(
 )
 
 SPREAD = "mean ± standard deviation over the seeds"
-
-CELLS = (
-    "**A cell** shows the mean ± standard deviation over the seeds; its 95 % interval for other"
-    " seeds and other test images (with one seed, for other test images only); for a calibration"
-    " error its noise floor, the error that a perfectly calibrated network would have by chance"
-    " (mean; 95 % quantile in brackets, {doc}`/method`); and the paper's value. “◦ as calibrated”"
-    " marks an error within the floor."
-)
-
-PATIENTS = (
-    "Test images count as independent. Those of PathMNIST come from the slides of a few patients,"
-    " whom the file does not identify ({doc}`/data`), so the test-image part of the interval is too"
-    " narrow."
-)
 
 
 def show_table(number: int) -> Markdown:
@@ -227,7 +213,7 @@ def list_gaps(dataset: str) -> list[str]:
 
 
 def show_legend(dataset: str) -> Markdown:
-    """Return an explanation of a data set's cells, and whether they can be judged."""
+    """Return the runs behind a data set's tables, and why they cannot be judged, if so."""
     if not shown_records(dataset):
         return Markdown("No runs of this data set: the tables show the paper's values.")
     best, *beneath = show_each(dataset, lambda: describe_evidence(dataset))
@@ -235,16 +221,16 @@ def show_legend(dataset: str) -> Markdown:
     if beneath:
         lines[0] += f" Since an arm has fewer than three seeds there, those of {beneath[0]} follow"
         lines[0] += " below; the differences between arms and all other pages use the latter."
-    lines += [CELLS, *[PATIENTS] * (dataset == "pathmnist")]
-    lines += dict.fromkeys(show_each(dataset, lambda: _explain_verdicts(dataset)))
+    lines += filter(None, dict.fromkeys(show_each(dataset, lambda: _list_reasons(dataset))))
     return Markdown("\n\n".join(lines))
 
 
-def _explain_verdicts(dataset: str) -> str:
+def _list_reasons(dataset: str) -> str:
+    """Return why the paper's values are not judged, and for which arms, if not for all."""
     reasons: dict[str, list[str]] = {}
     for label in shown_records(dataset) if dataset in PAPER_ARMS else ():
         reasons.setdefault("; ".join(reasons_not_comparable(dataset, label)), []).append(label)
-    lines = [RULE] * ("" in reasons)
+    lines = []
     for why, labels in reasons.items():
         named = f" ({', '.join(labels)})" * (len(reasons) > 1)
         lines += [f"**The paper's values are not judged**{named}: {why}."] * bool(why)

@@ -6,10 +6,11 @@ Both hold fractions, not percent. They are computed once for the records shown a
 
 import hashlib
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations, product
 from pathlib import Path
@@ -170,25 +171,14 @@ def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
     code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
     for path in sorted([*code, *REFERENCE.glob("*.csv")]):
         total.update(path.read_bytes())
-    names = [f"{name}-{total.hexdigest()[:16]}.csv" for name in ("estimates", "differences")]
-    paths = [CACHE / name for name in names]
-    try:
-        return tuple(map(_read_csv, paths))
-    except (OSError, ValueError):
-        tables = _compute()
-    try:
-        for path, table in zip(paths, tables, strict=True):
-            write_file(path, table.to_csv(index=False).encode())
-    except InputError:  # nowhere to write
-        pass
+    total.update(pd.__version__.encode())  # another version may not read the pickle
+    path = CACHE / f"{total.hexdigest()[:16]}.pickle"
+    with suppress(OSError):
+        return pickle.loads(path.read_bytes())
+    tables = _compute()
+    with suppress(InputError):  # nowhere to write
+        write_file(path, pickle.dumps(tables))
     return tables
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    names = ("profile", "variant", "other_variant", "seeds", "family", "spread_from")
-    texts = dict.fromkeys(names, str)
-    table = pd.read_csv(path, dtype=texts)
-    return table.fillna({name: "" for name in texts if name in table})
 
 
 def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
@@ -294,71 +284,45 @@ def _list_differences(measured: dict[tuple, dict]) -> Iterator[tuple]:
             yield *name, *other, metric, other_metric, *place, *values, family
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """Predictions of S networks of one arm for N test images under P conditions."""
 
-    seeds: tuple[int, ...]
     conditions: list[tuple[str, float]]  # P pairs of shift and strength, NaN for clean
     confidence: np.ndarray  # float64 (S, P, N), top-1 probability
     correct: np.ndarray  # bool (S, P, N)
-    temperatures: tuple[float, ...]  # S, from the clean validation logits; empty without them
-    samples: list[dict[str, Sample]]  # P, by metric; empty unless requested, as are the draws
-    draws: list[dict[str, np.ndarray]]  # P, by metric: mean scores of calibrated networks
-
-
-def spread(function: Callable, items) -> list:
-    """Return the results for the items in order, computed by threads on all cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, items))
 
 
 def read_predictions(dataset: str, arm: str) -> Predictions | None:
     """Return the predictions of one arm's records, None if no record has any."""
-    return _predict(shown_records(dataset).get(arm, []))
-
-
-def _predict(records: list, names=()) -> Predictions | None:
-    """Return predictions, with samples and draws of the metrics `names`."""
-    records = [record for record in records if record.has("predictions.npz")]
-    if not records:
+    _, runs = _read_runs(shown_records(dataset).get(arm, []))
+    if not runs:
         return None
-    # From copies, since a record keeps what it has read.
-    runs = spread(lambda record: copy(record).predictions, records)
-    seeds, temperatures = tuple(record.seed for record in records), ()
-    if all("validation_logits" in run for run in runs):
-        pairs = [(run["validation_logits"], run["validation_labels"]) for run in runs]
-        temperatures = tuple(spread(lambda pair: metrics.fit_temperature(*pair), pairs))
 
-    def measure(place: int) -> tuple:
-        outcomes = [Outcome(run["logits"][place], run["labels"]) for run in runs]
-        samples, draws = _score(seeds, outcomes, names)
-        if names and temperatures:
-            tempered = [
-                Outcome(run["logits"][place] / np.float64(temperature), run["labels"])
-                for run, temperature in zip(runs, temperatures, strict=True)
-            ]
-            warm = _score(seeds, tempered, [RMS])
-            samples[TEMPERED], draws[TEMPERED] = (part[RMS] for part in warm)
+    def predict(run: dict) -> tuple[np.ndarray, np.ndarray]:
+        outcomes = [Outcome(logits, run["labels"]) for logits in run["logits"]]
         confidence = np.stack([outcome.confidence for outcome in outcomes])
-        return confidence, np.stack([outcome.correct for outcome in outcomes]), samples, draws
+        return confidence, np.stack([outcome.correct for outcome in outcomes])
 
-    shifts, strengths = (runs[0][name].tolist() for name in ("corruption", "strength"))
-    confidence, correct, samples, draws = zip(*spread(measure, range(len(shifts))), strict=True)
-    stacked = np.stack(confidence, axis=1), np.stack(correct, axis=1)
-    conditions = list(zip(shifts, strengths, strict=True))
-    return Predictions(seeds, conditions, *stacked, temperatures, samples, draws)
+    confidence, correct = map(np.stack, zip(*_spread(predict, runs), strict=True))
+    return Predictions(_list_conditions(runs[0]), confidence, correct)
 
 
-def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict, dict]:
-    """Return samples, and mean scores (draws,) of calibrated networks, by metric."""
-    samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
-    defined = [name for name in names if METRICS[name].definition]
-    if not defined:
-        return samples, {}
-    confidence = np.stack([outcome.confidence for outcome in outcomes[:FLOOR_SEEDS]])
-    drawn = metrics.simulate_calibrated(confidence, defined)
-    return samples, {name: scores.mean(axis=0) for name, scores in drawn.items()}
+def _read_runs(records: list) -> tuple[tuple[int, ...], list[dict]]:
+    """Return the seeds and the arrays of the records that hold predictions."""
+    records = [record for record in records if record.has("predictions.npz")]
+    # From copies, since a record keeps what it has read.
+    runs = _spread(lambda record: copy(record).predictions, records)
+    return tuple(record.seed for record in records), runs
+
+
+def _list_conditions(run: dict) -> list[tuple[str, float]]:
+    return list(zip(run["corruption"].tolist(), run["strength"].tolist(), strict=True))
+
+
+def _spread(function: Callable, items) -> list:
+    """Return the results for the items in order, computed by threads on all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, items))
 
 
 def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
@@ -367,24 +331,41 @@ def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
     Strength None is clean images, or the mean over the strengths in `averaged`.
     """
     samples, draws = {}, {}
-    seeds = tuple(record.seed for record in records)
     if all(record.has("history.csv") for record in records):
         for name, measure in TRAINING.items():
             values = np.array([measure(record.history) for record in records])
             if not np.isnan(values).any():
+                seeds = tuple(record.seed for record in records)
                 samples[name, "training", None] = Sample(seeds, values)
-    found = _predict(records, names)
-    if found is None:
+    seeds, runs = _read_runs(records)
+    if not runs:
         return samples, {}
-    if found.temperatures:
-        temperatures = np.array(found.temperatures)
-        samples["temperature", "clean", None] = Sample(found.seeds, temperatures)
-    for (shift, strength), *parts in zip(found.conditions, found.samples, found.draws, strict=True):
+    temperatures = None
+    if all("validation_logits" in run for run in runs):
+        names_read = "validation_logits", "validation_labels"
+        pairs = [[run[name] for name in names_read] for run in runs]
+        temperatures = np.array(_spread(lambda pair: metrics.fit_temperature(*pair), pairs))
+        samples["temperature", "clean", None] = Sample(seeds, temperatures)
+
+    def score(place: int) -> tuple[dict, dict]:
+        found = _score(seeds, [Outcome(run["logits"][place], run["labels"]) for run in runs], names)
+        if temperatures is not None:
+            tempered = [
+                Outcome(run["logits"][place] / temperature, run["labels"])
+                for run, temperature in zip(runs, temperatures, strict=True)
+            ]
+            for table, part in zip(found, _score(seeds, tempered, [RMS]), strict=True):
+                table[TEMPERED] = part[RMS]
+        return found
+
+    conditions = _list_conditions(runs[0])
+    results = _spread(score, range(len(conditions)))
+    for (shift, strength), found in zip(conditions, results, strict=True):
         key = shift, None if np.isnan(strength) else strength
-        for table, part in zip((samples, draws), parts, strict=True):
+        for table, part in zip((samples, draws), found, strict=True):
             table |= {(name, *key): value for name, value in part.items()}
     for table, average in ((samples, metrics.mean_samples), (draws, partial(np.mean, axis=0))):
-        for name, (shift, strengths) in product(found.samples[0], averaged.items()):
+        for name, (shift, strengths) in product([*names, TEMPERED], averaged.items()):
             keys = [(name, shift, strength) for strength in strengths]
             if strengths and all(key in table for key in keys):
                 table[name, shift, None] = average([table[key] for key in keys])
@@ -393,3 +374,12 @@ def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
             if name == "accuracy" and place[0] != "clean":
                 samples["accuracy_lost", *place] = clean - sample
     return samples, {key: metrics.find_floor(scores) for key, scores in draws.items()}
+
+
+def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict, dict]:
+    """Return samples, and mean scores (draws,) of calibrated networks, by metric."""
+    samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
+    defined = [name for name in names if METRICS[name].definition]
+    confidence = np.stack([outcome.confidence for outcome in outcomes[:FLOOR_SEEDS]])
+    drawn = metrics.simulate_calibrated(confidence, defined)
+    return samples, {name: scores.mean(axis=0) for name, scores in drawn.items()}

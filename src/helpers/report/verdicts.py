@@ -14,15 +14,6 @@ SIGNS = {
 #: Differences with a smaller p-value are called clear.
 LEVEL = 0.05
 
-RULE = (
-    "**Reproduced?** With the study's number of epochs and at least three seeds: ✓ *reproduced* if"
-    " the paper's value lies in the 95 % prediction interval for one more seed on the same test"
-    " images, ✗ *not reproduced* if outside. With other epochs or fewer seeds, the words are ≈"
-    " *consistent* and ≠ *not consistent*. Fewer than three seeds do not show how much seeds"
-    " differ: the standard deviation of single seeds then comes from the next profile's runs, and"
-    " without such runs the cell is ? *inconclusive*. In brackets: measured minus paper."
-)
-
 
 def judge(row: dict) -> str:
     """Return whether a row of `estimates` reproduces the paper's value, "" if it cannot say."""
@@ -40,13 +31,12 @@ def judge(row: dict) -> str:
 
 def reasons_not_comparable(dataset: str, label: str) -> list[str]:
     """Return why an arm's runs say nothing about the paper's values, apart from their epochs."""
-    records, reasons = shown_records(dataset).get(label, []), []
+    records, reasons = shown_records(dataset)[label], []
     if not all(record.data["official"] for record in records):
         return [f"the data are {describe_data(dataset)}, not {dataset_title(dataset)}"]
     if not all(record.weights["official"] for record in records):
         reasons.append("the initial weights are stand-ins")
-    changed = {name for record in records for name in list_changes(record)} - {"epochs"}
-    if names := [f"`{name}`" for name in sorted(changed)]:
+    if names := [f"`{name}`" for name in list_changes(records[0]) if name != "epochs"]:
         reasons.append(f"parameters differ from the study's ({', '.join(names)})")
     return reasons
 

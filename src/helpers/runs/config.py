@@ -227,7 +227,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict:
+def read_yaml(path: Path) -> dict:
+    """Return the names and values of a YAML file."""
     try:
         values = _parse_yaml(path.read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, RecursionError, yaml.YAMLError, ValueError) as error:
@@ -251,14 +252,14 @@ def read_profile(profile: str) -> dict:
     """Return the values of ``profiles/<profile>.yaml``, checking their names."""
     if profile not in list_profiles():
         raise unknown("profile", profile, list_profiles())
-    values = _read_yaml(PROFILES / f"{profile}.yaml")
+    values = read_yaml(PROFILES / f"{profile}.yaml")
     check_names(values)
     return values
 
 
 def read_variants() -> dict[str, dict[str, dict]]:
     """Return the variants of the ablations: experiment to name to changed parameters."""
-    variants = {experiment: named or {} for experiment, named in _read_yaml(VARIANTS).items()}
+    variants = {experiment: named or {} for experiment, named in read_yaml(VARIANTS).items()}
     for experiment, named in variants.items():
         allowed = sorted(read_defaults(experiment).keys() - FIXED)
         for name, changes in named.items():
