@@ -15,7 +15,6 @@ from helpers.runs.shipping import compare_checksums, describe_processor
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
     Settings,
-    arms,
     dataset_title,
     datasets,
     describe_data,
@@ -156,15 +155,13 @@ def show_quick_check() -> Markdown:
     return Markdown(text)
 
 
-def write_banner(page: str = "") -> str:
-    """Return HTML that names the data behind the numbers of a page, or of the whole book.
+def write_banner() -> str:
+    """Return HTML that names the data behind the book's numbers, with a line per data set.
 
     It is empty if all runs used the published images and weights and the paper's profile.
     """
-    name = page.partition("/")[2]
-    own = [d for d in datasets() if name == d or name in arms(d).values()]
-    lines = {dataset: _warn(dataset) for dataset in own or datasets()}
-    return "<br>".join(f"<b>{dataset_title(d)}</b>: {text}" for d, text in lines.items() if text)
+    lines = {dataset_title(dataset): _warn(dataset) for dataset in datasets()}
+    return "<br>".join(f"<b>{title}</b>: {text}" for title, text in lines.items() if text)
 
 
 def _warn(dataset: str) -> str:

@@ -1,7 +1,7 @@
 """Sphinx extension that builds the book from the records.
 
 It copies the executed notebooks into the book, writes a results page for each further data set,
-sets the banner of every page, and has Sphinx reread all pages if records, code or reference data
+sets the banner, and has Sphinx reread all pages if records, code or reference data
 have changed. A build never trains: missing runs are named with the command that makes them.
 """
 
@@ -42,7 +42,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", prepare, priority=100)
     app.connect("config-inited", read_in_parallel)
     app.connect("env-before-read-docs", compute_tables)
-    app.connect("html-page-context", set_banner)
     app.connect("linkcheck-process-uri", doi_api_url)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -165,11 +164,6 @@ def compute_tables(app: Sphinx, env, pages: list[str]) -> None:
     # Sphinx gives each process a block of this list, and the pages of a folder take equally long.
     count = max(app.parallel, 1)
     pages[:] = [page for start in range(count) for page in pages[start::count]]
-
-
-def set_banner(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Name the data behind the numbers of a page."""
-    context["theme_announcement"] = write_banner(page)
 
 
 def doi_api_url(app: Sphinx, address: str) -> str:
