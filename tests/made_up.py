@@ -84,7 +84,8 @@ def write_run(
     if right is not None:
         wrong = np.arange(IMAGES) >= round(right * IMAGES)
         logits[:] = 3 * np.eye(len(classes))[(labels + wrong) % len(classes)]
-    pairs = [(metrics.confidence(part), metrics.is_correct(part, labels)) for part in logits]
+    outcomes = [metrics.Outcome(part, labels) for part in logits]
+    pairs = [(outcome.confidence, outcome.correct) for outcome in outcomes]
     scores = pd.DataFrame(
         {
             "corruption": corruption,

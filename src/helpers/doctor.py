@@ -2,13 +2,11 @@
 
 import os
 import platform
-import re
 import shutil
 from collections.abc import Iterator
-from importlib import metadata
 from typing import NamedTuple
 
-from helpers import ROOT, InputError
+from helpers import InputError
 from helpers.catalogue import PUBLISHED, find_dataset
 from helpers.runs.plan import Job, plan
 from helpers.source_files import from_root
@@ -19,8 +17,7 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
     import torch
 
     jobs = plan(profile, [0])
-    yield "Python", platform.python_version(), True
-    yield "packages", *_compare_packages()
+    yield "Python", f"{platform.python_version()}, torch {torch.__version__}", True
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     yield "device", gpu or f"CPU, {os.cpu_count()} cores", True
     for place in sorted({p for job in jobs for p in (job.config.results, job.config.data_dir)}):
@@ -87,16 +84,3 @@ def _find_own(jobs: list[Job]) -> Iterator[tuple[str, str, bool]]:
         enough = path.exists() or path in made
         state = "exists, or the batch makes it" if enough else f"missing; correct {parameter}"
         yield subject, f"{path}: {state}", enough
-
-
-def _compare_packages() -> tuple[str, bool]:
-    pins = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    other, missing = [], []
-    for name, pinned in pins:
-        try:
-            if (version := metadata.version(name)).partition("+")[0] != pinned:  # without +cpu
-                other.append(f"{name} {version} (tested: {pinned})")
-        except metadata.PackageNotFoundError:
-            missing.append(f"{name} missing: pip install -r requirements.txt")
-    same = f"{len(pins) - len(other + missing)} of {len(pins)} as in requirements.txt"
-    return "; ".join([same, *other, *missing]), not missing

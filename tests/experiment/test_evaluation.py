@@ -39,7 +39,7 @@ def test_logits_scores_and_examples_are_those_of_a_plain_loop(stripes):
     assert scores.strength.fillna(0).tolist() == [0, 0.6, 1.4, 0.9]
     for row, logits in zip(scores.itertuples(), result.logits, strict=True):
         assert row.accuracy == (logits.argmax(1) == labels).mean()
-        floor = metrics.noise_floor(metrics.confidence(logits))
+        floor = metrics.noise_floor(metrics.Outcome(logits, labels).confidence)
         assert (row.noise_floor, row.noise_floor_95) == (floor.mean, floor.high)
     assert result.arrays()["corruption"].tolist() == scores.corruption.tolist()
     assert result.examples["labels"].tolist() == [0, 1, 2]

@@ -45,10 +45,10 @@ def test_extreme_logits(logits, labels):
     tensors = torch.from_numpy(logits.astype(float)), torch.from_numpy(labels)
     exact = tensors[0].softmax(dim=1).numpy()
     np.testing.assert_allclose(metrics.softmax(logits), exact, rtol=1e-12)
-    np.testing.assert_allclose(metrics.confidence(logits), exact.max(axis=1), rtol=1e-12)
     outcome, scores = Outcome(logits, labels), all_scores(logits, labels)
     np.testing.assert_allclose(outcome.probabilities, exact, rtol=1e-12)
-    np.testing.assert_array_equal(outcome.correct, metrics.is_correct(logits, labels))
+    np.testing.assert_allclose(outcome.confidence, exact.max(axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(outcome.correct, exact.argmax(axis=1) == labels)
     expected = torch.nn.functional.cross_entropy(*tensors).item()
     assert scores["negative_log_likelihood"] == pytest.approx(expected, rel=1e-12)
     brier = ((exact - np.eye(logits.shape[1])[labels]) ** 2).sum(axis=1).mean()
@@ -101,7 +101,7 @@ def test_scores_are_bounded_and_invariant(batch, random, extra):
     # Neither does the order of the images, except that equal-count bins keep the order of ties.
     order = random.sample(range(len(labels)), len(labels))
     shuffled = all_scores(logits[order], labels[order])
-    tied = len(np.unique(metrics.confidence(logits))) < len(labels)
+    tied = len(np.unique(Outcome(logits, labels).confidence)) < len(labels)
     for name in scores:
         if not (tied and "equal_count" in name):  # a root near 0 magnifies rounding
             assert shuffled[name] == pytest.approx(scores[name], rel=1e-9, abs=1e-7), name
@@ -111,12 +111,13 @@ def test_one_entry_adds_a_metric(monkeypatch):
     sure = mean_metric("Sure", lambda outcome: outcome.confidence > 0.9, better=1)
     monkeypatch.setitem(METRICS, "sure", sure)
     logits, labels = 3 * np.random.default_rng(0).normal(size=(90, 4)), np.arange(90) % 4
-    chosen = metrics.confidence(logits) > 0.9
+    outcome = Outcome(logits, labels)
+    chosen = outcome.confidence > 0.9
     assert all_scores(logits, labels)["sure"] == chosen.mean()
-    _, influence = sure.measure(Outcome(logits, labels))
+    _, influence = sure.measure(outcome)
     np.testing.assert_allclose(influence, chosen - chosen.mean())
     five = calibration_metric("Five bins", equal_width(5, maximum))
     monkeypatch.setitem(METRICS, "five", five)
-    assert metrics.noise_floor(metrics.confidence(logits), "five").mean > 0
+    assert metrics.noise_floor(outcome.confidence, "five").mean > 0
     with pytest.raises(ValueError, match="no images"):
         all_scores(np.zeros((0, 3)), np.zeros(0, dtype=int))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.special import logsumexp
 
-from helpers.metrics import fit_temperature, is_correct
+from helpers.metrics import Outcome, fit_temperature
 
 
 @pytest.mark.parametrize("gap", [0.5, 4, 20])
@@ -30,8 +30,8 @@ def test_no_temperature_of_a_grid_is_better(classes, scale, signal, seed):
 
     grid = np.geomspace(0.05, 20, 400)
     assert loss(fitted)[0] <= loss(grid).min() + 1e-12
-    scaled = is_correct(logits.astype(float) / fitted, labels)
-    np.testing.assert_array_equal(scaled, is_correct(logits, labels))
+    scaled = Outcome(logits.astype(float) / fitted, labels).correct
+    np.testing.assert_array_equal(scaled, Outcome(logits, labels).correct)
 
 
 @pytest.mark.parametrize(("logits", "labels", "expected"), [

@@ -160,7 +160,7 @@ def test_errors_are_those_of_the_stored_logits_and_class_names_are_text(results)
     html = draw("show_errors", "pathmnist")
     (record, _) = read_records(results, "pathmnist_basic")
     arrays = record.predictions
-    index = int(np.flatnonzero(~metrics.is_correct(arrays["logits"][3], arrays["labels"]))[0])
+    index = int(np.argmin(metrics.Outcome(arrays["logits"][3], arrays["labels"]).correct))
     probability = metrics.softmax(arrays["logits"][3, [index]])[0]
     assert (
         f"brightness 1.1: test image {index}, class {arrays['labels'][index]}, taken for class"
@@ -184,8 +184,9 @@ def test_explorer_holds_scores_bins_and_answers_of_every_condition(results):
     assert (arm["label"], arm["seed"]) == ("MixUp + Aug", 3)
     for number, shown in enumerate(arm["conditions"].values()):
         pairs = [(r.predictions["logits"][number], r.predictions["labels"]) for r in records]
-        confidence = np.concatenate([metrics.confidence(logits) for logits, _ in pairs])
-        correct = np.concatenate([metrics.is_correct(*pair) for pair in pairs])
+        outcomes = [metrics.Outcome(*pair) for pair in pairs]
+        confidence = np.concatenate([each.confidence for each in outcomes])
+        correct = np.concatenate([each.correct for each in outcomes])
         assert shown["accuracy"][0] == pytest.approx(100 * correct.mean(), abs=0.051)
         assert shown["gap"] == pytest.approx(confidence.mean() - correct.mean(), abs=1e-3)
         place, share, mean, accuracy = np.transpose(shown["bins"])

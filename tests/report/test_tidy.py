@@ -79,9 +79,8 @@ def test_temperatures(drawn, show):
         temperatures.append(
             metrics.fit_temperature(run["validation_logits"], run["validation_labels"])
         )
-        pair = run["logits"][0] / np.float64(temperatures[-1]), run["labels"]
-        warm, correct = metrics.confidence(pair[0]), metrics.is_correct(*pair)
-        errors.append(metrics.rms_calibration_error(warm, correct))
+        warm = metrics.Outcome(run["logits"][0] / np.float64(temperatures[-1]), run["labels"])
+        errors.append(metrics.rms_calibration_error(warm.confidence, warm.correct))
     row = find_estimate("pets", "Supervised", TEMPERED)
     assert row["mean"] == pytest.approx(np.mean(errors))
     assert row["noise_floor"] > 0
@@ -194,7 +193,7 @@ def test_the_tables_are_kept_until_a_record_changes(tmp_path, drawn, show, tidy,
     shutil.copytree(drawn / "pathmnist_basic", folder / "pathmnist_basic")
     show(folder)
     first = estimates()
-    assert len(list(tidy.iterdir())) == 1
+    assert len(list(tidy.glob("estimates-*.csv"))) == 1
     made_up.forget()
     with monkeypatch.context() as patch:
         patch.setattr(module, "_compute", lambda: pytest.fail("computed again"))
@@ -203,7 +202,7 @@ def test_the_tables_are_kept_until_a_record_changes(tmp_path, drawn, show, tidy,
     made_up.write_run(folder, "made_up", "pathmnist_basic", 2, salt=5)
     made_up.forget()
     assert find_estimate(*BASIC, "accuracy")["mean"] != first["mean"].iloc[4]
-    assert len(list(tidy.iterdir())) == 2
+    assert len(list(tidy.glob("estimates-*.csv"))) == 2
 
 
 def test_without_a_place_for_the_cache_the_tables_are_computed(drawn, show, monkeypatch, tmp_path):

@@ -184,6 +184,7 @@ def test_variants_change_choices_that_are_open_to_them(tmp_path, monkeypatch):
         ("pathmnist_basic: {a: {image_size: 64}}", "unknown parameter of variant a 'image_size'"),
         ("pathmnist_basic: {a: {lr: 1.0}}", "unknown parameter of variant a 'lr'"),
         ("pathmnist_basic: {a b: {epochs: 1}}", "variants.yaml: pathmnist_basic: a b"),
+        ("pathmnist_basic: {1: {epochs: 1}}", "variants.yaml: pathmnist_basic: 1"),
         ("pathmnist_basics: {a: {epochs: 1}}", "did you mean pathmnist_basic?"),
     ]:
         (tmp_path / "variants.yaml").write_text(text)

@@ -7,6 +7,7 @@ import pytest
 
 from helpers import InputError
 from helpers.runs import run
+from helpers.runs.files import beside, write_file
 from helpers.runs.plan import plan
 from helpers.runs.record import write_record
 
@@ -148,11 +149,9 @@ def test_other_first_weights_are_noticed(tmp_path):
         own.is_done()
 
 
-def test_a_failed_notebook_shows_its_error(job):
-    error = {"output_type": "error", "ename": "ValueError", "evalue": "bad\nvalue"}
+def test_the_error_of_a_failed_run_is_shown(job):
     assert job.failure() == ""
-    job.notebook.parent.mkdir(parents=True)
-    job.notebook.write_text(json.dumps({"cells": [{"outputs": [error]}]}))
+    write_file(beside(job.folder, "error"), b"ValueError: bad\nvalue")
     assert job.failure() == f"ValueError: bad value; see {job.notebook}"
 
 

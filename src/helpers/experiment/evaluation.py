@@ -1,7 +1,6 @@
 """Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
 
 import copy
-import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +41,10 @@ class Evaluation:
         names = ("corruption", "strength", "accuracy", "rms_calibration_error")
         rows = []
         for condition, logits in zip(self.conditions, self.logits, strict=True):
-            confidence = metrics.confidence(logits)
-            correct = metrics.is_correct(logits, self.labels)
-            error = metrics.rms_calibration_error(confidence, correct)
-            rows.append([*condition, correct.mean(), error, *metrics.noise_floor(confidence)])
+            outcome = metrics.Outcome(logits, self.labels)
+            error = metrics.rms_calibration_error(outcome.confidence, outcome.correct)
+            floor = metrics.noise_floor(outcome.confidence)
+            rows.append([*condition, outcome.correct.mean(), error, *floor])
         table = pd.DataFrame(rows, columns=[*names, "noise_floor", "noise_floor_95"])
         return table.astype({"strength": float})
 
@@ -160,10 +159,9 @@ def find_confident_errors(
     ``mistakes``, uint8 (M, 3, H, W), as the network saw them, and their int64 (M,) indices in the
     split (``mistakes_index``) and among the conditions (``mistakes_condition``).
     """
-    labels = split.labels.numpy()
+    outcomes = [metrics.Outcome(each, split.labels.numpy()) for each in logits]
     # Confidence of wrong predictions, which is positive; 0 for correct ones.
-    wrong = [np.where(metrics.is_correct(z, labels), 0, metrics.confidence(z)) for z in logits]
-    wrong = np.stack(wrong)
+    wrong = np.stack([np.where(each.correct, 0, each.confidence) for each in outcomes])
     chosen = []
     for corruption in dict.fromkeys(name for name, _ in conditions):
         rows = [row for row, (name, _) in enumerate(conditions) if name == corruption]
@@ -185,7 +183,7 @@ def write_examples(
     """Write the example images of a published data set to a ``.npz``; return a status line.
 
     The file has the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of
-    the data, and is replaced if these change. Without the published files, nothing is written.
+    the data. Without the published files, nothing is written.
     """
     for file in PUBLISHED_FILES[name](data_dir, image_size):
         if (state := file.state) != "as published":
@@ -193,11 +191,8 @@ def write_examples(
             return f"{name}: no example images, as {file.path} is {state}; {remedy}"
     data = load_data(name, "official", data_dir, image_size)
     examples = make_examples(data, list_conditions(corruptions))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **examples, classes=np.array(data.classes), sha256=data.sha256)
-    content = buffer.getvalue()
-    if target.exists() and target.read_bytes() != content:
-        target.unlink()
+    examples |= {"classes": np.array(data.classes), "sha256": data.sha256}
+    target.unlink(missing_ok=True)
     advice = f"free space in {target.parent} or make it writable"
-    make_once(target, lambda path: path.write_bytes(content), advice)
+    make_once(target, lambda path: np.savez_compressed(path, **examples), advice)
     return f"{name}: example images in {target}"

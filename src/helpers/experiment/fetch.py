@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import tarfile
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
@@ -39,8 +38,8 @@ def make_once(target: Path, make: Callable[[Path], None], advice: str) -> None:
             finally:
                 socket.setdefaulttimeout(before)
                 shutil.rmtree(folder, ignore_errors=True)
-    # URLError is an OSError, a wrong checksum of torchvision a RuntimeError.
-    except (OSError, RuntimeError, HTTPException, tarfile.TarError) as error:
+    # URLError is an OSError; a file system without locks raises a RuntimeError.
+    except (OSError, RuntimeError, HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot make {target} ({reason}); {advice}") from None
 

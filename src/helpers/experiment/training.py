@@ -7,7 +7,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,31 +60,10 @@ class TrainingState:
         """Duration so far, including interrupted processes."""
         return time.perf_counter() - self._started
 
-    def batches(self, images: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield indices and images of each batch of one epoch, in a new random order.
-
-        The last batch may be smaller; a single image is left out, since batch norm needs two.
-        """
-        device = self.generator.device
-        order = torch.randperm(len(images), generator=self.generator, device=device)
-        order = order[: len(order) - (len(order) % batch_size == 1)]
-        # One tensor per epoch: one per step would fragment the memory of freed batches.
-        self.losses, self._step = torch.empty(-(-len(order) // batch_size), device=device), 0
-        yield from iter_batches(images, order, batch_size)
-
-    def step(self, loss: Tensor) -> None:
-        """Take one optimiser step; the host does not wait for the device."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.losses[self._step] = loss.detach()
-        self._step += 1
-
     def finish_epoch(self, **scores: float) -> None:
         """Record the scores of an epoch, keep the best weights, save and report."""
         epoch = len(self.history) + 1
-        losses = [(f"loss of step {i}", value) for i, value in enumerate(self.losses.tolist(), 1)]
-        for name, value in [*losses, *scores.items()]:
+        for name, value in scores.items():
             if not math.isfinite(value):
                 text = f"the {name.replace('_', ' ')} is {value:.0f} in epoch {epoch}"
                 raise FloatingPointError(f"{text}; lower the learning rate")
@@ -173,7 +152,7 @@ def fit(
 
     The history's training loss and accuracy are measured in evaluation mode, like those of the
     validation set, on a fixed clean subset of the training set of the same size. A loss that is not
-    finite raises FloatingPointError, naming epoch and step.
+    finite raises FloatingPointError, naming the epoch.
 
     Parameters
     ----------
@@ -202,7 +181,10 @@ def fit(
         model.train(epoch=epoch)
         network.prepare()
         weights = augmentation.draw_lambdas(-(-count // batch_size), state.lambdas)
-        batches = state.batches(train.images, batch_size)
+        order = torch.randperm(count, generator=state.generator, device=device)
+        # A last batch of one image is left out, since batch norm needs two.
+        order = order[: count - (count % batch_size == 1)]
+        batches = iter_batches(train.images, order, batch_size)
         for (index, batch), weight in zip(batches, weights, strict=False):
             batch = augmentation(batch, state.generator) / 255
             if observe:
@@ -210,7 +192,9 @@ def fit(
                     network(batch)
             with autocast(device, precision):
                 loss = mixed_loss(network, batch, train.labels[index], weight, state.generator)
-            state.step(loss)
+            state.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            state.optimizer.step()
         scores = {}
         for name, used in (("train", (data.train, subset)), ("validation", (data.validation,))):
             scores[f"{name}_loss"], scores[f"{name}_accuracy"] = score(model, *used)

@@ -25,32 +25,22 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def shift_logits(logits: np.ndarray) -> np.ndarray:
-    """Return the logits (..., C) minus each image's largest one, as float64 (C, ...).
+    """Return the logits (N, C) minus each image's largest one, as float64 (C, N).
 
     No finite float16 overflows the exponential then. Classes come first because numpy reduces few
     long rows several times faster than many short ones.
     """
-    logit = np.array(np.moveaxis(logits, -1, 0), dtype=np.float64, order="C")
+    logit = np.array(np.transpose(logits), dtype=np.float64, order="C")
     return logit - logit.max(axis=0)
-
-
-def confidence(logits: np.ndarray) -> np.ndarray:
-    """Return the top-1 probability for logits (..., C), float64 (...,) in [1/C, 1]."""
-    return 1 / np.exp(shift_logits(logits)).sum(axis=0)
-
-
-def is_correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return whether the top-1 class, the lowest of tied ones, is the label: bool (..., N)."""
-    return np.asarray(logits).argmax(axis=-1) == np.asarray(labels)
 
 
 class Outcome:
     """Predictions of one network for N labelled images under one condition, from one softmax.
 
     Takes logits, float (N, C), and labels, int (N,). Has ``probabilities``, float64 (N, C);
-    ``confidence``, float64 (N,), the top-1 probabilities; ``correct``, bool (N,); and ``log_loss``,
-    float64 (N,), -ln(probability of the label) in nats, finite even if the probability rounds to 0.
-    Raises ValueError for no images.
+    ``confidence``, float64 (N,), the top-1 probabilities; ``correct``, bool (N,), whether the top-1
+    class (the lowest of tied ones) is the label; and ``log_loss``, float64 (N,), -ln(probability of
+    the label) in nats, finite even if the probability rounds to 0. Raises ValueError for no images.
     """
 
     def __init__(self, logits: np.ndarray, labels: np.ndarray):

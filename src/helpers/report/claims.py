@@ -145,7 +145,7 @@ def _subtract(source: str, metric: str, left: str, right: str | float, column: t
 def _find_side(source: str, metric: str, side: str | float, column: tuple) -> dict:
     """Return one side of a comparison as a row of `estimates`; paper and numbers are exact."""
     if isinstance(side, float):
-        value = side / (100 if MEASURES[metric].percent else 1)
+        value = side / MEASURES[metric].factor
     else:
         row = find_estimate(ROWS[side], side, metric, *column)
         if source == "runs":

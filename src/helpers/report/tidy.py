@@ -6,7 +6,6 @@ Both hold fractions, not percent. They are computed once for the records shown a
 
 import hashlib
 import os
-import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -35,9 +34,6 @@ from .records import (
 )
 
 CACHE = ROOT / "book" / "_build" / "tidy"
-
-#: Number of an arm's seeds for which its noise floor is simulated; more would hardly change it.
-FLOOR_SEEDS = 10
 
 RMS, TEMPERED = "rms_calibration_error_10", "rms_calibration_error_10_tempered"
 
@@ -72,17 +68,17 @@ class Measure(NamedTuple):
     bounds: tuple[float, float] = (-np.inf, np.inf)
 
     @property
-    def rounding(self) -> float:
-        """Last digit that a page prints, as a fraction."""
-        return 10.0**-self.digits / (100 if self.percent else 1)
+    def factor(self) -> int:
+        """Factor from a fraction to the units of a page."""
+        return 100 if self.percent else 1
 
     def scale(self, value: float) -> float:
         """Return a value in the units of a page, rounded as printed."""
-        return round(value * (100 if self.percent else 1), self.digits)
+        return round(value * self.factor, self.digits)
 
     def print(self, value: float, sign: str = "") -> str:
         """Return a value as a page prints it, "—" for NaN."""
-        text = f"{value * (100 if self.percent else 1):{sign}z.{self.digits}f}"
+        text = f"{value * self.factor:{sign}z.{self.digits}f}"
         return "—" if np.isnan(value) else text.replace("-", "−")
 
     def print_interval(self, row: dict, sign: str = "") -> str:
@@ -171,14 +167,20 @@ def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
     code = [*Path(metrics.__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.py")]
     for path in sorted([*code, *REFERENCE.glob("*.csv")]):
         total.update(path.read_bytes())
-    total.update(pd.__version__.encode())  # another version may not read the pickle
-    path = CACHE / f"{total.hexdigest()[:16]}.pickle"
-    with suppress(OSError):
-        return pickle.loads(path.read_bytes())
+    names = [f"{name}-{total.hexdigest()[:16]}.csv" for name in ("estimates", "differences")]
+    with suppress(OSError, ValueError):
+        return tuple(_read_csv(CACHE / name) for name in names)
     tables = _compute()
     with suppress(InputError):  # nowhere to write
-        write_file(path, pickle.dumps(tables))
+        for name, table in zip(names, tables, strict=True):
+            write_file(CACHE / name, table.to_csv(index=False, na_rep="nan").encode())
     return tables
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    texts = dict.fromkeys(["profile", "variant", "other_variant", "seeds", "spread_from"], str)
+    options = {"keep_default_na": False, "na_values": "nan", "float_precision": "round_trip"}
+    return pd.read_csv(path, dtype=texts, **options)
 
 
 def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
@@ -342,8 +344,7 @@ def _sum_up(records: list, averaged: dict, names) -> tuple[dict, dict]:
         return samples, {}
     temperatures = None
     if all("validation_logits" in run for run in runs):
-        names_read = "validation_logits", "validation_labels"
-        pairs = [[run[name] for name in names_read] for run in runs]
+        pairs = [(run["validation_logits"], run["validation_labels"]) for run in runs]
         temperatures = np.array(_spread(lambda pair: metrics.fit_temperature(*pair), pairs))
         samples["temperature", "clean", None] = Sample(seeds, temperatures)
 
@@ -380,6 +381,6 @@ def _score(seeds: tuple[int, ...], outcomes: list[Outcome], names) -> tuple[dict
     """Return samples, and mean scores (draws,) of calibrated networks, by metric."""
     samples = {name: METRICS[name].sample(seeds, outcomes) for name in names}
     defined = [name for name in names if METRICS[name].definition]
-    confidence = np.stack([outcome.confidence for outcome in outcomes[:FLOOR_SEEDS]])
+    confidence = np.stack([outcome.confidence for outcome in outcomes])
     drawn = metrics.simulate_calibrated(confidence, defined)
     return samples, {name: scores.mean(axis=0) for name, scores in drawn.items()}

@@ -22,7 +22,8 @@ def judge(row: dict) -> str:
         return ""
     if not row["spread_from"]:
         return "inconclusive"
-    half = MEASURES[row["metric"]].rounding / 2  # of the paper's value
+    measure = MEASURES[row["metric"]]
+    half = 0.5 * 10.0**-measure.digits / measure.factor  # of the last digit of the paper's value
     inside = row["predicted_low"] - half <= row["paper"] <= row["predicted_high"] + half
     full = "epochs" not in list_changes(shown_records(dataset)[arm][0])
     full = full and row["n_seeds"] >= ENOUGH_SEEDS

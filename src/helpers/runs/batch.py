@@ -85,8 +85,7 @@ def run_batch(
                 bar.update()
     except KeyboardInterrupt:
         done = sum(not outcome.kind for outcome in ended)
-        begun = "; the scheduler's workers finish the runs that they have begun"
-        print(f"{done} of {len(jobs)} runs are done{begun * bool(scheduler)}", file=sys.stderr)
+        print(f"{done} of {len(jobs)} runs are done", file=sys.stderr)
         raise
     failed = [outcome for outcome in ended if outcome.kind]
     if not failed:

@@ -263,7 +263,8 @@ def read_variants() -> dict[str, dict[str, dict]]:
     for experiment, named in variants.items():
         allowed = sorted(read_defaults(experiment).keys() - FIXED)
         for name, changes in named.items():
-            if not re.fullmatch(NAME, str(name)) or not isinstance(changes, dict) or not changes:
+            named_well = isinstance(name, str) and re.fullmatch(NAME, name)
+            if not named_well or not isinstance(changes, dict) or not changes:
                 raise InputError(f"variants.yaml: {experiment}: {name}: write {{parameter: value}}")
             for parameter in changes.keys() - set(allowed):
                 raise unknown(f"parameter of variant {name}", parameter, allowed)

@@ -6,6 +6,7 @@ Beside its record, a run has files whose names begin with a dot, which readers o
 .seed-0.lock                the lock of the process that is making the run
 .seed-0.checkpoint          the state of an unfinished training
 .seed-0.progress            the epoch it has reached, for ``status``
+.seed-0.error               the error of a failed run, for ``status``
 .seed-0.<digits>.new        an unfinished record or file; removed by the next run
 .seed-0.<digits>.corrupt    a corrupt record, kept for inspection
 ==========================  =================================================================
@@ -97,7 +98,7 @@ def beside(path: Path, kind: str) -> Path:
 
 def list_leftovers(folder: Path, done: bool) -> list[Path]:
     """Return what killed processes left of a run; a record needs nothing beside it once done."""
-    kinds = ("new", "checkpoint", "progress", "lock") if done else ("new",)
+    kinds = "new", "error", *(("checkpoint", "progress", "lock") if done else ())
     return [path for kind in kinds for path in folder.parent.glob(f".{folder.name}.*{kind}")]
 
 

@@ -1,6 +1,6 @@
 """Plan of a batch: the requested runs, the runs they need, and which of them are done."""
 
-import json
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -18,6 +18,7 @@ from .config import (
     resolve,
     unknown,
 )
+from .files import beside
 from .record import CorruptRecord, Record, read_record, run_folder
 
 
@@ -58,12 +59,14 @@ class Job:
         weights or other data.
         """
         if record := read_record(self.folder):
-            record.check()
-        beside = map(_read_if_whole, sorted(self.folder.parent.glob("seed-*/")))
-        # One is enough: its own batch compared it with the rest.
-        if known := record or next(filter(None, beside), None):
-            self._require_agreement(known)
-        return record is not None
+            self._require_agreement(record.check())
+            return True
+        for folder in sorted(self.folder.parent.glob("seed-*/")):
+            with contextlib.suppress(CorruptRecord):  # reported when that run is requested
+                if other := read_record(folder):
+                    self._require_agreement(other)
+                    break  # its own batch compared it with the rest
+        return False
 
     def _require_agreement(self, record: Record) -> None:
         # Parameters that the record lacks had their defaults.
@@ -85,20 +88,10 @@ class Job:
     def failure(self) -> str:
         """Return the error of a failed run, and where its traceback is; "" otherwise."""
         try:
-            cells = json.loads(self.notebook.read_bytes())["cells"]
-            outputs = [output for cell in cells for output in cell.get("outputs", [])]
-            error = next(output for output in outputs if output["output_type"] == "error")
-            message = " ".join(f"{error['ename']}: {error['evalue']}".split())
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
-            return ""  # no notebook, an incomplete one, or one without an error
-        return f"{message}; see {self.notebook}"
-
-
-def _read_if_whole(folder: Path) -> Record | None:
-    try:
-        return read_record(folder)
-    except CorruptRecord:  # reported when that run is requested
-        return None
+            text = beside(self.folder, "error").read_text(encoding="utf-8")
+        except OSError:
+            return ""
+        return f"{' '.join(text.split())}; see {self.notebook}"
 
 
 def plan(

@@ -1,7 +1,6 @@
 """One run, executed by papermill in a kernel that is isolated from the user's settings."""
 
 import importlib.util
-import json
 import logging
 import os
 import sys
@@ -17,7 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from helpers import ROOT, InputError
 
 from .config import NOTEBOOKS
-from .files import beside, clear_leftovers, lock_run, writing
+from .files import beside, clear_leftovers, lock_run, write_file, writing
 from .plan import Job
 from .record import CorruptRecord, keep_notebook
 
@@ -56,29 +55,24 @@ def make_run(job: Job, threads: int | None, needed: Outcome | None = None) -> Ou
         return replace(needed, job=job, seconds=0)
     kind, message = None, ""
     try:
-        with lock_run(job.folder) as ours:
+        with lock_run(job.folder) as ours, writing(job.folder):
             if not ours:
                 time.sleep(PAUSE)
                 return Outcome(job, 0, elsewhere=True)
-            with writing(job.folder):
-                if not _is_made(job):
-                    kind, message = _execute(job, threads)
+            try:
+                done = job.is_done()  # made by another process in the meantime
+            except CorruptRecord:
+                job.folder.rename(beside(job.folder, f"{uuid.uuid4().hex}.corrupt"))
+                done = False
+            clear_leftovers(job.folder, done)
+            if not done:
+                job.notebook.unlink(missing_ok=True)  # from a failed attempt
+                kind, message = _execute(job, threads)
+                if kind:
+                    write_file(beside(job.folder, "error"), f"{kind}: {message}".encode())
     except InputError as error:
         kind, message = "InputError", str(error)
     return Outcome(job, time.perf_counter() - started, kind, message)
-
-
-def _is_made(job: Job) -> bool:
-    """Return whether another process has made the run; remove what a killed one left."""
-    try:
-        done = job.is_done()
-    except CorruptRecord:
-        job.folder.rename(beside(job.folder, f"{uuid.uuid4().hex}.corrupt"))
-        done = False
-    clear_leftovers(job.folder, done)
-    if not done:
-        job.notebook.unlink(missing_ok=True)  # from a failed attempt
-    return done
 
 
 def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
@@ -111,14 +105,12 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
             message = "".join(o.text for o in outputs if o.get("name") == "stdout").rstrip()
         except PapermillExecutionError as error:
             kind, message = error.ename, error.evalue
-            if not error.traceback:  # a cell without output, for lack of files or memory
-                message = message or "no reason given; check memory and `ulimit -n` (open files)"
-                _note_error(executed, kind, message)
+            if not (message or error.traceback):  # a cell without output
+                message = "no reason given; check memory and `ulimit -n` (open files)"
         except OSError:  # from the temporary folder
             raise
         except Exception as error:  # a kernel that died: the other runs continue
             kind, message = type(error).__name__, str(error)
-            _note_error(executed, kind, message)
         if executed.exists():
             keep_notebook(job.folder, executed.read_bytes())
     return kind, message
@@ -160,11 +152,3 @@ def make_manager(folder: Path, environment: dict[str, str]) -> type[AsyncKernelM
             await super().start_kernel(env=environment, **options)
 
     return Manager
-
-
-def _note_error(notebook: Path, kind: str, message: str) -> None:
-    """Replace an executed notebook by one that holds the error only, for ``status``."""
-    error = {"output_type": "error", "ename": kind, "evalue": message, "traceback": [message]}
-    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "source": ""}
-    content = {"cells": [cell | {"outputs": [error]}], "metadata": {}}
-    notebook.write_text(json.dumps(content | {"nbformat": 4, "nbformat_minor": 4}))
