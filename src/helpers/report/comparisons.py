@@ -5,7 +5,6 @@ import math
 from IPython.display import Markdown
 
 from .escape import escape_code, escape_markdown
-from .paper import name_column
 from .records import (
     describe_data,
     describe_evidence,
@@ -15,7 +14,7 @@ from .records import (
     shown_records,
 )
 from .table_export import render_table
-from .tables import list_columns, list_gaps
+from .tables import head_row, list_columns, list_gaps
 from .tidy import MEASURES, PAPER_METRICS, TEMPERED, differences, find_difference
 from .verdicts import LEVEL, judge_change, print_p_value, print_verdict
 
@@ -37,7 +36,8 @@ def _show_family(dataset: str, family: str, title: str) -> Markdown:
     if table.empty:
         text = "A difference needs runs of two arms with a seed in common."
         return Markdown("\n\n".join([text, *list_gaps(dataset)]))
-    rows, columns = _start_rows("Difference", dataset)
+    columns = list_columns(dataset)
+    rows = [head_row("Difference", columns)]
     for metric, part in table.groupby("metric", sort=False):
         rows.append([_name_unit(metric)])
         pairs = part.groupby(["arm", "other", "other_metric"], sort=False)
@@ -64,17 +64,19 @@ def show_ablation(dataset: str) -> Markdown:
         profile = find_evidence(dataset).profile or "paper"
         command = f"python -m helpers run --profile {profile} --only '{dataset}_*@*'"
         return Markdown(f"No ablation of these runs yet. Make them with `{command}`.")
-    (rows, columns), data = _start_rows("Change", dataset), []
+    columns, data = list_columns(dataset), []
+    rows = [head_row("Change", columns)]
     for metric in PAPER_METRICS:
         rows.append([_name_unit(metric)])
         for (label, variant), records in variants.items():
-            rows.append([_describe_change(label, shown[label][0], records)])
+            name = f"{label} ({escape_markdown(variant)})"
+            rows.append([f"{name}: {_list_changes(shown[label], records)}"])
             for column in columns:
                 row = find_difference(dataset, label, label, metric, *column, variant=variant)
                 rows[-1].append(_print_difference(row))
-                data += [row | {"conclusion": ""}]
+                data.append(row | {"conclusion": ""})
             for other in (other for other in shown if other != label):
-                rows.append([f"{label} ({escape_markdown(variant)}) minus {other}"])
+                rows.append([f"{name} minus {other}"])
                 for column in columns:
                     key = dataset, label, other, metric, *column
                     before, after = find_difference(*key), find_difference(*key, variant=variant)
@@ -84,12 +86,6 @@ def show_ablation(dataset: str) -> Markdown:
     data = [row for row in data if row["n_seeds"]]
     caption = f"Scores on {describe_data(dataset)} with one choice changed, minus without"
     return Markdown(render_table(f"{dataset}-ablation", caption, rows, data))
-
-
-def _start_rows(first: str, dataset: str) -> tuple[list[list[str]], list[tuple]]:
-    """Return the header of a table in a list, and its columns (shift, strength)."""
-    columns = list_columns(dataset)
-    return [[first, *(name_column(*column) for column in columns)]], columns
 
 
 def _name_unit(metric: str) -> str:
@@ -117,12 +113,11 @@ def _print_change(before: dict, after: dict, word: str) -> str:
     return f"{change} [{print_verdict(word)}]{{.verdict}}"
 
 
-def _describe_change(label: str, arm, records: list) -> str:
-    before, after = map(list_parameters, (arm, records[0]))
+def _list_changes(arm: list, variant: list) -> str:
+    before, after = (list_parameters(records[0]) for records in (arm, variant))
     changes = ", ".join(
         f"{escape_code(name)} {escape_markdown(before.get(name))} → {escape_markdown(value)}"
         for name, value in after.items()
         if value != before.get(name)
     )
-    seeds = list_numbers([record.seed for record in records])
-    return f"{label} ({records[0].variant}): {changes} [seeds {seeds}]{{.interval}}"
+    return f"{changes} [seeds {list_numbers([record.seed for record in variant])}]{{.interval}}"

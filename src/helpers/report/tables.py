@@ -42,10 +42,8 @@ def show_table(number: int) -> Markdown:
     def show() -> str:
         if profile := _name_beneath(dataset):
             return _render(dataset, metric, columns, f"-{columns[0][0]}-{profile}")
-        rows, caption = (
-            _lay_out(print_cell, dataset, metric, columns),
-            _write_caption(dataset, metric, columns),
-        )
+        caption = _write_caption(dataset, metric, columns)
+        rows = _lay_out(columns, find_cells(dataset, metric, columns), print_cell)
         options = f":name: table-{number}\n:align: left"
         table = f"```{{table}} {caption}.\n{options}\n\n{write_markdown(rows)}\n```"
         files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
@@ -78,11 +76,8 @@ def _list_others(dataset: str) -> list[str]:
 
 
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
-    caption, rows = (
-        _write_caption(dataset, metric, columns),
-        _lay_out(print_cell, dataset, metric, columns),
-    )
-    data = chain(*find_cells(dataset, metric, columns).values())
+    caption, cells = _write_caption(dataset, metric, columns), find_cells(dataset, metric, columns)
+    rows, data = _lay_out(columns, cells, print_cell), chain(*cells.values())
     table = render_table(f"{dataset}-{metric}{ending}", caption, rows, data)
     return "\n\n".join([table, *list_gaps(dataset)])
 
@@ -109,7 +104,7 @@ def _export(number: int, format: str, dataset: str, metric: str, columns: list[t
         text = bold.format(text) if row["best"] else text
         return f"{text} ({bold.format(paper) if row['paper_bold'] else paper})"
 
-    rows = _lay_out(print_plain, dataset, metric, columns)
+    rows = _lay_out(columns, find_cells(dataset, metric, columns), print_plain)
     caption = f"{_write_caption(dataset, metric, columns)}; in brackets the paper's value."
     if format == "md":
         return f"Table {number}: {caption}\n\n{write_markdown(rows)}\n"
@@ -170,10 +165,14 @@ def find_cells(dataset: str, metric: str, columns: list[tuple]) -> dict[str, lis
     return cells
 
 
-def _lay_out(print_one: Callable, dataset: str, metric: str, columns: list) -> list[list[str]]:
-    cells = find_cells(dataset, metric, columns).items()
-    body = [[label, *map(print_one, row)] for label, row in cells]
-    return [["Model", *(name_column(*column) for column in columns)], *body]
+def head_row(first: str, columns: list[tuple]) -> list[str]:
+    """Return the header of a table with these columns (shift, strength)."""
+    return [first, *(name_column(*column) for column in columns)]
+
+
+def _lay_out(columns: list[tuple], cells: dict, print_one: Callable) -> list[list[str]]:
+    body = [[label, *map(print_one, row)] for label, row in cells.items()]
+    return [head_row("Model", columns), *body]
 
 
 def print_cell(row: dict) -> str:
@@ -254,7 +253,7 @@ def show_scores(dataset: str) -> Markdown:
 def show_temperatures(dataset: str) -> Markdown:
     """Return each arm's calibration error as trained and at its temperature, in rows below it."""
     columns, data = list_columns(dataset), []
-    rows = [["Model", *(name_column(*column) for column in columns)]]
+    rows = [head_row("Model", columns)]
     for label in shown_records(dataset):
         data.append(find_estimate(dataset, label, "temperature"))
         tempered = f"{label} at T = {print_spread(data[-1])}"

@@ -179,8 +179,7 @@ def _load(settings: Settings) -> tuple[pd.DataFrame, ...]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     texts = dict.fromkeys(["profile", "variant", "other_variant", "seeds", "spread_from"], str)
-    options = {"keep_default_na": False, "na_values": "nan", "float_precision": "round_trip"}
-    return pd.read_csv(path, dtype=texts, **options)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values="nan")
 
 
 def _list_records(evidence: Evidence) -> dict[tuple[str, str, str], list]:
