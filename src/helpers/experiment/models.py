@@ -195,9 +195,8 @@ def load_weights(network: str, start: str, data_dir: str) -> tuple:
     if (start, network) in PUBLISHED:
         path = locate_weights(start, network, data_dir).fetch()
         return path, _read(path, "download it again", ()), IMAGENET_NORMALISATION
-    path, known = from_root(start), [name for name, trained in PUBLISHED if trained == network]
-    names = " or ".join(["random", *known])
-    content = _read(path, f"give the weights.pt of a run, or choose {names}")
+    path = from_root(start)
+    content = _read(path, "give the weights.pt of a run, or choose random or published weights")
     return path, content["state"], (content["mean"], content["std"])
 
 

@@ -87,7 +87,7 @@ class TrainingState:
             )
 
     def _pack(self) -> dict:
-        state = {
+        return {
             "guard": self.guard,
             "history": self.history,
             "best": (self.best, self.best_epoch),
@@ -98,9 +98,6 @@ class TrainingState:
             "generator": self.generator.get_state(),
             "lambdas": json.dumps(self.lambdas.bit_generator.state),
         }
-        if len(self.history) == self.epochs:  # only the result is needed
-            state |= {"model": self.best_weights, "best_weights": {}, "optimizer": None}
-        return state
 
     def _load(self, content: bytes | memoryview) -> None:
         try:
@@ -114,6 +111,7 @@ class TrainingState:
         self.history, (self.best, self.best_epoch) = state["history"], state["best"]
         self._started -= state["seconds"]
         self.model.load_state_dict(state["model"])
+        # Of a finished training, older versions saved the best weights only.
         self.best_weights = state["best_weights"] or state["model"]
         if state["optimizer"]:
             self.optimizer.load_state_dict(state["optimizer"])

@@ -54,8 +54,7 @@ def find_missing(jobs: Iterable[Job]) -> list[Job]:
     for folder in {job.folder.parent for job in missing}:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            tempfile.TemporaryFile(dir=folder).close()
     return missing
 
 

@@ -141,10 +141,8 @@ def is_locked(folder: Path) -> bool:
     try:
         with FileLock(path, timeout=0, fallback_to_soft=False):
             return False
-    except Timeout:
-        return True
-    except OSError:  # not permitted, or a file system without locks
-        return False
+    except OSError as error:  # or not permitted, or a file system without locks
+        return isinstance(error, Timeout)
 
 
 class Checkpoint:

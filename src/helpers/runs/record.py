@@ -56,9 +56,6 @@ DEFAULTS: dict = {
     "left_out": [],
 }
 
-#: End of a record's path: experiment, optional variant, and seed.
-PLACE = re.compile(r"[\w-]+(@[\w-]+)?/seed-\d+")
-
 
 class CorruptRecord(InputError):  # noqa: N818
     """A record that differs from what was written, or that belongs to another run."""
@@ -149,7 +146,7 @@ def run_folder(results: Path, experiment: str, seed: int, variant: str = "") -> 
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder exists and has the name of a record."""
-    return PLACE.fullmatch("/".join(folder.parts[-2:])) is not None and folder.is_dir()
+    return folder.is_dir() and re.fullmatch(r"seed-\d+", folder.name) is not None
 
 
 def write_record(folder: Path, run: dict, contents: dict[str, bytes]) -> Record:

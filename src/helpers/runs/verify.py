@@ -77,21 +77,19 @@ def _refuse(record: Record, reason: object, advice: str) -> InputError:
 
 def compare(then: Record, now: Record) -> tuple[dict[str, str], dict[str, tuple]]:
     """Map files to differences ("" if none), and changed environment fields to both values."""
-    files = {name: _compare_file(name, then, now) for name in NUMERIC if then.has(name)}
+    files = {}
+    for name in filter(then.has, NUMERIC):
+        files[name] = ""
+        if then.run["files"][name] != now.run["files"][name]:
+            # Tables and archives both map names to arrays.
+            tables = (getattr(record, name.partition(".")[0]) for record in (then, now))
+            files[name] = "; ".join(list_differences(*tables)) or "other bytes, the same values"
     old, new = then.environment, now.environment
     pairs = {name: (old.get(name), new.get(name)) for name in old | new}
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if old.get("git_dirty"):  # two trees with uncommitted changes may differ from each other
         changed["git_dirty"] = pairs["git_dirty"]
     return files, changed
-
-
-def _compare_file(name: str, then: Record, now: Record) -> str:
-    if then.run["files"][name] == now.run["files"][name]:
-        return ""
-    # Tables and archives both map names to arrays.
-    tables = (getattr(record, name.partition(".")[0]) for record in (then, now))
-    return "; ".join(list_differences(*tables)) or "other bytes, the same values"
 
 
 def list_differences(then: Mapping, now: Mapping) -> list[str]:

@@ -82,7 +82,6 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # no notebook names the variant
-    kind, message = None, ""
     # Next to the record, under a name that the next holder of the lock removes after a kill.
     place = {"dir": job.folder.parent, "prefix": f".{job.folder.name}.", "suffix": ".new"}
     with tempfile.TemporaryDirectory(**place) as temporary:
@@ -102,7 +101,8 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
                 shutdown_kernel="immediate",
             )
             outputs = [output for cell in done.cells for output in cell.get("outputs", ())]
-            message = "".join(o.text for o in outputs if o.get("name") == "stdout").rstrip()
+            printed = "".join(o.text for o in outputs if o.get("name") == "stdout")
+            kind, message = None, printed.rstrip()
         except PapermillExecutionError as error:
             kind, message = error.ename, error.evalue
             if not (message or error.traceback):  # a cell without output
