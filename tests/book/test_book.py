@@ -49,7 +49,7 @@ def test_tables_and_figures_are_numbered_as_in_the_paper(pages):
         "method": [1, 2],
         "results/pathmnist": [3],
         "results/pets": [4],
-        "calibration": list(range(5, 13)),
+        "calibration": list(range(5, 11)),
     }
     equations = pages["method"].select("div.math .eqno")
     assert [e.text for e in equations] == [f"({n})" for n in range(1, len(equations) + 1)]
@@ -78,14 +78,6 @@ def test_every_table_is_offered_as_csv(pages):
     assert {"runs.csv", *(f"table-{number}.csv" for number in range(1, 9))} <= names
 
 
-def test_every_executed_page_is_offered_as_a_notebook(book, pages):
-    for name in EXECUTED:
-        link = f"{'../' * name.count('/')}_sources/{name}.ipynb"
-        assert pages[name].select(f'a[href="{link}"]'), name
-        notebook = json.loads((book.html / f"_sources/{name}.ipynb").read_text(encoding="utf-8"))
-        assert any(cell.get("outputs") for cell in notebook["cells"]), name
-
-
 def test_experiment_pages_show_executed_notebooks_and_the_last_one_a_further_data_set(pages):
     for experiment in [*made_up.EXPERIMENTS, "fog_basic"]:
         assert "stored output of seed 0" in pages[f"runs/{experiment}"].text
@@ -93,15 +85,11 @@ def test_experiment_pages_show_executed_notebooks_and_the_last_one_a_further_dat
     assert pages["further/fog"].select("article table")
 
 
-def test_banners_name_the_data_of_their_page(pages):
-    banners = {
-        name: page.select_one(".bd-header-announcement").text for name, page in pages.items()
-    }
-    for name in ("index", "calibration", "runs"):
-        assert "stand-in images (tissue" in banners[name]
-        assert "stand-in images (creatures" in banners[name]
-    assert "creatures" not in banners["results/pathmnist"] + banners["runs/pathmnist_basic"]
-    assert "tissue" not in banners["results/pets"] + banners["runs/pets_scratch"]
+def test_a_banner_names_the_data(pages):
+    for page in pages.values():
+        banner = page.select_one(".bd-header-announcement").text
+        assert "stand-in images (tissue" in banner
+        assert "stand-in images (creatures" in banner
 
 
 def test_no_page_needs_another_host(book, pages):

@@ -152,7 +152,7 @@ def test_stand_ins_are_not_judged(drawn, show):
     assert "not judged**: the data are tissue (in place of PathMNIST), not PathMNIST." in legend
     summary = report.show_summary().data
     assert "**The paper's 42 cells of Oxford-IIIT Pets**, profile made_up" in summary
-    assert "not judged 42 (the data are creatures" in summary
+    assert "not judged 42" in summary
 
 
 def test_files_hold_the_numbers_of_the_table(drawn, show):

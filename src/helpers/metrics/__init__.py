@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401 (names for callers)
 
-from .calibration import rms_calibration_error
+from .calibration import assign_equal_width, rms_calibration_error
 from .intervals import Sample, holm, mean_samples, predict_next
 from .noise_floor import find_floor, noise_floor, simulate_calibrated
 from .scores import METRICS, Outcome

@@ -7,8 +7,7 @@ _OFFERS = {
     "claims": "show_claims",
     "comparisons": "show_ablation show_differences show_temperature_differences",
     "explorer": "show_explorer",
-    "figures": "plot_history plot_temperatures show_curves show_reliability"
-    " show_risk_coverage show_strengths",
+    "figures": "plot_history show_curves show_reliability show_risk_coverage show_strengths",
     "galleries": "plot_corruptions show_corruptions show_errors show_mixup",
     "overview": "show_cells show_gaps show_overview show_summary",
     "provenance": "show_made_from show_quick_check show_runs",

@@ -1,4 +1,4 @@
-"""Training curves, and reliability, strength, risk-coverage and temperature figures.
+"""Training curves, and reliability, strength and risk-coverage figures.
 
 Every figure draws the arms that have records, and omits conditions that were not measured.
 """
@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from helpers.catalogue import CORRUPTIONS, Corruption
-from helpers.metrics import risk_coverage
+from helpers.metrics import assign_equal_width, risk_coverage
 
 from .html_figures import INK, Picture, explain
 from .paper import read_curves
 from .records import PAPER_ARMS, list_evidence, missing_runs, shown_records
 from .styles import choose_style, draw_intervals, draw_legend, style_arms
-from .tidy import RMS, TEMPERED, Predictions, estimates, read_predictions
+from .tidy import RMS, Predictions, estimates, read_predictions
 
 #: Score to the title and factor of its axis.
 AXES = {"accuracy": ("accuracy (%)", 100), "loss": ("loss", 1), RMS: ("RMS calibration error", 1)}
@@ -133,7 +133,7 @@ def show_reliability(dataset: str, bins: int = 10) -> Picture:
 def bin_confidence(confidence, correct, bins: int) -> np.ndarray:
     """Return images, summed confidence and correct images (3, bins); bins include upper edges."""
     confidence, correct = np.ravel(confidence), np.ravel(correct)
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    index = assign_equal_width(confidence, bins)
     weights = np.ones_like(confidence), confidence, correct
     return np.stack([np.bincount(index, weight, bins) for weight in weights])
 
@@ -164,42 +164,23 @@ def show_strengths(dataset: str) -> Picture:
     for metric in ("accuracy", RMS):
         name, scale = AXES[metric]
         table = estimates().query(SHOWN).query(f"metric == '{metric}'")
-        values = scale * table[["mean", "low", "high"]]
-        low, high = values.min(axis=None), values.max(axis=None)
-        margin = 0.04 * (high - low) or 0.01
-        axes = {"ylabel": name, "ylim": (low - margin, high + margin), "width": 3.6, "height": 2.6}
-        table = table.assign(**values)
+        table = table.assign(**scale * table[["mean", "low", "high"]])
         clean = table[table["shift"] == "clean"]
+        limits = 0, 1.05 * table[["mean", "high"]].max(axis=None)  # the same axis for all shifts
         for shift, rows in table[table["strength"].notna()].groupby("shift", sort=False):
-            axes["xlabel"], neutral = describe_axis(shift)
+            title, neutral = describe_axis(shift)
             rows = pd.concat([clean.assign(strength=neutral), rows])
-            alt = f"{name} against {axes['xlabel']}"
-            _plot_lines(picture, dataset, rows, "strength", alt, **axes)
-    return _finish(picture, dataset, legend=True)
-
-
-def _plot_lines(picture, dataset: str, rows: pd.DataFrame, x: str, name: str, **axes) -> None:
-    """Add a panel with one line per arm: means and 95 % intervals by a column of a table."""
-    lines = {label: line.sort_values(x) for label, line in rows.groupby("arm", sort=False)}
-    means = {label: line["mean"].iloc for label, line in lines.items()}
-    texts = [f"{label} from {mean[0]:.3g} to {mean[-1]:.3g}" for label, mean in means.items()]
-    with picture.plot(f"{name}: {'; '.join(texts)}", **axes) as panel:
-        for number, (label, line) in enumerate(lines.items()):
-            # Bars are a hundredth of the axis apart, so that none hides another.
-            aside = 0.01 * (number - (len(lines) - 1) / 2) * np.ptp(line[x])
-            draw_intervals(panel, line[x] + aside, line, style_arms(dataset)[label])
-
-
-def plot_temperatures(dataset: str) -> Picture:
-    """Return each arm's calibration error as trained and at its temperature, by shift."""
-    places, picture = {RMS: 0, TEMPERED: 1}, Picture()
-    table = estimates().query(SHOWN).query("metric in @places and strength.isna()")
-    table = table.assign(place=table["metric"].map(places))
-    axes = {"ylabel": AXES[RMS][0], "xlim": (-0.3, 1.3), "ylim": (0, 1.05 * table["high"].max())}
-    axes |= {"xticks": [0, 1], "xticklabels": ["as trained", "at T"]}
-    for shift, rows in table.groupby("shift", sort=False):
-        name = f"RMS calibration error, {shift}, as trained and at the temperature"
-        _plot_lines(picture, dataset, rows, "place", name, title=shift, **axes)
+            lines = {
+                arm: line.sort_values("strength") for arm, line in rows.groupby("arm", sort=False)
+            }
+            texts = [f"{arm} {line['mean'].iloc[-1]:.3g}" for arm, line in lines.items()]
+            alt = f"{name} against {title}; at the largest {', '.join(texts)}"
+            axes = {"xlabel": title, "ylabel": name, "ylim": limits}
+            with picture.plot(alt, 3.6, 2.6, **axes) as panel:
+                for number, (arm, line) in enumerate(lines.items()):
+                    # Bars are a hundredth of the axis apart, so that none hides another.
+                    aside = 0.01 * (number - (len(lines) - 1) / 2) * np.ptp(line["strength"])
+                    draw_intervals(panel, line["strength"] + aside, line, style_arms(dataset)[arm])
     return _finish(picture, dataset, legend=True)
 
 

@@ -17,9 +17,6 @@ from .provenance import STAND_INS, results_folder
 from .records import dataset_title, shown_records
 from .styles import show_sign, style_arms
 
-#: Largest width of a mosaic in pixels, for a light page.
-MOSAIC = 256
-
 
 class Examples(NamedTuple):
     """Example images of a data set, or the reason for their absence."""
@@ -30,18 +27,11 @@ class Examples(NamedTuple):
     data_sha256: str = ""
 
 
-def find_examples(dataset: str, part: str = "images") -> Examples:
-    """Return examples that have a part: the first of `list_examples`."""
-    why = (
-        f"No example images of {dataset_title(dataset)}: `python -m helpers examples` writes those"
-        " of the data set in `data/`; runs of `python -m helpers run --profile smoke` hold"
-        " generated ones."
-    )
-    return next(list_examples(dataset, part), Examples(why))
-
-
 def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
-    """Yield the published images, those of the runs shown, and generated ones of profile smoke."""
+    """Yield the examples that have a part, best first; at last, the reason if there are none.
+
+    The published images precede those of the runs shown and generated ones of profile smoke.
+    """
     title, path = dataset_title(dataset), results_folder() / f"examples/{dataset}.npz"
     if path.exists():
         yield _read_examples(path, title)
@@ -53,6 +43,10 @@ def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
             own = data["official"] or name == dataset
             source = f"{kind}: {title if own else f'{name}, in place of {title}'}."
             yield Examples(source, record.examples, tuple(data["classes"]), data["sha256"])
+    yield Examples(
+        f"No example images of {title}: `python -m helpers examples` writes those of the data set"
+        " in `data/`; runs of `python -m helpers run --profile smoke` hold generated ones."
+    )
 
 
 def _read_examples(path: Path, title: str) -> Examples:
@@ -68,18 +62,19 @@ def _read_examples(path: Path, title: str) -> Examples:
 
 def plot_corruptions(examples: dict[str, np.ndarray], class_names: list[str]) -> Picture:
     """Return the same test images under every corruption; ``class_names`` is indexed by label."""
-    count = 4 if 2 * examples["images"].shape[-1] <= MOSAIC else 1
-    names = ", ".join(str(class_names[label]) for label in examples["labels"][:count])
+    names = ", ".join(str(class_names[label]) for label in examples["labels"])
     rows = {}
     parts = examples["corruption"].tolist(), name_conditions(examples), examples["images"]
     for shift, text, images in zip(*parts, strict=True):
-        panel = image_panel(images[:count], text, f"{text}: {names}", "min(8rem, 30%)")
+        panel = image_panel(
+            np.concatenate(images, axis=-1), text, f"{text}: {names}", "min(21rem, 100%)"
+        )
         rows.setdefault(shift, []).append(panel)
     clean = rows.pop("clean")
     new_line = '<div style="flex-basis:100%"></div>'
     panels = new_line.join("".join(clean + row) for row in rows.values())
-    which = "The same test images (from the top left: " if count > 1 else "A test image ("
-    return Picture([panels], f"{which}{names}), clean and at every strength of each corruption.")
+    caption = f"Test images (from the left: {names}), clean and at every strength of a corruption."
+    return Picture([panels], caption)
 
 
 def describe_condition(shift: str, strength: float) -> str:
@@ -94,7 +89,7 @@ def name_conditions(arrays: dict[str, np.ndarray]) -> list[str]:
 
 def show_corruptions(dataset: str) -> Picture:
     """Return the corruptions of a data set on example images; the caption names their source."""
-    examples = find_examples(dataset)
+    examples = next(list_examples(dataset))
     if examples.arrays is None:
         return explain(examples.source)
     picture = plot_corruptions(examples.arrays, examples.classes)
@@ -104,12 +99,12 @@ def show_corruptions(dataset: str) -> Picture:
 
 def show_mixup(dataset: str = "pathmnist") -> Picture:
     """Return two training images and their mix at lambda = 0.5."""
-    examples = find_examples(dataset, "mixup")
+    examples = next(list_examples(dataset, "mixup"))
     if examples.arrays is None:
         return explain(examples.source)
     names = [examples.classes[label] for label in examples.arrays["mixup_labels"]]
     pairs = zip(examples.arrays["mixup"], [*names, f"½ {names[0]} + ½ {names[1]}"], strict=True)
-    panels = (image_panel(image[None], text, text, "min(12rem, 100%)") for image, text in pairs)
+    panels = (image_panel(image, text, text, "min(12rem, 100%)") for image, text in pairs)
     return Picture(panels, examples.source)
 
 
@@ -140,5 +135,5 @@ def _find_errors(record: Record) -> dict[str, list[str]]:
         sure = f"{100 * probability.max():.1f} %"
         alt = f"{where}: test image {index}, {true}, taken for {taken} with {sure} confidence"
         text = f"{taken} {sure}; true: {true}" + f"; {where}" * (where != "clean")
-        shifts[shift].append(image_panel(image[None], text, alt, "min(9rem, 45%)"))
+        shifts[shift].append(image_panel(image, text, alt, "min(9rem, 45%)"))
     return shifts

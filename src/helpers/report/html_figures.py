@@ -85,17 +85,13 @@ def _embed_svg(drawing: str, alt: str, style: str) -> str:
     return f'<svg role="img" aria-label="{escape(alt)}" {size} style="{style}"{body}'
 
 
-def image_panel(images: np.ndarray, caption: str, alt: str, width: str) -> str:
-    """Return images uint8 (k, 3, H, W) as a captioned mosaic; `width` is a CSS length."""
-    columns = 1 if len(images) % 2 else 2
-    rows = images.reshape(-1, columns, *images.shape[1:])  # then (3, row, H, column, W)
-    mosaic = rows.transpose(2, 0, 3, 1, 4).reshape(3, -1, columns * images.shape[-1])
-    look = f"width:100%;max-width:100%;image-rendering:{choose_rendering(images.shape[-1])}"
-    source = encode_image(mosaic, max(mosaic.shape))
+def image_panel(image: np.ndarray, caption: str, alt: str, width: str) -> str:
+    """Return an image uint8 (3, H, W) with a caption; `width` is a CSS length."""
+    look = f"width:100%;image-rendering:{choose_rendering(image.shape[1])}"
     text = "font-size:.85em;text-align:center;line-height:1.3;padding:.15rem 0"
     return (
         f'<div style="width:{width}"><img class="dark-light" alt="{escape(alt)}" style="{look}"'
-        f' src="{source}"><div style="{text}">{escape(caption)}</div></div>'
+        f' src="{encode_image(image)}"><div style="{text}">{escape(caption)}</div></div>'
     )
 
 
@@ -104,10 +100,9 @@ def choose_rendering(side: int) -> str:
     return "pixelated" if side <= SMALL else "auto"
 
 
-def encode_image(image: np.ndarray, largest: int = 224) -> str:
-    """Return an image uint8 (3, H, W) as a data URI of at most `largest` pixels per side."""
-    picture = Image.fromarray(image.transpose(1, 2, 0))
-    picture.thumbnail((largest, largest))
-    buffer = io.BytesIO()
-    picture.save(buffer, "webp", lossless=max(picture.size) <= SMALL, quality=60)
+def encode_image(image: np.ndarray) -> str:
+    """Return an image uint8 (3, H, W) as a data URI of at most 224 rows and 448 columns."""
+    picture, buffer = Image.fromarray(image.transpose(1, 2, 0)), io.BytesIO()
+    picture.thumbnail((448, 224))
+    picture.save(buffer, "webp", lossless=picture.height <= SMALL, quality=60)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -25,7 +25,7 @@ from .styles import draw_intervals, draw_legend, style_arms
 from .table_export import write_markdown
 from .tables import find_cells, list_columns
 from .tidy import MEASURES, PAPER_METRICS, RMS, estimates, find_difference, find_estimate
-from .verdicts import LEVEL, SIGNS, judge, reasons_not_comparable
+from .verdicts import LEVEL, SIGNS, judge
 
 #: Columns of the overview: title to metric and shift.
 HEADS = {
@@ -162,8 +162,7 @@ def _judge_cells(dataset: str) -> str:
     known = cells[cells["n_seeds"] > 0]
     words = Counter(map(judge, known.to_dict("records")))
     judged = [f"{SIGNS[word]}\xa0{word} {words[word]}" for word in SIGNS if words[word]]
-    reasons = {why for arm in known["arm"].unique() for why in reasons_not_comparable(dataset, arm)}
-    judged += [f"not judged {words['']} ({'; '.join(sorted(reasons))})"] * bool(words[""])
+    judged += [f"not judged {words['']}"] * bool(words[""])
     judged += [f"not measured {len(cells) - len(known)}"] * (len(cells) > len(known))
     text = f"**The paper's {len(cells)} cells of {dataset_title(dataset)}**,"
     return f"{text} {describe_evidence(dataset)}: {', '.join(judged)}." if len(known) else ""

@@ -15,7 +15,6 @@ from helpers.runs.shipping import compare_checksums, describe_processor
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
     Settings,
-    arms,
     dataset_title,
     datasets,
     describe_data,
@@ -58,8 +57,7 @@ def name_notebooks() -> dict[str, Record]:
     """
     named = {}
     for record in filter(lambda record: record.notebook, list_runs()):
-        name = f"{_name(record)}-seed-{record.seed}"
-        name = f"{name}-{record.folder.parents[1].name}" if name in named else name
+        name = f"{record.folder.parents[1].name}-{_name(record)}-seed-{record.seed}"
         arm = not record.variant and record.experiment not in named
         named[record.experiment if arm else name] = record
     return named
@@ -101,13 +99,13 @@ def show_runs() -> Markdown:
         facts = pd.json_normalize([record.run for record in runs], sep="_", max_level=1)
         facts = facts.map(lambda value: redact_paths(str(value)), na_action="ignore")
         caption = "All runs, with their inputs and costs"
-        parts.append(render_table("runs", caption, cells, facts, "runs", left=6))
+        parts.append(render_table("runs", caption, cells, facts, "runs", left=7))
     return Markdown("\n\n".join(filter(None, parts)))
 
 
 def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
-    """Return the cells of a run by column title; the last three are numbers."""
-    run, data, weights, seed = record.run, record.data, record.weights, str(record.seed)
+    """Return the cells of a run by column title; the last one is a number."""
+    data, weights, seed = record.data, record.weights, str(record.seed)
     if notebook:  # a leading slash stands for the book's folder
         page = f"{{doc}}`{seed} </runs/{notebook}>`"
         file = f"{{download}}`{seed} </runs/{notebook}.ipynb>`"
@@ -115,18 +113,17 @@ def _describe_run(record: Record, notebook: str | None) -> dict[str, str]:
     origin = "published" if data["official"] else PHRASES.get(data["name"], "own data")
     start = f"{_cut(weights['sha256'])}, {'published' if weights['official'] else 'stand-in'}"
     start = start if weights["sha256"] else "random"
-    profile = record.folder.parents[1].name
+    profile, seconds = record.folder.parents[1].name, record.run["train_seconds"]
     changes = [f"{name} = {value}" for name, value in list_changes(record).items()]
     return {
         "Experiment": escape_markdown(_name(record)),
         "Seed": seed,
-        "Profile and changes": ", ".join(map(escape_code, [profile, *changes])),
+        "Profile": escape_code(profile),
         "Data": f"{escape_markdown(data['name'])} {_cut(data['sha256'])}, {origin}",
         "Initial weights": start,
         "Commit": _describe_commit(record),
-        "Training (s)": _format(run["train_seconds"], 1),
-        "Peak memory (MB)": _format(run["peak_memory_bytes"], 0, 1e-6),
-        "Epoch kept": escape_markdown(run["best_epoch"] or ""),
+        "Changed parameters": ", ".join(map(escape_code, changes)) or "none",
+        "Training (s)": "—" if seconds is None else f"{seconds:,.0f}",
     }
 
 
@@ -137,10 +134,6 @@ def _cut(checksum: str | None) -> str:
 def _describe_commit(record: Record) -> str:
     commit = (record.environment["git_commit"] or "unknown")[:10]
     return escape_code(commit) + " with changes" * bool(record.environment["git_dirty"])
-
-
-def _format(value: float | None, digits: int, scale: float = 1) -> str:
-    return "—" if value is None else f"{value * scale:,.{digits}f}"
 
 
 def show_quick_check() -> Markdown:
@@ -162,15 +155,13 @@ def show_quick_check() -> Markdown:
     return Markdown(text)
 
 
-def write_banner(page: str = "") -> str:
-    """Return HTML that names the data behind the numbers of a page, or of the whole book.
+def write_banner() -> str:
+    """Return HTML that names the data behind the book's numbers, with a line per data set.
 
     It is empty if all runs used the published images and weights and the paper's profile.
     """
-    name = page.partition("/")[2]
-    own = [d for d in datasets() if name == d or name in arms(d).values()]
-    lines = {dataset: _warn(dataset) for dataset in own or datasets()}
-    return "<br>".join(f"<b>{dataset_title(d)}</b>: {text}" for d, text in lines.items() if text)
+    lines = {dataset_title(dataset): _warn(dataset) for dataset in datasets()}
+    return "<br>".join(f"<b>{title}</b>: {text}" for title, text in lines.items() if text)
 
 
 def _warn(dataset: str) -> str:
@@ -178,9 +169,8 @@ def _warn(dataset: str) -> str:
     used = {record.data["name"] for record in records if not record.data["official"]}
     if used:
         sources = [f"{PHRASES.get(n, 'own data')} ({escape(n)})" for n in sorted(used)]
-        about = "test the software and say nothing about the paper"
-        meaning = about if used & PHRASES.keys() else "say nothing about the paper's data"
-        return f"{', '.join(sources)} instead of the published data. These numbers {meaning}."
+        text = f"{', '.join(sources)} instead of the published data."
+        return f"{text} These numbers say nothing about the paper."
     profiles = [evidence.profile for evidence in list_evidence(dataset)]
     if records and profiles != ["paper"]:
         named = f"profile{'s' * (len(profiles) > 1)} {escape(' and '.join(profiles))}"

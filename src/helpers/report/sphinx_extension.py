@@ -1,7 +1,7 @@
 """Sphinx extension that builds the book from the records.
 
 It copies the executed notebooks into the book, writes a results page for each further data set,
-sets the banner of every page, and has Sphinx reread all pages if records, code or reference data
+sets the banner, and has Sphinx reread all pages if records, code or reference data
 have changed. A build never trains: missing runs are named with the command that makes them.
 """
 
@@ -42,7 +42,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", prepare, priority=100)
     app.connect("config-inited", read_in_parallel)
     app.connect("env-before-read-docs", compute_tables)
-    app.connect("html-page-context", complete_page)
     app.connect("linkcheck-process-uri", doi_api_url)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -165,17 +164,6 @@ def compute_tables(app: Sphinx, env, pages: list[str]) -> None:
     # Sphinx gives each process a block of this list, and the pages of a folder take equally long.
     count = max(app.parallel, 1)
     pages[:] = [page for start in range(count) for page in pages[start::count]]
-
-
-def complete_page(app: Sphinx, page, template, context: dict, doctree) -> None:
-    """Set the banner of a page, and offer a page with code as an executed notebook."""
-    context["theme_announcement"] = write_banner(page)
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{page}.ipynb"
-    if doctree is not None and executed.exists() and context.get("page_source_suffix") == ".md":
-        offered = Path(app.outdir) / "_sources" / f"{page}.ipynb"
-        offered.parent.mkdir(parents=True, exist_ok=True)
-        offered.write_text(redact_paths(executed.read_text(encoding="utf-8")), encoding="utf-8")
-        context["ipynb_source"] = f"{page}.ipynb"
 
 
 def doi_api_url(app: Sphinx, address: str) -> str:
