@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,10 +19,6 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
     yield "Python", f"{platform.python_version()}, torch {torch.__version__}", True
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     yield "device", gpu or f"CPU, {os.cpu_count()} cores", True
-    for place in sorted({p for job in jobs for p in (job.config.results, job.config.data_dir)}):
-        path = from_root(place)
-        folder = next(folder for folder in (path, *path.parents) if folder.exists())
-        yield f"disk at {place}", f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free", True
     for what, item in _list_published(jobs):
         try:
             if fetch:

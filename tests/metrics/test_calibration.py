@@ -107,8 +107,9 @@ def test_agrees_with_torchmetrics_from_logits_on():
         logits = (rng.normal(size=(300, classes)) * scale).astype(np.float16)
         labels = rng.integers(classes, size=300)
         # It rounds to float32, and a confidence that rounds to 1 has a bin of its own there.
-        probabilities = torch.from_numpy(metrics.softmax(logits)).clamp(max=1 - 1e-7)
+        outcome = metrics.Outcome(logits, labels)
+        probabilities = torch.from_numpy(outcome.probabilities).clamp(max=1 - 1e-7)
         tensors = probabilities, torch.from_numpy(labels)
         theirs = multiclass_calibration_error(*tensors, classes, n_bins=10, norm="l2").item()
-        ours, _ = METRICS["rms_calibration_error_10"].measure(metrics.Outcome(logits, labels))
+        ours, _ = METRICS["rms_calibration_error_10"].measure(outcome)
         assert ours == pytest.approx(theirs, abs=1e-6)

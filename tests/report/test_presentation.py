@@ -161,8 +161,9 @@ def test_errors_are_those_of_the_stored_logits_and_class_names_are_text(results)
     html = draw("show_errors", "pathmnist")
     (record, _) = read_records(results, "pathmnist_basic")
     arrays = record.predictions
-    index = int(np.argmin(metrics.Outcome(arrays["logits"][3], arrays["labels"]).correct))
-    probability = metrics.softmax(arrays["logits"][3, [index]])[0]
+    outcome = metrics.Outcome(arrays["logits"][3], arrays["labels"])
+    index = int(np.argmin(outcome.correct))
+    probability = outcome.probabilities[index]
     assert (
         f"brightness 1.1: test image {index}, class {arrays['labels'][index]}, taken for class"
         f" {probability.argmax()} with {100 * probability.max():.1f} % confidence"
@@ -197,7 +198,7 @@ def test_explorer_holds_scores_bins_and_answers_of_every_condition(results):
         assert joined == pytest.approx(error, abs=1e-3)
         for label, (answer, sure, own) in enumerate(shown["answers"]):
             index = pairs[0][1].tolist().index(label)  # the first image of its class
-            probability = metrics.softmax(pairs[0][0][[index]])[0]
+            probability = outcomes[0].probabilities[index]
             assert answer == f"class {probability.argmax()}"
             assert [sure, own] == pytest.approx([probability.max(), probability[label]], abs=1e-3)
 

@@ -27,7 +27,6 @@ def show_all(dataset):
     shown += [getattr(report, f"show_{name}")(dataset) for name in names]
     names = ("overview", "cells", "summary", "gaps", "made_from", "claims", "tidy")
     shown += [getattr(report, f"show_{name}")() for name in names]
-    shown = filter(None, shown)  # nothing is shown of other shifts where none was added
     return [part._repr_html_() if hasattr(part, "panels") else part.data for part in shown]
 
 

@@ -5,6 +5,6 @@
 from .calibration import rms_calibration_error
 from .intervals import Sample, holm, mean_samples, predict_next
 from .noise_floor import find_floor, noise_floor, simulate_calibrated
-from .scores import METRICS, Outcome, softmax
+from .scores import METRICS, Outcome
 from .selective import risk_coverage
 from .temperature import fit_temperature

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from .calibration import (
     Definition,
@@ -17,11 +16,6 @@ from .calibration import (
     rms,
 )
 from .intervals import Sample
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the class probabilities of logits (..., C) of any precision, float64 (..., C)."""
-    return special.softmax(np.asarray(logits, dtype=np.float64), axis=-1)
 
 
 def shift_logits(logits: np.ndarray) -> np.ndarray:
@@ -37,7 +31,7 @@ def shift_logits(logits: np.ndarray) -> np.ndarray:
 class Outcome:
     """Predictions of one network for N labelled images under one condition, from one softmax.
 
-    Takes logits, float (N, C), and labels, int (N,). Has ``probabilities``, float64 (N, C);
+    Takes logits, any float (N, C), and labels, int (N,). Has ``probabilities``, float64 (N, C);
     ``confidence``, float64 (N,), the top-1 probabilities; ``correct``, bool (N,), whether the top-1
     class (the lowest of tied ones) is the label; and ``log_loss``, float64 (N,), -ln(probability of
     the label) in nats, finite even if the probability rounds to 0. Raises ValueError for no images.

@@ -13,8 +13,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature T that minimises the negative log-likelihood of logits / T.
 
     The loss is convex in 1/T, so the root of its slope is the only minimum. No class changes rank,
-    so accuracy stays the same. Apply it as ``softmax(logits.astype(float) / T)``: a float16 array
-    divided by T would be rounded to float16 again.
+    so accuracy stays the same. Apply it as ``logits.astype(float) / T``: a float16 array divided by
+    T would be rounded to float16 again.
 
     Logits float (V, C) and labels int (V,) are of the validation set, never of the test set. The
     result is in `BOUNDS`: the lower bound if sharper is always better (every image correct) or T

@@ -8,8 +8,9 @@ from html import unescape
 
 import numpy as np
 from IPython.display import HTML
+from scipy.special import softmax
 
-from helpers.metrics import METRICS, softmax
+from helpers.metrics import METRICS
 from helpers.runs.record import Record
 
 from .figures import bin_confidence, describe_axis, read_arms
@@ -96,7 +97,7 @@ def _list_answers(record: Record, labels: list[int]) -> dict[str, list[list]]:
     arrays, names, answers = record.predictions, record.data["classes"], {}
     indices = [np.flatnonzero(arrays["labels"] == label)[0] for label in labels]
     for condition, logits in zip(name_conditions(arrays), arrays["logits"], strict=True):
-        pairs = list(zip(softmax(logits[indices]), labels, strict=True))
+        pairs = list(zip(softmax(logits[indices].astype(float), axis=1), labels, strict=True))
         answers[condition] = [[names[p.argmax()], *_round([p.max(), p[k]], 3)] for p, k in pairs]
     return answers
 

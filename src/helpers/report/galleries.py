@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
-from helpers.metrics import softmax
 from helpers.runs.record import Record, read_records
 
 from .escape import redact_paths
@@ -135,7 +135,7 @@ def _find_errors(record: Record) -> dict[str, list[str]]:
     keys = "mistakes", "mistakes_index", "mistakes_condition"
     for image, index, place in zip(*(examples[key] for key in keys), strict=True):
         shift, where = str(examples["corruption"][place]), name_conditions(examples)[place]
-        probability = softmax(logits[place, [index]])[0]
+        probability = softmax(logits[place, index].astype(float))
         taken, true = names[probability.argmax()], names[labels[index]]
         sure = f"{100 * probability.max():.1f} %"
         alt = f"{where}: test image {index}, {true}, taken for {taken} with {sure} confidence"

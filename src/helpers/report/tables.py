@@ -56,23 +56,19 @@ def show_table(number: int) -> Markdown:
 def show_results(dataset: str) -> Markdown:
     """Return all tables of a data set that the paper lacks, below their legend."""
     parts = [_render(dataset, metric, list_columns(dataset)) for metric in PAPER_METRICS]
-    return Markdown("\n\n".join([show_legend(dataset).data, *parts, *_list_others(dataset)]))
+    parts = [show_legend(dataset).data, *parts, show_other_shifts(dataset).data]
+    return Markdown("\n\n".join(parts))
 
 
-def show_other_shifts(dataset: str) -> Markdown | None:
+def show_other_shifts(dataset: str) -> Markdown:
     """Return tables by strength for each shift that the paper's tables of the data set lack."""
-    parts = _list_others(dataset)
-    return Markdown("\n\n".join(parts)) if parts else None
-
-
-def _list_others(dataset: str) -> list[str]:
     parts = []
     for shift, _ in list_columns(dataset)[1:]:
         if not paper_strengths(dataset, shift):
             strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
             columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
             parts += [_render(dataset, metric, columns, f"-{shift}") for metric in PAPER_METRICS]
-    return parts
+    return Markdown("\n\n".join(parts))
 
 
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
