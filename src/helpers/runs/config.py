@@ -101,8 +101,7 @@ class Config(BaseModel):
     def hash(self) -> str:
         """Twelve hexadecimal digits for all parameters but `LOCATIONS` and unchanged defaults."""
         values = self.model_dump(mode="json", exclude=LOCATIONS, exclude_defaults=True)
-        text = json.dumps(values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def start(self) -> str:

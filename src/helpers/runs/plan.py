@@ -104,8 +104,7 @@ def plan(
     starts from is planned too, with the same profile and overrides.
     """
     overrides, variants, experiments = dict(overrides or {}), read_variants(), list_experiments()
-    names = [f"{name}@{variant}" for name in experiments for variant in variants.get(name, {})]
-    names = [*experiments, *names]
+    names = [*experiments, *(f"{n}@{v}" for n in experiments for v in variants.get(n, {}))]
     chosen = [name for name in names if fnmatch(name, only)]
     if not chosen:
         raise unknown("experiment", only, names)
@@ -116,8 +115,7 @@ def plan(
         config = resolve(experiment, profile, seed, overrides, variant)
         if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
             return  # the profile already gives the arm these values
-        changed = {"seed", *read_profile(profile), *overrides}
-        shown = changed & read_defaults(experiment).keys()
+        shown = {"seed", *read_profile(profile), *overrides} & read_defaults(experiment).keys()
         shown |= {"variant", *variants[experiment][variant]} if variant else set()
         job = Job(experiment, config, config.model_dump(include=shown))
         waiting = (*waiting, job.folder)

@@ -87,7 +87,6 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
     with tempfile.TemporaryDirectory(**place) as temporary:
         folder = Path(temporary)
         executed = folder / "executed.ipynb"
-        environment = make_environment(folder, threads)
         try:
             done = papermill.execute_notebook(
                 jupytext.read(NOTEBOOKS / f"{job.experiment}.py"),
@@ -96,7 +95,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
                 job.injected,
                 progress_bar=False,
                 cwd=ROOT,
-                kernel_manager_class=make_manager(folder, environment),
+                kernel_manager_class=make_manager(folder, make_environment(folder, threads)),
                 # The record is written, and a graceful shutdown would take 1.5 s.
                 shutdown_kernel="immediate",
             )
