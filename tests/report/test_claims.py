@@ -121,7 +121,8 @@ def test_what_is_not_measured_may_still_fail(given):
     assert finding.notes == ["1 of 1 the other way", "1 of 2 not measured"]
     nothing = judge(given(None, None), "runs")
     assert (nothing.word, nothing.shown) == ("inconclusive", None)
-    assert nothing.needs == "runs on Oxford-IIIT Pets (Supervised, No Pretraining)"
+    arms = "Supervised from ImageNet weights, No Pretraining"
+    assert nothing.needs == f"runs on Oxford-IIIT Pets ({arms})"
 
 
 def test_one_seed_is_inconclusive_and_a_figure_shows_the_largest_gain(given):
@@ -173,7 +174,8 @@ def test_real_images_are_never_compared_with_stand_ins(tmp_path, show):
             made_up.write_run(tmp_path, "made_up", experiment, seed, official)
     finding = judge_all(tmp_path, show)["pathmnist-more-sensitive"][1]
     assert finding.word == "inconclusive"
-    assert finding.needs == "runs on Oxford-IIIT Pets (No Pretraining, Supervised)"
+    arms = "No Pretraining, Supervised from ImageNet weights"
+    assert finding.needs == f"runs on Oxford-IIIT Pets ({arms})"
     assert "published and stand-in" in finding.notes[0]
 
 

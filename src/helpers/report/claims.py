@@ -15,10 +15,9 @@ from typing import Literal, NamedTuple
 import pandas as pd
 from IPython.display import Markdown
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from scipy.special import stdtr
 
 from helpers import InputError, metrics
-from helpers.runs.config import read_yaml
+from helpers.runs.config import read_defaults, read_yaml
 
 from .paper import REFERENCE, name_column, parse_column
 from .records import (
@@ -30,7 +29,7 @@ from .records import (
     shown_records,
 )
 from .table_export import render_table
-from .tidy import MEASURES, find_difference, find_estimate
+from .tidy import MEASURES, find_difference, find_estimate, subtract_independent
 from .verdicts import LEVEL, SIGNS, print_p_value
 
 #: Data set of each of the paper's rows.
@@ -38,6 +37,9 @@ ROWS = {label: dataset for dataset, arms in PAPER_ARMS.items() for label in arms
 
 #: Source of the numbers to a phrase for absent ones.
 SOURCES = {"paper": "not given as numbers", "runs": "not measured"}
+
+#: Initial weights to their name in prose.
+WEIGHTS = {"imagenet": "ImageNet weights", "barlow_twins": "Barlow Twins weights"}
 
 
 class Claim(BaseModel):
@@ -122,24 +124,11 @@ def compare(claim: Claim, source: str) -> pd.DataFrame:
 
 
 def _subtract(source: str, metric: str, left: str, right: str | float, column: tuple) -> dict:
-    """Return left minus right as a row of `differences`.
-
-    Only arms of one data set are paired. Otherwise the estimates are independent: the distances to
-    the ends of their intervals add as squares (Zou and Donner 2008, Construction of confidence
-    limits about effect measures), and p is Student's with the fewer seeds.
-    """
+    """Return left minus right as a row of `differences`; arms of one data set are paired."""
     if source == "runs" and ROWS.get(right) == ROWS[left]:
         return find_difference(ROWS[left], left, right, metric, *column)
-    one, other = (_find_side(source, metric, side, column) for side in (left, right))
-    mean = round(one["mean"] - other["mean"], 9)  # further digits of the paper's are noise
-    seeds, error = min(one["n_seeds"], other["n_seeds"]), math.hypot(one["se"], other["se"])
-    return {
-        "n_seeds": seeds,
-        "mean": mean,
-        "low": mean - math.hypot(one["mean"] - one["low"], other["high"] - other["mean"]),
-        "high": mean + math.hypot(one["high"] - one["mean"], other["mean"] - other["low"]),
-        "p": 2 * stdtr(seeds - 1, -abs(mean) / max(error, 1e-12)) if seeds > 1 else math.nan,
-    }
+    sides = (_find_side(source, metric, side, column) for side in (left, right))
+    return subtract_independent(*sides)
 
 
 def _find_side(source: str, metric: str, side: str | float, column: tuple) -> dict:
@@ -225,7 +214,9 @@ def _list_needs(claim: Claim) -> str:
     needs: dict[str, list[str]] = {}
     for row, dataset in claim.rows().items():
         if not is_real(dataset) or row not in shown_records(dataset):
-            needs.setdefault(dataset_title(dataset), []).append(row)
+            start = read_defaults(PAPER_ARMS[dataset][row])["initialisation"]
+            named = f"{row} from {WEIGHTS[start]}" if start in WEIGHTS else row
+            needs.setdefault(dataset_title(dataset), []).append(named)
     named = [f"{title} ({', '.join(rows)})" for title, rows in needs.items()]
     return f"runs on {' and '.join(named)}" if named else ""
 

@@ -5,6 +5,7 @@ Both hold fractions, not percent. They are computed once for the records shown a
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
 from helpers import ROOT, InputError, metrics
 from helpers.metrics import METRICS, Outcome, Sample
@@ -139,6 +141,23 @@ def find_difference(
     if variant or not row:
         return ABSENT | {"metric": metric, "shift": shift, "strength": strength}
     return row | {"mean": -row["mean"], "low": -row["high"], "high": -row["low"]}
+
+
+def subtract_independent(one: dict, other: dict) -> dict:
+    """Return the difference of two rows of `estimates` that share no images, such as two data sets.
+
+    The distances to the ends of the intervals add as squares (Zou and Donner 2008, Construction of
+    confidence limits about effect measures); p is Student's with the fewer seeds, NaN for one.
+    """
+    mean = round(one["mean"] - other["mean"], 9)  # further digits of the paper's are noise
+    seeds, error = min(one["n_seeds"], other["n_seeds"]), math.hypot(one["se"], other["se"])
+    return {
+        "n_seeds": seeds,
+        "mean": mean,
+        "low": mean - math.hypot(one["mean"] - one["low"], other["high"] - other["mean"]),
+        "high": mean + math.hypot(one["high"] - one["mean"], other["mean"] - other["low"]),
+        "p": 2 * stdtr(seeds - 1, -abs(mean) / max(error, 1e-12)) if seeds > 1 else math.nan,
+    }
 
 
 @cache
