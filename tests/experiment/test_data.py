@@ -5,9 +5,11 @@ import hashlib
 import os
 import posixpath
 import re
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import medmnist
 import numpy as np
@@ -284,3 +286,15 @@ def test_a_cache_appears_only_when_it_is_whole_and_on_the_disk(tmp_path, monkeyp
     monkeypatch.setattr(os, "fsync", lambda _: flushed.append(cache.exists()))
     cache_images(cache, 4, LABELS, [IMAGES])
     assert flushed == [False]
+
+
+def test_a_cache_that_does_not_fit_beside_the_data_is_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "data").mkdir()
+    full = SimpleNamespace(free=0)
+    usage = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda p: full if p.name == "data" else usage(p))
+    array, _ = cache_images(tmp_path / "data/cache/images.npy", 4, LABELS, [IMAGES])["train"]
+    assert array.base.filename == tmp_path / "home/.cache/robustness-report/images.npy"
+    assert [*(tmp_path / "data").iterdir()] == []

@@ -1,5 +1,6 @@
 """Evaluation: logits on the clean and corrupted test set, scores, and examples for galleries."""
 
+import contextlib
 import copy
 import time
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ def write_examples(
     """Write the example images of a published data set to a ``.npz``; return a status line.
 
     The file has the arrays of `make_examples`, the names of the ``classes``, and the ``sha256`` of
-    the data. Without the published files, nothing is written.
+    the data; a file that holds the same stays. Without the published files, nothing is written.
     """
     for file in PUBLISHED_FILES[name](data_dir, image_size):
         if (state := file.state) != "as published":
@@ -192,7 +193,11 @@ def write_examples(
     data = load_data(name, "official", data_dir, image_size)
     examples = make_examples(data, list_conditions(corruptions))
     examples |= {"classes": np.array(data.classes), "sha256": data.sha256}
-    target.unlink(missing_ok=True)
-    advice = f"free space in {target.parent} or make it writable"
-    make_once(target, lambda path: np.savez_compressed(path, **examples), advice)
+    same = False  # compared by arrays, since the bytes of the file hold the time of writing
+    with contextlib.suppress(Exception), np.load(target) as kept:  # a damaged file raises anything
+        same = all(kept[k].tobytes() == np.asarray(a).tobytes() for k, a in examples.items())
+    if not same:
+        target.unlink(missing_ok=True)
+        advice = f"free space in {target.parent} or make it writable"
+        make_once(target, lambda path: np.savez_compressed(path, **examples), advice)
     return f"{name}: example images in {target}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from torchvision.transforms.v2 import functional
+from tqdm import tqdm
 
 from helpers import InputError
 
@@ -32,13 +33,17 @@ def cache_images(
 
     The images are read-only and mapped from a ``.npy`` file, which is made if missing. Its name
     identifies the content: the images of all splits in order, which come in parts, uint8
-    (n, 3, size, size).
+    (n, 3, size, size). If its folder is read-only or full, the file is in the home folder instead.
     """
     ends = np.cumsum([len(part) for part in labels])
     shape = (int(ends[-1]), 3, size, size)
+    needed = math.prod(shape)
+    elsewhere = Path.home() / ".cache" / "robustness-report" / cache.name
+    if not _fits(cache, needed) and _fits(elsewhere, needed):
+        cache = elsewhere
 
     def write(path: Path) -> None:
-        needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(path.parent).free
         if needed > free:
             raise OSError(f"it needs {needed / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB are free")
         # Not through a memory map: on a full disk that kills the process instead of raising.
@@ -58,6 +63,13 @@ def cache_images(
             f"cannot read {cache} ({error}); delete it, and it is made again"
         ) from None
     return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
+
+
+def _fits(file: Path, size: int) -> bool:
+    """Return whether a file exists, or could be written with this size in bytes."""
+    folder = next(parent for parent in file.parents if parent.exists())
+    may_write = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= size
+    return file.exists() or may_write
 
 
 def decode_images(
@@ -80,7 +92,8 @@ def decode_images(
     damaged = []
     # Threads suffice: Pillow releases the interpreter lock while decoding and resizing.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), CHUNK):
+        starts = range(0, len(paths), CHUNK)
+        for start in tqdm(starts, "decode", unit="image", unit_scale=CHUNK, leave=False):
             images = list(pool.map(decode, paths[start : start + CHUNK]))
             damaged += [image for image in images if isinstance(image, str)]
             if not damaged:
