@@ -96,6 +96,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
                 progress_bar=False,
                 cwd=ROOT,
                 kernel_manager_class=make_manager(folder, make_environment(folder, threads)),
+                coalesce_streams=True,  # the last state of a progress bar, not thousands
                 # The record is written, and a graceful shutdown would take 1.5 s.
                 shutdown_kernel="immediate",
             )
