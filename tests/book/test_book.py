@@ -85,11 +85,15 @@ def test_experiment_pages_show_executed_notebooks_and_the_last_one_a_further_dat
     assert pages["further/fog"].select("article table")
 
 
-def test_a_banner_names_the_data(pages):
-    for page in pages.values():
-        banner = page.select_one(".bd-header-announcement").text
-        assert "stand-in images (tissue" in banner
-        assert "stand-in images (creatures" in banner
+def test_banners_name_the_data_of_their_page(pages):
+    banners = {
+        name: page.select_one(".bd-header-announcement").text for name, page in pages.items()
+    }
+    for name in ("index", "calibration", "runs"):
+        assert "stand-in images (tissue" in banners[name]
+        assert "stand-in images (creatures" in banners[name]
+    assert "creatures" not in banners["results/pathmnist"] + banners["runs/pathmnist_basic"]
+    assert "tissue" not in banners["results/pets"] + banners["runs/pets_scratch"]
 
 
 def test_no_page_needs_another_host(book, pages):

@@ -35,8 +35,8 @@ HEADS = {
     **{f"RMS error, {shift}": (RMS, shift) for shift in ("clean", "brightness", "blur")},
 }
 
-#: Metrics that the findings compare, to their names there.
-COMPARED = {"accuracy": "accuracy in points", RMS: "RMS calibration error"}
+#: Metrics that the findings compare, to their names and units there.
+COMPARED = {"accuracy": ("accuracy", " points"), RMS: ("RMS calibration error", "")}
 
 
 def show_overview() -> Markdown:
@@ -134,26 +134,29 @@ def _describe_costs(dataset: str) -> str:
 
 
 def _compare_arms(dataset: str) -> list[str]:
-    """Return what each arm gains over the first one by shift, for each metric compared."""
+    """Return whether each arm differs from the first one, by metric, with the differences."""
     texts, (first, *others) = [], arms(dataset)
-    for label, (metric, name) in product(others, COMPARED.items()):
+    for label, (metric, (name, unit)) in product(others, COMPARED.items()):
         shifts = [shift for shift, _ in list_columns(dataset)]
         rows = [find_difference(dataset, label, first, metric, shift) for shift in shifts]
-        gains = [_describe_gain(row) for row in rows if row["n_seeds"]]
-        if gains:
-            texts.append(f"{label} minus {first}, {name} (95 % interval): {'; '.join(gains)}.")
+        if not rows[0]["n_seeds"]:
+            continue
+        measure = MEASURES[metric]
+        found, sizes = [], []
+        for row in rows:
+            place = "on clean images" if row["shift"] == "clean" else f"under {row['shift']}"
+            if row["p_holm"] < LEVEL:
+                word = "better" if row["mean"] * measure.better > 0 else "worse"
+                found.append(f"{word} {place}")
+            mean, low, high = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
+            sizes.append(f"{mean}{unit} {place} ({low} to {high})")
+        verdict = "does not differ significantly from"
+        if found:
+            verdict = f"is significantly {' and '.join(found)} than"
+        elif rows[0]["n_seeds"] < 2:
+            verdict = "shares only one seed with"
+        texts.append(f"In {name}, {label} {verdict} {first}: {', '.join(sizes)}.")
     return texts
-
-
-def _describe_gain(row: dict) -> str:
-    measure, word = MEASURES[row["metric"]], "not significant"
-    if row["n_seeds"] < 2:
-        word = "untested with one seed in common"
-    elif row["p_holm"] < LEVEL:
-        word = "**significantly " + ("better**" if row["mean"] * measure.better > 0 else "worse**")
-    place = "on clean images" if row["shift"] == "clean" else f"under {row['shift']}"
-    mean, low, high = (measure.print(row[end], "+") for end in ("mean", "low", "high"))
-    return f"{mean} {place} ({low} to {high}), {word}"
 
 
 def _judge_cells(dataset: str) -> str:
@@ -164,5 +167,7 @@ def _judge_cells(dataset: str) -> str:
     judged = [f"{SIGNS[word]}\xa0{word} {words[word]}" for word in SIGNS if words[word]]
     judged += [f"not judged {words['']}"] * bool(words[""])
     judged += [f"not measured {len(cells) - len(known)}"] * (len(cells) > len(known))
+    borrowed = set(known["spread_from"]) - {"", find_evidence(dataset).profile}
+    judged += [f"the seeds' spread is that of profile {name}" for name in borrowed]
     text = f"**The paper's {len(cells)} cells of {dataset_title(dataset)}**,"
     return f"{text} {describe_evidence(dataset)}: {', '.join(judged)}." if len(known) else ""

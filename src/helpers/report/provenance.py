@@ -15,6 +15,7 @@ from helpers.runs.shipping import compare_checksums, describe_processor
 from .escape import escape_code, escape_markdown, redact_paths
 from .records import (
     Settings,
+    arms,
     dataset_title,
     datasets,
     describe_data,
@@ -137,15 +138,17 @@ def _describe_commit(record: Record) -> str:
 
 
 def show_quick_check() -> Markdown:
-    """Return the number of runs of the quick check, and how many of their checksums match."""
+    """Return the runs and duration of the quick check, and how many checksums match."""
     records = read_records(ROOT / "results" / "smoke", corrupt=[])
     if not records:
         return Markdown("Not run here yet: `python -m helpers run` takes a few minutes.")
+    times = [r.run[f"{part}_seconds"] or 0 for r in records for part in ("train", "evaluate")]
     equal, compared, shipped_by = compare_checksums(records)
     here, there = map(escape_markdown, (describe_processor(records), shipped_by))
     text = (
-        f"It made {len(records)} runs. **{equal} of {compared}** checksums equal the shipped ones."
-        f" Made on: {here}. Shipped ones made on: {there}."
+        f"It made {len(records)} runs, with {sum(times):,.0f} s of training and evaluation in all."
+        f" **{equal} of {compared}** checksums equal the shipped ones. Made on: {here}. Shipped"
+        f" ones made on: {there}."
     )
     if equal < compared:
         text += (
@@ -155,12 +158,14 @@ def show_quick_check() -> Markdown:
     return Markdown(text)
 
 
-def write_banner() -> str:
-    """Return HTML that names the data behind the book's numbers, with a line per data set.
+def write_banner(page: str = "") -> str:
+    """Return HTML that names the data behind the numbers of a page, or of the whole book.
 
     It is empty if all runs used the published images and weights and the paper's profile.
     """
-    lines = {dataset_title(dataset): _warn(dataset) for dataset in datasets()}
+    name = page.partition("/")[2]
+    own = [d for d in datasets() if name == d or name in arms(d).values()] or datasets()
+    lines = {dataset_title(dataset): _warn(dataset) for dataset in own}
     return "<br>".join(f"<b>{title}</b>: {text}" for title, text in lines.items() if text)
 
 

@@ -42,6 +42,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", prepare, priority=100)
     app.connect("config-inited", read_in_parallel)
     app.connect("env-before-read-docs", compute_tables)
+    app.connect("html-page-context", set_banner)
     app.connect("linkcheck-process-uri", doi_api_url)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -164,6 +165,11 @@ def compute_tables(app: Sphinx, env, pages: list[str]) -> None:
     # Sphinx gives each process a block of this list, and the pages of a folder take equally long.
     count = max(app.parallel, 1)
     pages[:] = [page for start in range(count) for page in pages[start::count]]
+
+
+def set_banner(app: Sphinx, page, template, context: dict, doctree) -> None:
+    """Set the banner of a page: that of its data set, if it has one."""
+    context["theme_announcement"] = write_banner(page)
 
 
 def doi_api_url(app: Sphinx, address: str) -> str:
