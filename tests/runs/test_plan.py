@@ -85,6 +85,13 @@ def test_a_run_never_starts_from_itself(overrides):
         plan("smoke", [1], "p*_*", overrides)
 
 
+def test_another_start_of_one_arm_is_planned_after_its_source():
+    overrides = {"initialisation": "imagenet", "results": "results/start"}
+    source, job = plan("smoke", [0], "pathmnist_mixup", overrides)
+    assert (source.name, source.config.start) == ("pathmnist_basic seed 0", "random")
+    assert job.config.start == "results/start/pathmnist_basic/seed-0/weights.pt"
+
+
 @pytest.fixture
 def job(tmp_path):
     (job,) = plan("smoke", [1], "pathmnist_basic", {"results": str(tmp_path / "results")})
@@ -152,6 +159,8 @@ def test_other_first_weights_are_noticed(tmp_path):
 def test_the_error_of_a_failed_run_is_shown(job):
     assert job.failure() == ""
     write_file(beside(job.folder, "error"), b"ValueError: bad\nvalue")
+    assert job.failure() == "ValueError: bad value"
+    job.notebook.touch()
     assert job.failure() == f"ValueError: bad value; see {job.notebook}"
 
 

@@ -59,9 +59,7 @@ def cache_images(
     try:
         images = np.split(np.load(cache, mmap_mode="r"), ends[:-1])
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"cannot read {cache} ({error}); delete it, and it is made again"
-        ) from None
+        raise InputError(f"cannot read {cache} ({error}); delete it to make it again") from None
     return dict(zip(("train", "validation", "test"), zip(images, labels, strict=True), strict=True))
 
 

@@ -46,6 +46,8 @@ def _opening(place: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(place) as archive:
             yield archive
+    except OSError as error:
+        raise InputError(f"cannot read {place}: {error}; fix it there") from None
     except Exception as error:  # zipfile and numpy raise almost anything for a damaged file
         reason = " ".join((str(error).strip("'\"") or type(error).__name__).split())
         raise InputError(

@@ -4,9 +4,10 @@ Sources: Yang et al. (2023), MedMNIST v2; Parkhi et al. (2012), Cats and Dogs.
 """
 
 import posixpath
-import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from torchvision.datasets.utils import extract_archive
@@ -70,12 +71,11 @@ def load_pets(data_dir: str, image_size: int) -> tuple[dict, list[str]]:
     cache = from_root(data_dir) / "cache" / f"pets-{image_size}-{digests}.npy"
 
     def decode() -> Iterator[np.ndarray]:
-        unpacked = cache.with_name(f".{cache.stem}")
-        extract_archive(str(archive.fetch()), str(unpacked))
-        paths = [unpacked / "images" / f"{name}.jpg" for name, _ in listed]
-        # As torchvision reads them.
-        yield from decode_images(paths, image_size, lambda image: image.convert("RGB"))
-        shutil.rmtree(unpacked)
+        with tempfile.TemporaryDirectory() as unpacked:
+            extract_archive(str(archive.fetch()), unpacked)
+            paths = [Path(unpacked, "images", f"{name}.jpg") for name, _ in listed]
+            # As torchvision reads them.
+            yield from decode_images(paths, image_size, lambda image: image.convert("RGB"))
 
     labels = [np.array([label for _, label in part]) for part in (train, validation, test)]
     breeds = {label: name.rpartition("_")[0].replace("_", " ").title() for name, label in listed}

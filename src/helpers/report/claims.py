@@ -26,6 +26,7 @@ from .records import (
     describe_data,
     describe_evidence,
     find_evidence,
+    list_parameters,
     shown_records,
 )
 from .table_export import render_table
@@ -223,7 +224,7 @@ def _list_needs(claim: Claim) -> str:
 
 def _trained_shorter(claim: Claim) -> bool:
     rows = claim.rows().items()
-    epochs = {row: shown_records(name)[row][0].parameters["epochs"] for row, name in rows}
+    epochs = {row: list_parameters(shown_records(name)[row][0])["epochs"] for row, name in rows}
     return all(epochs[left] < epochs[right] for left, _, right, _ in claim.comparisons())
 
 
@@ -240,7 +241,7 @@ def count_verdicts() -> str:
         words = Counter("open" if f.needs or f.elsewhere else f.word for f in findings)
         judged = ("holds", "fails", "inconclusive")
         texts.append(", ".join(f"{SIGNS[word]} {word} {words[word]}" for word in judged))
-    opened = f", open for lack of runs {words['open']}" * bool(words["open"])
+    opened = f", {words['open']} need further runs" * bool(words["open"])
     return f"By the paper's own numbers: {texts[0]}. By these runs: {texts[1]}{opened}."
 
 

@@ -57,7 +57,7 @@ def show_curves(dataset: str) -> Picture:
     lows = [h[["train_accuracy", "validation_accuracy"]].min(axis=None) for h in histories.values()]
     limits = (10 * (100 * min(lows, default=0) // 10), 100)  # the same axis for all panels
     for (label, source), history in histories.items():
-        title, colour = f"{label}, {source}", styles[label].colour
+        title, colour = f"{label}, {source}", styles.get(label, choose_style(0)).colour
         axes = {"title": title, "ylim": limits}
         _plot_curves(picture, history, "accuracy", colour, f"{title}: accuracy", **axes)
     return _finish(picture, dataset)

@@ -44,8 +44,8 @@ def list_examples(dataset: str, part: str = "images") -> Iterator[Examples]:
             source = f"{kind}: {title if own else f'{name}, in place of {title}'}."
             yield Examples(source, record.examples, tuple(data["classes"]), data["sha256"])
     yield Examples(
-        f"No example images of {title}: `python -m helpers examples` writes those of the data set"
-        " in `data/`; runs of `python -m helpers run --profile smoke` hold generated ones."
+        f"No example images of {title}: `python -m helpers examples` takes some from the data set"
+        " in `data/`; the quick check, `python -m helpers run`, generates others."
     )
 
 

@@ -9,6 +9,7 @@ from IPython.display import Markdown
 
 from .claims import count_verdicts, is_real
 from .html_figures import INK, Picture
+from .paper import name_column
 from .records import (
     PAPER_ARMS,
     arms,
@@ -62,9 +63,7 @@ def _print(row: dict) -> str:
 
 def show_cells() -> Picture:
     """Return the paper's cells against the runs', one panel per data set and metric."""
-    picture = Picture(
-        caption="The closer to the dotted line, the better the agreement. Bars: 95 % intervals."
-    )
+    picture = Picture(caption="Ours against the paper's; equal on the dotted line; 95 % intervals.")
     for dataset in filter(shown_records, PAPER_ARMS):
         picture.panels.append(draw_legend(dataset))
         cells = estimates().query("dataset == @dataset and variant == '' and n_seeds > 0")
@@ -85,7 +84,7 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
     values = cells[["paper", "mean", "low", "high"]]
     limits = scale * (values.min(axis=None) - margin), scale * (values.max(axis=None) + margin)
     unit = "accuracy (%)" if metric == "accuracy" else "calibration error"
-    axes = {"title": dataset_title(dataset), "xlabel": f"{unit}, paper", "ylabel": "here"}
+    axes = {"title": dataset_title(dataset), "xlabel": f"{unit}, paper", "ylabel": "this book"}
     axes |= {"xlim": limits, "ylim": limits, "aspect": "equal", "grid": "both"}
     with picture.plot(alt, 2, 2.05, **axes) as panel:
         panel.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
@@ -98,19 +97,23 @@ def show_summary() -> Markdown:
     """Return the findings, published images first, and the verdicts on the paper, as bullets."""
     bullets = []
     for dataset in sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d)):
-        costs = _describe_costs(dataset)
-        bullets += [f"**{describe_data(dataset)}**, {describe_evidence(dataset)}. {costs}"]
-        bullets += _compare_arms(dataset)
-        bullets += filter(None, show_each(dataset, partial(_judge_cells, dataset)))
+        for found in show_each(dataset, partial(_summarise, dataset)):
+            bullets += found
     bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
     return Markdown(_list(bullets))
+
+
+def _summarise(dataset: str) -> list[str]:
+    named = f"**{describe_data(dataset)}**, {describe_evidence(dataset)}."
+    verdicts = filter(None, [_judge_cells(dataset)])
+    return [f"{named} {_describe_costs(dataset)}", *_compare_arms(dataset), *verdicts]
 
 
 def show_gaps() -> Markdown:
     """Return what is not measured yet, with commands and requirements, as bullets."""
     gaps = [f"**{dataset_title(d)}.** {line}" for d in datasets() if (line := missing_runs(d))]
     gaps += [
-        f"**{dataset_title(d)}**, the study's number of epochs with three seeds:"
+        f"**{dataset_title(d)}**, with the study's number of epochs and three seeds:"
         f" `python -m helpers run --profile paper --only '{d}_*' --seeds 0-2`."
         for d in datasets()
         if is_real(d) and find_evidence(d).profile == "short"
@@ -129,17 +132,20 @@ def _describe_costs(dataset: str) -> str:
         rows = [find_estimate(dataset, label, "accuracy_lost", shift) for label in arms(dataset)]
         costs = [f"{r['arm']} {measure.print(r['mean'])}" for r in rows if r["n_seeds"]]
         if costs:
-            sentences.append(f"{shift.capitalize()} costs {', '.join(costs)} points of accuracy.")
+            each = " and ".join(costs)
+            sentences.append(f"{name_column(shift)} costs {each} points of accuracy.")
     return " ".join(sentences)
 
 
 def _compare_arms(dataset: str) -> list[str]:
     """Return whether each arm differs from the first one, by metric, with the differences."""
-    texts, (first, *others) = [], arms(dataset)
+    texts, (first, *others) = [], shown_records(dataset)
     for label, (metric, (name, unit)) in product(others, COMPARED.items()):
         shifts = [shift for shift, _ in list_columns(dataset)]
         rows = [find_difference(dataset, label, first, metric, shift) for shift in shifts]
-        if not rows[0]["n_seeds"]:
+        if rows[0]["n_seeds"] < 2:
+            one = f"One seed in common cannot tell whether {label} differs from {first}."
+            texts += [one] * (rows[0]["n_seeds"] == 1 and one not in texts)
             continue
         measure = MEASURES[metric]
         found, sizes = [], []
@@ -153,8 +159,6 @@ def _compare_arms(dataset: str) -> list[str]:
         verdict = "does not differ significantly from"
         if found:
             verdict = f"is significantly {' and '.join(found)} than"
-        elif rows[0]["n_seeds"] < 2:
-            verdict = "shares only one seed with"
         texts.append(f"In {name}, {label} {verdict} {first}: {', '.join(sizes)}.")
     return texts
 
@@ -167,7 +171,8 @@ def _judge_cells(dataset: str) -> str:
     judged = [f"{SIGNS[word]}\xa0{word} {words[word]}" for word in SIGNS if words[word]]
     judged += [f"not judged {words['']}"] * bool(words[""])
     judged += [f"not measured {len(cells) - len(known)}"] * (len(cells) > len(known))
-    borrowed = set(known["spread_from"]) - {"", find_evidence(dataset).profile}
-    judged += [f"the seeds' spread is that of profile {name}" for name in borrowed]
     text = f"**The paper's {len(cells)} cells of {dataset_title(dataset)}**,"
-    return f"{text} {describe_evidence(dataset)}: {', '.join(judged)}." if len(known) else ""
+    text += f" {describe_evidence(dataset)}: {', '.join(judged)}."
+    for name in set(known["spread_from"]) - {"", find_evidence(dataset).profile}:
+        text += f" The spread between seeds is taken from profile {name}."
+    return text if len(known) else ""

@@ -147,13 +147,13 @@ def show_quick_check() -> Markdown:
     here, there = map(escape_markdown, (describe_processor(records), shipped_by))
     text = (
         f"It made {len(records)} runs, with {sum(times):,.0f} s of training and evaluation in all."
-        f" **{equal} of {compared}** checksums equal the shipped ones. Made on: {here}. Shipped"
-        f" ones made on: {there}."
+        f" **{equal} of {compared}** checksums equal the shipped ones. Computed here on {here}; the"
+        f" shipped ones on {there}."
     )
     if equal < compared:
         text += (
             " Another processor or another version of torch rounds differently, and training"
-            " amplifies that; on the same ones, changed code or parameters are the cause."
+            " amplifies that; with the same ones, code or parameters have changed."
         )
     return Markdown(text)
 

@@ -34,7 +34,7 @@ PAPER_ARMS = {
 #: Data set to what its runs need with the published data.
 NEEDS = {
     "pathmnist": "PathMNIST (206 MB), for MixUp + Aug + PT ResNet-18's ImageNet weights (47 MB),"
-    " and, for each arm and seed, up to three hours on a CPU core",
+    " and, for each arm and seed, two to five hours on a CPU core (profile short: up to one)",
     "pets": "Oxford-IIIT Pets (800 MB), ResNet-50's ImageNet and Barlow Twins weights (200 MB) and,"
     " for the three arms, half an hour per seed on a GPU that sustains 10 TFLOP/s (an estimate), or"
     " days on a CPU",

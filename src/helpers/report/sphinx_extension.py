@@ -24,6 +24,7 @@ from .escape import escape_markdown, redact_paths
 from .provenance import list_runs, name_notebooks, results_folder, write_banner
 from .records import (
     arms,
+    dataset_of,
     dataset_title,
     datasets,
     list_evidence,
@@ -113,8 +114,8 @@ def list_further_pages(book: Path) -> dict[str, str]:
 def _explain_absence(experiment: str, title: str) -> str:
     text = (
         f"# {escape_markdown(title)}\n\nThis book has no executed notebook of `{experiment}`:"
-        " either it has not been run yet, or its records came without their notebook. To run it:"
-        f"\n\n    python -m helpers run --only {experiment}"
+        " either it has not been run yet, or its records came without their notebook.\n\n"
+        f"{missing_runs(dataset_of(experiment)) or ''}"
     )
     cell = {"cell_type": "markdown", "metadata": {}, "source": text}
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4})

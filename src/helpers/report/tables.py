@@ -56,11 +56,12 @@ def show_table(number: int) -> Markdown:
 def show_results(dataset: str) -> Markdown:
     """Return all tables of a data set that the paper lacks, below their legend."""
     parts = [_render(dataset, metric, list_columns(dataset)) for metric in PAPER_METRICS]
-    parts = [show_legend(dataset).data, *parts, show_other_shifts(dataset).data]
+    others = show_other_shifts(dataset)
+    parts = [show_legend(dataset).data, *parts, *([others.data] if others else [])]
     return Markdown("\n\n".join(parts))
 
 
-def show_other_shifts(dataset: str) -> Markdown:
+def show_other_shifts(dataset: str) -> Markdown | None:
     """Return tables by strength for each shift that the paper's tables of the data set lack."""
     parts = []
     for shift, _ in list_columns(dataset)[1:]:
@@ -68,7 +69,7 @@ def show_other_shifts(dataset: str) -> Markdown:
             strengths = estimates().query("dataset == @dataset and shift == @shift")["strength"]
             columns = [(shift, value) for value in sorted(strengths.dropna().unique().tolist())]
             parts += [_render(dataset, metric, columns, f"-{shift}") for metric in PAPER_METRICS]
-    return Markdown("\n\n".join(parts))
+    return Markdown("\n\n".join(parts)) if parts else None  # a page would show an empty one
 
 
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
@@ -138,7 +139,7 @@ def list_columns(dataset: str) -> list[tuple[str, None]]:
 def _write_caption(dataset: str, metric: str, columns: list[tuple]) -> str:
     measure, (shift, strength) = MEASURES[metric], columns[0]
     better = f"{'%, ' * measure.percent}{'higher' if measure.better > 0 else 'lower'} is better"
-    over = "clean, and as the mean over the strengths of each shift"
+    over = "on clean images and averaged over the strengths of each shift"
     over = over if strength is None else f"by strength of {name_column(shift).lower()}"
     text = f"{measure.title} ({better}) on {describe_data(dataset)}, {over}: {SPREAD}, best in bold"
     return f"{text}; {describe_evidence(dataset)}"
@@ -210,7 +211,8 @@ def show_legend(dataset: str) -> Markdown:
     lines = [f"**These tables** show {best}, on {describe_data(dataset)}."]
     if beneath:
         lines[0] += f" Since an arm has fewer than three seeds there, those of {beneath[0]} follow"
-        lines[0] += " below; the differences between arms and all other pages use the latter."
+        lines[0] += " below. The differences between arms, the claims and the calibration page use"
+        lines[0] += " the latter."
     lines += filter(None, dict.fromkeys(show_each(dataset, lambda: _list_reasons(dataset))))
     return Markdown("\n\n".join(lines))
 

@@ -42,7 +42,7 @@ def writing(path: Path) -> Iterator[None]:
         named = isinstance(error.filename, str | bytes)
         place = Path(os.fsdecode(error.filename)) if named else path
         advice = "fix it there"  # another program's file, for which results is no remedy
-        if path.parent in (place, *place.parents):
+        if path.parent in (place, *place.parents) or place in path.parents:
             advice = "free space or fix permissions, or give another folder: -p results=FOLDER"
         raise InputError(f"cannot write {place}: {reason}; {advice}") from None
 

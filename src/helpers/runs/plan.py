@@ -91,7 +91,8 @@ class Job:
             text = beside(self.folder, "error").read_text(encoding="utf-8")
         except OSError:
             return ""
-        return f"{' '.join(text.split())}; see {self.notebook}"
+        where = f"; see {self.notebook}" * self.notebook.exists()
+        return " ".join(text.split()) + where
 
 
 def plan(
@@ -101,7 +102,7 @@ def plan(
 
     `only` is a pattern of experiments, such as ``pets_*``, or of variants, such as ``*@*``.
     Variants run with seed 0 only, unless the pattern names them. A run whose weights another one
-    starts from is planned too, with the same profile and overrides.
+    starts from is planned too, with the same profile and overrides, apart from `initialisation`.
     """
     overrides, variants, experiments = dict(overrides or {}), read_variants(), list_experiments()
     names = [*experiments, *(f"{n}@{v}" for n in experiments for v in variants.get(n, {}))]
@@ -110,7 +111,7 @@ def plan(
         raise unknown("experiment", only, names)
     jobs: dict[Path, Job] = {}
 
-    def add(experiment: str, seed: int, variant: str = "", waiting: tuple[Path, ...] = ()) -> None:
+    def add(experiment: str, seed: int, overrides: dict, variant: str = "", waiting=()) -> None:
         """Add a run, after the one that it starts from if that has the same results."""
         config = resolve(experiment, profile, seed, overrides, variant)
         if variant and config.computed == resolve(experiment, profile, seed, overrides).computed:
@@ -120,19 +121,20 @@ def plan(
         job = Job(experiment, config, config.model_dump(include=shown))
         waiting = (*waiting, job.folder)
         source = job.needed.parent.name if job.needed else ""
-        if job.needed in waiting:
+        if job.needed in waiting or source == experiment:
             raise InputError(
                 f"{job.name} would start from its own weights, {config.start}; change"
                 " initialisation or stand_in_weights"
             )
         # Only an arm's seed 0 keeps its weights.
         if source in experiments and job.needed == run_folder(ROOT / config.results, source, 0):
-            add(source, 0, waiting=waiting)
+            rest = {name: v for name, v in overrides.items() if name != "initialisation"}
+            add(source, 0, rest, waiting=waiting)
         jobs[job.folder] = job
 
     for seed in seeds:
         for name in chosen:
             experiment, _, variant = name.partition("@")
             if not variant or seed == 0 or "@" in only:
-                add(experiment, seed, variant)
+                add(experiment, seed, overrides, variant)
     return list(jobs.values())

@@ -1,5 +1,6 @@
 """One run, executed by papermill in a kernel that is isolated from the user's settings."""
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -111,7 +112,7 @@ def _execute(job: Job, threads: int | None) -> tuple[str | None, str]:
             raise
         except Exception as error:  # a kernel that died: the other runs continue
             kind, message = type(error).__name__, str(error)
-        if executed.exists():
+        with contextlib.suppress(FileNotFoundError, ValueError):  # none, or written in part
             keep_notebook(job.folder, executed.read_bytes())
     return kind, message
 
