@@ -13,8 +13,8 @@
 # %% [markdown]
 # # PathMNIST: Basic
 #
-# ResNet-18 trained from random weights on PathMNIST without augmentation: the first row of Tables 1
-# to 4, and the baseline for the other two rows.
+# ResNet-18 trained on PathMNIST, starting from random weights, without augmentation: the first row
+# of Tables 1 to 4, and the baseline for the other two rows.
 #
 # ## Configuration
 # The first cell holds the study's values. The cell after it lists the values that the profile of
@@ -28,7 +28,7 @@
 seed = 0  # for weights, order, augmentation and MixUp
 results = "results/paper"  # folder of the records of this profile
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
+data_source = "official"  # or "synthetic" (generated stand-in), or the path of your own data
 image_size = 28  # pixels
 network = "resnet18"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint

@@ -13,8 +13,9 @@
 # %% [markdown]
 # # PathMNIST: MixUp + Aug
 #
-# ResNet-18 trained from random weights on PathMNIST with MixUp, flips and rotations: the second row
-# of Tables 1 to 4. It shows what MixUp and augmentation alone do for robustness and calibration.
+# ResNet-18 trained on PathMNIST, starting from random weights, with MixUp, flips and rotations: the
+# second row of Tables 1 to 4. It shows what MixUp and augmentation alone do for robustness and
+# calibration.
 #
 # ## Configuration
 # The first cell holds the study's values. The cell after it lists the values that the profile of
@@ -36,7 +37,7 @@
 seed = 0  # for weights, order, augmentation and MixUp
 results = "results/paper"  # folder of the records of this profile
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
+data_source = "official"  # or "synthetic" (generated stand-in), or the path of your own data
 image_size = 28  # pixels
 network = "resnet18"
 initialisation = "random"  # or imagenet, barlow_twins, the path of a checkpoint

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # PathMNIST: MixUp + Aug + PT
 #
-# ResNet-18 trained from ImageNet weights on PathMNIST with MixUp, flips and rotations: the third
-# row of Tables 1 to 4. It shows what pretraining adds to augmentation.
+# ResNet-18 trained on PathMNIST, starting from ImageNet weights, with MixUp, flips and rotations:
+# the third row of Tables 1 to 4. It shows what pretraining adds to augmentation.
 #
 # ## Configuration
 # The first cell holds the study's values. The cell after it lists the values that the profile of
@@ -37,7 +37,7 @@
 seed = 0  # for weights, order, augmentation and MixUp
 results = "results/paper"  # folder of the records of this profile
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
+data_source = "official"  # or "synthetic" (generated stand-in), or the path of your own data
 image_size = 28  # pixels
 network = "resnet18"
 initialisation = "imagenet"  # or random, barlow_twins, the path of a checkpoint

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Pets: Supervised
 #
-# ResNet-50 trained from supervised ImageNet weights on Oxford-IIIT Pets with MixUp, flips and
-# rotations: the second row of Tables 5 to 8.
+# ResNet-50 trained on Oxford-IIIT Pets, starting from supervised ImageNet weights, with MixUp,
+# flips and rotations: the second row of Tables 5 to 8.
 #
 # ## Configuration
 # The first cell holds the study's values. The cell after it lists the values that the profile of
@@ -29,7 +29,7 @@
 seed = 0  # for weights, order, augmentation and MixUp
 results = "results/paper"  # folder of the records of this profile
 data_dir = "data"  # folder of the data sets and published weights
-data_source = "official"  # or "synthetic" (drawn stand-in), or the path of your own data
+data_source = "official"  # or "synthetic" (generated stand-in), or the path of your own data
 image_size = 224  # pixels, shorter side resized, centre cropped; chosen: as in pretraining
 network = "resnet50"
 initialisation = "imagenet"  # or random, barlow_twins, the path of a checkpoint
