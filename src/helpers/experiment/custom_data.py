@@ -26,7 +26,7 @@ def load_custom(path: str, image_size: int, data_dir: str) -> tuple[str, dict, l
     numbers from 0. Or it is a folder with ``train/<class>/``, ``val/<class>/`` and
     ``test/<class>/``, see `convert_to_rgb`; hidden files are ignored, and so are, with a message,
     files that are not images of a class. Images are resized to ``image_size`` pixels on the shorter
-    side and cropped to the centre square, once, into ``<data_dir>/cache``.
+    side and cropped to the centre square, once, see `cache_images`.
     """
     place = from_root(path)
     if not place.exists():
