@@ -52,8 +52,7 @@ def _show_family(dataset: str, family: str, title: str) -> Markdown:
     title += f" on {describe_data(dataset)}: mean, 95 % interval, p-value, and p-value by Holm's"
     title += f" method over this table, in bold and with \\* below {LEVEL}"
     caption = f"{title}; {describe_evidence(dataset)}"
-    text = render_table(f"{dataset}-differences-{family}", caption, rows, table)
-    return Markdown("\n\n".join([text, *list_gaps(dataset)]))
+    return Markdown(render_table(f"{dataset}-differences-{family}", caption, rows, table))
 
 
 def show_ablation(dataset: str) -> Markdown:

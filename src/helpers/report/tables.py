@@ -48,7 +48,7 @@ def show_table(number: int) -> Markdown:
         table = f"```{{table}} {caption}.\n{options}\n\n{write_markdown(rows)}\n```"
         files = {"csv": export_table(number, "csv"), "tex": export_table(number, "latex")}
         links = link_files(f"table-{number}", f"Table {number}", **files)
-        return "\n\n".join([table, links, *list_gaps(dataset)])
+        return f"{table}\n\n{links}"
 
     return Markdown("\n\n".join(show_each(dataset, show)))
 
@@ -75,8 +75,7 @@ def show_other_shifts(dataset: str) -> Markdown | None:
 def _render(dataset: str, metric: str, columns: list[tuple], ending: str = "") -> str:
     caption, cells = _write_caption(dataset, metric, columns), find_cells(dataset, metric, columns)
     rows, data = _lay_out(columns, cells, print_cell), chain(*cells.values())
-    table = render_table(f"{dataset}-{metric}{ending}", caption, rows, data)
-    return "\n\n".join([table, *list_gaps(dataset)])
+    return render_table(f"{dataset}-{metric}{ending}", caption, rows, data)
 
 
 def export_table(number: int, format: str) -> str:
@@ -198,15 +197,17 @@ def print_floor(row: dict) -> str:
 
 
 def list_gaps(dataset: str) -> list[str]:
-    """Return the lines below a table: missing and omitted runs, with the command."""
+    """Return lines on missing and omitted runs, with the command that makes them."""
     missing = missing_runs(dataset)
     return [missing] * bool(missing) + [f"*{line}.*" for line in find_evidence(dataset).warnings]
 
 
 def show_legend(dataset: str) -> Markdown:
-    """Return the runs behind a data set's tables, and why they cannot be judged, if so."""
+    """Return the runs behind a data set's tables, those missing, and why cells are not judged."""
+    gaps = chain(*show_each(dataset, lambda: list_gaps(dataset)))
     if not shown_records(dataset):
-        return Markdown("No runs of this data set: the tables show the paper's values.")
+        none = "No runs of this data set: the tables show the paper's values."
+        return Markdown("\n\n".join([none, *gaps]))
     best, *beneath = show_each(dataset, lambda: describe_evidence(dataset))
     lines = [f"**These tables** show {best}, on {describe_data(dataset)}."]
     if beneath:
@@ -214,7 +215,7 @@ def show_legend(dataset: str) -> Markdown:
         lines[0] += " below. The differences between arms, the claims and the calibration page use"
         lines[0] += " the latter."
     lines += filter(None, dict.fromkeys(show_each(dataset, lambda: _list_reasons(dataset))))
-    return Markdown("\n\n".join(lines))
+    return Markdown("\n\n".join([*lines, *gaps]))
 
 
 def _list_reasons(dataset: str) -> str:
