@@ -84,7 +84,8 @@ def _plot_cells(picture: Picture, dataset: str, metric: str, cells: pd.DataFrame
     values = cells[["paper", "mean", "low", "high"]]
     limits = scale * (values.min(axis=None) - margin), scale * (values.max(axis=None) + margin)
     unit = "accuracy (%)" if metric == "accuracy" else "calibration error"
-    axes = {"title": dataset_title(dataset), "xlabel": f"{unit}, paper", "ylabel": "this book"}
+    title = f"{dataset_title(dataset)}, {find_evidence(dataset).profile}"
+    axes = {"title": title, "xlabel": f"{unit}, paper", "ylabel": "this book"}
     axes |= {"xlim": limits, "ylim": limits, "aspect": "equal", "grid": "both"}
     with picture.plot(alt, 2, 2.05, **axes) as panel:
         panel.plot(limits, limits, color=INK, linewidth=0.8, linestyle=":")
