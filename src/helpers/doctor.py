@@ -30,11 +30,16 @@ def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]
 
 
 def fetch_published(jobs: list[Job]) -> None:
-    """Download the published data and weights that jobs need."""
-    configs = [job.config for job in jobs]
-    if any(c.data_source == "official" or (c.start, c.network) in PUBLISHED for c in configs):
+    """Download and unpack the published data and weights that jobs need."""
+    pairs = [(find_dataset(job.experiment), job.config) for job in jobs]
+    data = {(n, c.data_dir, c.image_size) for n, c in pairs if c.data_source == "official"}
+    if data or any((c.start, c.network) in PUBLISHED for _, c in pairs):
+        from helpers.experiment import load_data
+
         for _, item in _list_published(jobs):
             item.fetch()
+        for name, folder, size in sorted(data):
+            load_data(name, "official", folder, size)
 
 
 def _list_published(jobs: list[Job]) -> list[tuple]:
