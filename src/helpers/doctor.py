@@ -1,4 +1,4 @@
-"""Check of this machine: what a profile needs, what is missing, and its download."""
+"""Check of this machine: what a profile needs and what is missing, and the downloads."""
 
 import os
 import platform
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED, find_dataset
+from helpers.data_files import from_root
 from helpers.runs.plan import Job, plan
-from helpers.source_files import from_root
 
 
 def examine(profile: str, fetch: bool = False) -> Iterator[tuple[str, str, bool]]:

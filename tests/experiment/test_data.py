@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 from helpers import InputError, cli
+from helpers.data_files import digest_file
 from helpers.experiment import published_data, synthetic
 from helpers.experiment.data import Data, Split, load_data
 from helpers.experiment.image_cache import cache_images
-from helpers.source_files import digest_file
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_example_images_need_no_training(pathmnist, tmp_path, monkeypatch, capsy
     path, arrays = pathmnist
     (tmp_path / "book").mkdir()
     monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr("helpers.source_files.ROOT", tmp_path)
+    monkeypatch.setattr("helpers.data_files.ROOT", tmp_path)
     target = tmp_path / "results/examples/pathmnist.npz"
     assert cli.call(["examples"]) == 0
     found, missing = capsys.readouterr().out.splitlines()

@@ -21,11 +21,11 @@ from PIL import Image
 
 from helpers import ROOT, InputError
 from helpers.catalogue import PUBLISHED, Published
+from helpers.data_files import digest_file
 from helpers.experiment import fetch, published_data
 from helpers.experiment.data import load_data
 from helpers.experiment.fetch import locate_weights, make_once
 from helpers.experiment.published_data import locate_pathmnist
-from helpers.source_files import digest_file
 
 #: Gets a file from an address into a folder; without torch, which helpers.experiment needs.
 CHILD = """

@@ -120,7 +120,7 @@ def test_other_parameters_are_named_also_of_another_seed(job):
 
 
 def test_changed_own_data_are_noticed_without_torch(tmp_path):
-    from helpers.source_files import describe_source
+    from helpers.data_files import describe_source
 
     source = tmp_path / "mine.npz"
     source.write_bytes(b"first")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from helpers import InputError
-from helpers.source_files import IMAGES, describe_source, from_root, is_hidden, list_files
+from helpers.data_files import IMAGES, describe_source, from_root, is_hidden, list_files
 
 from .image_cache import cache_images, decode_images
 from .medmnist_file import SPLITS, read_arrays

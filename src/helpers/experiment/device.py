@@ -1,4 +1,4 @@
-"""The device: its settings, mixed precision, uploads of batches and CUDA graphs."""
+"""CPU or GPU: settings, mixed precision, uploads of batches and CUDA graphs."""
 
 import os
 import warnings

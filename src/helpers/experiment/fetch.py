@@ -1,4 +1,4 @@
-"""Downloads and caches: made once, by one process at a time, complete or not at all."""
+"""Files that are downloaded or computed once, by one process at a time, whole or not at all."""
 
 import shutil
 import socket
@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED
-from helpers.source_files import digest_file, from_root
+from helpers.data_files import digest_file, from_root
 
 #: Seconds without data after which a download is given up.
 PATIENCE = 60

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from helpers import InputError
 from helpers.catalogue import PUBLISHED
-from helpers.source_files import digest_file, from_root
+from helpers.data_files import digest_file, from_root
 
 from .data import Data
 from .device import pick_device

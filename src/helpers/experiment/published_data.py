@@ -13,7 +13,7 @@ import numpy as np
 from torchvision.datasets.utils import extract_archive
 
 from helpers import InputError
-from helpers.source_files import from_root
+from helpers.data_files import from_root
 
 from .fetch import PublishedFile
 from .image_cache import cache_images, decode_images

@@ -1,4 +1,4 @@
-"""Explorer of images, predictions, accuracy and calibration by arm and condition.
+"""Data of the interactive page: images, predictions and scores by arm and condition.
 
 The page holds the data as JSON; ``book/_static/explorer.js`` draws the selection.
 """

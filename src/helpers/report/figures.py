@@ -1,4 +1,4 @@
-"""Training curves, and reliability, strength and risk-coverage figures.
+"""Figures: training curves, reliability, scores by strength of a shift, and risk-coverage.
 
 Every figure draws the arms that have records, and omits conditions that were not measured.
 """

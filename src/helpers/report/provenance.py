@@ -1,4 +1,4 @@
-"""Provenance: the runs behind the book, their data, weights, code and machines, and the banner."""
+"""Provenance: the runs behind the book and their inputs, and the banner that names the data."""
 
 from functools import partial
 from html import escape

@@ -1,4 +1,4 @@
-"""Records that the report shows: the best evidence for each data set, by arm."""
+"""Choice of the records that the report shows: the best profile of each data set, by arm."""
 
 import json
 import os

@@ -9,7 +9,7 @@ from datetime import datetime
 from tqdm import tqdm
 
 from helpers import InputError
-from helpers.source_files import from_root
+from helpers.data_files import from_root
 
 from .cluster import BatchError, open_cluster
 from .files import clear_leftovers, list_leftovers, lock_run, read_progress, writing

@@ -1,4 +1,4 @@
-"""Configuration of a run: the parameters of its notebook, a profile and overrides, checked once.
+"""Configuration of a run: the validated values of its notebook, a profile and overrides.
 
 The notebook's cell tagged ``parameters`` holds the paper's values. A profile is a YAML file of
 values that replace them, as ``papermill -f`` reads it; ``-p name=value`` replaces both. A variant

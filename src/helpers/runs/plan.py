@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from helpers import ROOT, InputError
-from helpers.source_files import digest_file, from_root, has_changed
+from helpers.data_files import digest_file, from_root, has_changed
 
 from .config import (
     Config,

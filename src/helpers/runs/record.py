@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import InputError
-from helpers.source_files import digest_file
+from helpers.data_files import digest_file
 
 from .files import write_file, write_folder
 

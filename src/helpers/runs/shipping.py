@@ -1,6 +1,6 @@
-"""Records that ship, without any images, and the checksums of the quick check's runs.
+"""Copies of records that ship with the repository, without images, and shipped checksums.
 
-Those runs, of profile ``smoke``, do not ship; their checksums are for comparison on other machines.
+The runs of profile ``smoke`` do not ship: only their checksums do, to compare other machines with.
 """
 
 import hashlib

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from helpers.source_files import describe_source, has_changed
+from helpers.data_files import describe_source, has_changed
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -37,5 +37,5 @@ def test_other_content_is_noticed_and_a_touched_file_is_not(tmp_path, kind):
 def test_content_is_not_read_where_nothing_was_touched(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"picture")
     recorded = describe_source(tmp_path)
-    monkeypatch.setattr("helpers.source_files.digest_file", lambda path: pytest.fail("read"))
+    monkeypatch.setattr("helpers.data_files.digest_file", lambda path: pytest.fail("read"))
     assert not has_changed(tmp_path, recorded)
