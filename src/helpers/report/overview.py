@@ -99,15 +99,15 @@ def show_summary() -> Markdown:
     bullets = []
     for dataset in sorted(filter(shown_records, datasets()), key=lambda d: not is_real(d)):
         for found in show_each(dataset, partial(_summarise, dataset)):
-            bullets += found
+            bullets += filter(None, found)
     bullets.append(f"**{{doc}}`The paper's statements </claims>`.** {count_verdicts()}")
     return Markdown(_list(bullets))
 
 
 def _summarise(dataset: str) -> list[str]:
     named = f"**{describe_data(dataset)}**, {describe_evidence(dataset)}."
-    verdicts = filter(None, [_judge_cells(dataset)])
-    return [f"{named} {_describe_costs(dataset)}", *_compare_arms(dataset), *verdicts]
+    costs = f"{named} {_describe_costs(dataset)}"
+    return [costs, *_compare_arms(dataset), _judge_cells(dataset)]
 
 
 def show_gaps() -> Markdown:
